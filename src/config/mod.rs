@@ -1,0 +1,2 @@
+//! Configuration: load, interpolate, check; every error at once, with file, line and suggestion.
+pub mod model;

@@ -1,0 +1,497 @@
+//! The configuration as the rest of the program sees it: typed, complete, already checked.
+//!
+//! Owns the types and the meaning and unit of every setting. Never parses (that is `load` and its section files) and
+//! never touches the system.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::reading::Value;
+
+/// A whole, valid configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[gateway]`
+    pub gateway: Gateway,
+    /// `[[source]]`, names unique.
+    pub sources: Vec<Source>,
+    /// `[[alarm]]`, names unique.
+    pub alarms: Vec<Alarm>,
+    /// `[store]`
+    pub store: Store,
+    /// `[upstream]`; without it events are stored and not forwarded.
+    pub upstream: Option<Upstream>,
+}
+
+/// `[gateway]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gateway {
+    /// `id`: names this gateway in topics and events. Letters, digits, `-` and `_`; default the host name.
+    pub id: Arc<str>,
+    /// `time_zone`: IANA name or "UTC"; for alarm schedules. Default "UTC".
+    pub time_zone: String,
+    /// `shutdown_grace`: how long a stop may take to drain before what is left waits in the store. Default 10 s.
+    pub shutdown_grace: Duration,
+    /// `log_level`: error, warn, info, debug or trace. Default info.
+    pub log_level: LogLevel,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// `[[source]]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// `name`: first part of its sensors' names. Letters, digits, `-` and `_`.
+    pub name: Arc<str>,
+    /// `type` and the keys that belong to it.
+    pub kind: SourceKind,
+    /// `decode`
+    pub decode: Decode,
+}
+
+/// How a source is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SourceKind {
+    /// `type = "mqtt"`
+    Mqtt(MqttSource),
+    /// `type = "serial"`
+    Serial(SerialSource),
+}
+
+/// Where a broker is: `mqtt://host[:port]` or `mqtts://host[:port]`; default ports 1883 and 8883.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerUrl {
+    /// `mqtts`
+    pub tls: bool,
+    /// Name or address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// Who we are to a broker, and whom we trust. Files are read anew at every connection.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Credentials {
+    /// `ca_file`: PEM; `None` means the system's roots.
+    pub ca_file: Option<PathBuf>,
+    /// `cert_file`: PEM chain for mutual TLS; comes with `key_file`.
+    pub cert_file: Option<PathBuf>,
+    /// `key_file`: PEM; refused when others can read it.
+    pub key_file: Option<PathBuf>,
+    /// `username`
+    pub username: Option<String>,
+    /// `password_file`: its content without the trailing line end; refused when others can read it.
+    pub password_file: Option<PathBuf>,
+}
+
+/// `[[source]]` with `type = "mqtt"`
+#[derive(Clone, Debug, PartialEq)]
+pub struct MqttSource {
+    /// `url`
+    pub url: BrokerUrl,
+    /// `client_id`: must not change, the broker keeps our messages under it. Default `tidegate-<gateway>-<source>`.
+    pub client_id: String,
+    /// `topics`: MQTT filters, at least one; `$share/group/filter` is allowed.
+    pub topics: Vec<String>,
+    /// `qos`: 0, 1 or 2 asked for. Default 1.
+    pub qos: u8,
+    /// Keys of [`Credentials`].
+    pub credentials: Credentials,
+    /// `keep_alive`. Default 30 s, at least 1 s.
+    pub keep_alive: Duration,
+    /// `inflight_max`: messages taken and not yet acknowledged. Default 1,000.
+    pub inflight_max: u16,
+    /// `packet_bytes_max`: larger messages are refused and counted. Default 256 KiB.
+    pub packet_bytes_max: usize,
+    /// `retained_max_age`: a retained message whose payload time is older is not a fresh reading; one without a time
+    /// never is. Default 1 h.
+    pub retained_max_age: Duration,
+}
+
+/// `[[source]]` with `type = "serial"`
+#[derive(Clone, Debug, PartialEq)]
+pub struct SerialSource {
+    /// `port`: best a path under `/dev/serial/by-id`.
+    pub port: PathBuf,
+    /// `baud`. Default 9600.
+    pub baud: u32,
+    /// `data_bits`: 7 or 8. Default 8.
+    pub data_bits: u8,
+    /// `parity`: "none", "even", "odd". Default none.
+    pub parity: Parity,
+    /// `stop_bits`: 1 or 2. Default 1.
+    pub stop_bits: u8,
+    /// `flow_control`: "none", "software", "hardware". Default none.
+    pub flow_control: FlowControl,
+    /// `framing`
+    pub framing: Framing,
+    /// `silence_after`: a port that says nothing for this long is reported. Default off.
+    pub silence_after: Option<Duration>,
+}
+
+/// Serial parity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Parity {
+    None,
+    Even,
+    Odd,
+}
+
+/// Serial flow control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum FlowControl {
+    None,
+    Software,
+    Hardware,
+}
+
+/// `framing`: how a byte stream is cut into messages.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Framing {
+    /// `{ by = "line" }`: ends at CR, LF or CRLF; longer than `max_bytes` (default 12 KiB) is refused and counted; the
+    /// first, possibly partial, line after opening is dropped unless `first_line = "keep"`.
+    Line {
+        /// `max_bytes`
+        max_bytes: usize,
+        /// `first_line = "keep"`
+        keep_first: bool,
+    },
+}
+
+/// `decode`: from bytes to readings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decode {
+    /// `format` and the keys that belong to it.
+    pub format: Format,
+    /// `device`: template of the sensor name's middle. `{topic}`, `{topic[N]}` and `{topic[N..]}` are the MQTT topic's
+    /// levels; `{payload.PATH}` a field of the payload. Empty: the name is `source/quantity`.
+    pub device: Template,
+    /// `fields`; empty means every top-level number and boolean (JSON), every number (key-value).
+    pub fields: Vec<Field>,
+    /// `ts_field`: path (JSON), key or column of the payload's own time.
+    pub ts_field: Option<String>,
+    /// `ts_unit`. Default iso8601.
+    pub ts_unit: TsUnit,
+    /// `time_zone`: of an iso8601 time without an offset. Default "UTC".
+    pub time_zone: String,
+    /// `max_future_skew`: a payload time further ahead of arrival is doubtful. Default 1 h.
+    pub max_future_skew: Duration,
+    /// `max_age`: a payload time older than this is doubtful. Default 30 d.
+    pub max_age: Duration,
+    /// `carry`: payload fields copied into the event's data as attributes, in this order.
+    pub carry: Vec<Arc<str>>,
+    /// `decimal_comma`: "21,5" is 21.5 and "1.234,5" is 1234.5. Default false; never guessed.
+    pub decimal_comma: bool,
+}
+
+/// `format`
+#[derive(Clone, Debug, PartialEq)]
+pub enum Format {
+    /// `"json"`
+    Json,
+    /// `"number"`: the whole payload is one value. Quantity from the single `fields` entry, or `quantity`
+    /// (a template, default "value").
+    Number {
+        /// `quantity`
+        quantity: Template,
+    },
+    /// `"key-value"`: `t=21.5 h=48%`.
+    KeyValue {
+        /// `separator` between pairs; default any blanks, `,` or `;`.
+        separator: Option<char>,
+        /// `assign` between key and value; default `=` or `:`.
+        assign: Option<char>,
+        /// `strip_unit`: a unit glued to the number is cut off and kept. Default true.
+        strip_unit: bool,
+    },
+    /// `"csv"`
+    Csv {
+        /// `delimiter`. Default `,`.
+        delimiter: u8,
+        /// `columns`: their names, in order; empty with `header = true`.
+        columns: Vec<String>,
+        /// `header`: the first line names the columns.
+        header: bool,
+        /// `comment`: lines that begin with it are passed over.
+        comment: Option<u8>,
+    },
+}
+
+/// A text with places to fill in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Template(pub Vec<TemplatePart>);
+
+/// A piece of a [`Template`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TemplatePart {
+    /// Stands for itself.
+    Text(Arc<str>),
+    /// `{topic}`: the whole topic.
+    Topic,
+    /// `{topic[N]}`: level N, from 0.
+    TopicLevel(usize),
+    /// `{topic[N..]}`: all levels from N on.
+    TopicFrom(usize),
+    /// `{payload.PATH}`
+    Payload(String),
+    /// `{gateway}`, `{severity}`, `{sensor}`, `{type}`, `{alarm}`: in upstream topics only.
+    Event(EventPart),
+}
+
+/// What an upstream topic can be made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum EventPart {
+    Gateway,
+    Severity,
+    Sensor,
+    Type,
+    Alarm,
+}
+
+/// One quantity to take from a payload. Short form `temperature = "°C"` is path = quantity = `temperature`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// The table's key: last part of the sensor's name.
+    pub quantity: Arc<str>,
+    /// `path`: `ENERGY.Power`, `channels[0].value`; for key-value the key, for CSV the column. Default the quantity.
+    pub path: String,
+    /// `unit`
+    pub unit: Option<Arc<str>>,
+    /// `scale`: value = raw * scale + offset. Default 1.
+    pub scale: f64,
+    /// `offset`. Default 0.
+    pub offset: f64,
+    /// `valid_range = [low, high]`, inclusive, after scaling; outside is refused and counted.
+    pub valid_range: Option<(f64, f64)>,
+    /// `ignore_values`: raw sentinels that mean "no value".
+    pub ignore_values: Vec<f64>,
+    /// `map = { ON = 1, open = true }`: raw text (or `true`/`false`) to value; with a map an unlisted text is refused.
+    pub map: Vec<(Arc<str>, Value)>,
+    /// `text`: keep texts as they are, for `equals`. Default false: a text that is no number and not mapped is refused.
+    pub text: bool,
+}
+
+/// Unit of a payload's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum TsUnit {
+    Seconds,
+    Millis,
+    Micros,
+    Nanos,
+    Iso8601,
+}
+
+/// How urgent an alarm is (ISA-18.2 priorities; OPC UA severities 1..1000 in equal bands).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Severity {
+    Info,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl Severity {
+    /// All, least severe first.
+    pub const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// As written in configuration, topics and events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// `[[alarm]]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alarm {
+    /// `name`: letters, digits, `-` and `_`.
+    pub name: Arc<str>,
+    /// `description`: told to the operator and in the event. Optional.
+    pub description: Option<Arc<str>>,
+    /// `sensors`: MQTT patterns over sensor names, at least one.
+    pub sensors: Vec<String>,
+    /// Exactly one of `high`, `low`, `outside`, `equals`, `not_equals`, `rate_above`, `deviation_from`, `stale_after`.
+    pub condition: Condition,
+    /// `deadband`: how far back inside the limit a value must be to clear. Default 0.
+    pub deadband: f64,
+    /// `on_delay`: how long the condition must hold before the alarm is active. Default 0.
+    pub on_delay: Duration,
+    /// `off_delay`: how long it must be gone before the alarm is inactive. Default 0.
+    pub off_delay: Duration,
+    /// `min_samples`: readings in violation, in a row, before the alarm is active. Default 1.
+    pub min_samples: u32,
+    /// `repeat_every`: while active, remind. Default off.
+    pub repeat_every: Option<Duration>,
+    /// `latched`: stays active until acknowledged. Default false.
+    pub latched: bool,
+    /// `hold_off`: after start-up, for this long, nothing is raised. Default 0.
+    pub hold_off: Duration,
+    /// `group`: of the alarms of one group on one sensor only the most severe in violation is active.
+    pub group: Option<Arc<str>>,
+    /// `severity`. Default medium.
+    pub severity: Severity,
+    /// `context`: how many readings before the crossing go into the event. Default 10, at most 100.
+    pub context: usize,
+    /// `schedule = ["mon-fri 06:00-18:00"]`: in force only then; empty means always.
+    pub schedule: Vec<ScheduleSpan>,
+}
+
+/// What an alarm watches for. Comparison is strict: a value at the limit is not in violation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    /// `high`
+    High(f64),
+    /// `low`
+    Low(f64),
+    /// `outside = [low, high]`
+    Outside {
+        /// Lower limit.
+        low: f64,
+        /// Upper limit, above `low`.
+        high: f64,
+    },
+    /// `equals`: one value or a list.
+    Equals(Vec<Value>),
+    /// `not_equals`: one value or a list.
+    NotEquals(Vec<Value>),
+    /// `rate_above = "5/min"`, with `rate_window` (default 5 min) and `rate_direction` ("rising", "falling", "both";
+    /// default both).
+    RateAbove {
+        /// Limit, units per second, above zero.
+        per_second: f64,
+        /// The stretch of readings the slope is fitted to (least squares).
+        window: Duration,
+        /// Which sign counts.
+        direction: RateDirection,
+    },
+    /// `deviation_from` (a sensor's name or a number) with `deviation_above`.
+    Deviation {
+        /// What to compare with.
+        from: SetPoint,
+        /// Largest distance allowed, above zero.
+        above: f64,
+    },
+    /// `stale_after`: no fresh reading for this long.
+    Stale {
+        /// How long.
+        after: Duration,
+    },
+}
+
+/// What a deviation is measured from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SetPoint {
+    /// A fixed value.
+    Value(f64),
+    /// The last value of another sensor.
+    Sensor(Arc<str>),
+}
+
+/// Which direction of change a rate limit is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum RateDirection {
+    Rising,
+    Falling,
+    Both,
+}
+
+/// A weekly span of local time, e.g. `mon-fri 06:00-18:00`; one that ends before it starts runs past midnight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScheduleSpan {
+    /// The days it starts on, Monday first.
+    pub days: [bool; 7],
+    /// Start, minutes after midnight.
+    pub from_min: u16,
+    /// End (exclusive), minutes after midnight, up to 1440.
+    pub to_min: u16,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Store {
+    /// `path`. Default `/var/lib/tidegate`.
+    pub path: PathBuf,
+    /// `max_bytes`: all bytes on disk, at least 32 MiB. Default 256 MiB.
+    pub max_bytes: u64,
+    /// `when_full`. Default drop-oldest.
+    pub when_full: WhenFull,
+    /// `commit_interval`: how long events below `critical` may wait for company before a sync. Default 0.
+    pub commit_interval: Duration,
+}
+
+/// What gives way when the store is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// `"drop-oldest"`
+    DropOldest,
+    /// `"drop-least-severe"`: the oldest among the least severe.
+    DropLeastSevere,
+    /// `"reject"`: nothing; readings wait at their broker.
+    Reject,
+}
+
+/// `[upstream]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// `url`
+    pub url: BrokerUrl,
+    /// Keys of [`Credentials`].
+    pub credentials: Credentials,
+    /// `allow_plaintext`: lets `mqtt://` go to a host that is not loopback. Default false.
+    pub allow_plaintext: bool,
+    /// `client_id`. Default `tidegate-<gateway>`.
+    pub client_id: String,
+    /// `topic`. Default `tidegate/{gateway}/{severity}/{sensor}`.
+    pub topic: Template,
+    /// `encoding`: "json" or "cbor". Default json.
+    pub encoding: Encoding,
+    /// `window`: events in flight, 1 to 1,000. Default 256.
+    pub window: u16,
+    /// `payload_bytes_max`: larger events are not sent but quarantined. Default 128 KiB.
+    pub payload_bytes_max: usize,
+    /// `keep_alive`. Default 30 s.
+    pub keep_alive: Duration,
+    /// `connect_timeout`: TCP, TLS and CONNACK together. Default 20 s.
+    pub connect_timeout: Duration,
+    /// `ack_timeout`: a connection that acknowledges nothing for this long while events are in flight is given up.
+    /// Default 60 s.
+    pub ack_timeout: Duration,
+    /// `backoff_min`. Default 1 s.
+    pub backoff_min: Duration,
+    /// `backoff_max`. Default 5 min.
+    pub backoff_max: Duration,
+}
+
+/// How events are written on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// CloudEvents structured JSON, `application/cloudevents+json`.
+    Json,
+    /// The same structure in CBOR, `application/cloudevents+cbor`.
+    Cbor,
+}

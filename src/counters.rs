@@ -1,0 +1,170 @@
+//! What the gateway counts. One shared set of atomic counters, written by the parts, read by status and logs.
+//!
+//! Owns the names and meanings. Counting never blocks and never fails; a counter only grows, a gauge says so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows, or (where its docs say gauge) the last value set.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Sets a gauge.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The value now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Why bytes from a device were refused. Bounded: these are all the reasons there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reject {
+    /// Nothing in it.
+    Empty,
+    /// Longer than the configured line, frame or packet.
+    TooLong,
+    /// Not UTF-8 where text was expected.
+    NotUtf8,
+    /// Does not follow its format (JSON syntax, nesting, CSV column count, checksum).
+    Malformed,
+    /// A field that is named in the configuration is not there, or no field at all is.
+    MissingField,
+    /// A value that is no finite number and not in the map.
+    NotANumber,
+    /// Outside `valid_range`.
+    OutOfRange,
+    /// Makes no valid sensor name.
+    BadName,
+    /// More sensors than the gateway keeps.
+    TooManySensors,
+    /// More readings in one message than are taken.
+    TooManyReadings,
+    /// Taken from a device that cannot wait while the pipeline was full.
+    Overrun,
+}
+
+impl Reject {
+    /// The label in status and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::TooLong => "too-long",
+            Self::NotUtf8 => "not-utf8",
+            Self::Malformed => "malformed",
+            Self::MissingField => "missing-field",
+            Self::NotANumber => "not-a-number",
+            Self::OutOfRange => "out-of-range",
+            Self::BadName => "bad-name",
+            Self::TooManySensors => "too-many-sensors",
+            Self::TooManyReadings => "too-many-readings",
+            Self::Overrun => "overrun",
+        }
+    }
+}
+
+/// One source's counts.
+#[derive(Debug, Default)]
+pub struct SourceCounters {
+    /// Messages, lines or frames received.
+    pub messages: Counter,
+    /// Readings decoded from them.
+    pub readings: Counter,
+    /// Connections or port openings that succeeded.
+    pub connects: Counter,
+    /// Connections or port openings that failed or ended.
+    pub disconnects: Counter,
+    /// Gauge: 1 while connected or open.
+    pub up: Counter,
+    /// Values passed over as configured sentinels.
+    pub ignored: Counter,
+    /// Refused input by reason.
+    rejects: Mutex<BTreeMap<Reject, u64>>,
+}
+
+impl SourceCounters {
+    /// Counts one refusal.
+    pub fn reject(&self, reason: Reject) {
+        let mut rejects = self.rejects.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *rejects.entry(reason).or_default() += 1;
+    }
+
+    /// All refusals so far.
+    pub fn rejects(&self) -> BTreeMap<Reject, u64> {
+        self.rejects.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// Everything that is counted.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// By source name; entries stay when a reload removes the source.
+    sources: Mutex<BTreeMap<Arc<str>, Arc<SourceCounters>>>,
+    /// Readings that the engine has evaluated.
+    pub readings: Counter,
+    /// Readings older than the newest of their sensor: kept out of the state machines.
+    pub readings_late: Counter,
+    /// Readings of sensors beyond the bound of sensors.
+    pub readings_refused: Counter,
+    /// Events made (alarms and the gateway's own).
+    pub events_raised: Counter,
+    /// Events on stable storage.
+    pub events_stored: Counter,
+    /// Events acknowledged by the upstream broker.
+    pub events_delivered: Counter,
+    /// Events published, repeats included.
+    pub events_published: Counter,
+    /// Events evicted by quota, salvaged around or otherwise lost; each is announced.
+    pub events_lost: Counter,
+    /// Events set aside because the upstream refuses them.
+    pub events_dead: Counter,
+    /// Gauge: events stored and not yet delivered.
+    pub store_events: Counter,
+    /// Gauge: bytes on disk under the store's path.
+    pub store_bytes: Counter,
+    /// Commits.
+    pub store_commits: Counter,
+    /// fdatasync calls.
+    pub store_syncs: Counter,
+    /// Store operations that failed.
+    pub store_errors: Counter,
+    /// Gauge: 1 while the store refuses more (`when_full = "reject"`, or a full disk).
+    pub store_full: Counter,
+    /// Gauge: 1 while connected upstream.
+    pub upstream_up: Counter,
+    /// Connections made upstream.
+    pub upstream_connects: Counter,
+    /// Connections upstream that failed or ended.
+    pub upstream_disconnects: Counter,
+    /// Gauge: events in flight upstream.
+    pub upstream_inflight: Counter,
+    /// Turns of the engine's loop: the watchdog's evidence.
+    pub engine_turns: Counter,
+    /// Turns of the store's loop: the watchdog's evidence.
+    pub store_turns: Counter,
+}
+
+impl Counters {
+    /// The counters of a source, made at first use.
+    pub fn source(&self, name: &Arc<str>) -> Arc<SourceCounters> {
+        let mut sources = self.sources.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Arc::clone(sources.entry(Arc::clone(name)).or_default())
+    }
+
+    /// All sources seen so far.
+    pub fn sources(&self) -> Vec<(Arc<str>, Arc<SourceCounters>)> {
+        let sources = self.sources.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sources.iter().map(|(name, counters)| (Arc::clone(name), Arc::clone(counters))).collect()
+    }
+}

@@ -1,0 +1,152 @@
+//! The store as its users see it: a handle that sends requests to the writer thread and shows its status.
+//!
+//! Owns back-pressure (a bounded number of commits under way) and the request types. Never touches the disk; only the
+//! writer thread does.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+use crate::ack::Ack;
+use crate::config;
+use crate::event::{AlarmRecord, Event};
+
+/// Commits that may be under way at once. Each holds what one turn of the engine made; a few keep the writer busy
+/// while the engine works, more would only hold memory while the disk is slow.
+pub const COMMITS_UNDER_WAY_MAX: usize = 4;
+
+/// What one turn of the engine wants on disk together.
+#[derive(Debug, Default)]
+pub struct Commit {
+    /// Events without a sequence number, in order.
+    pub events: Vec<Event>,
+    /// Alarm states after these events; the last of each (alarm, sensor) counts.
+    pub records: Vec<AlarmRecord>,
+    /// Released in order when all of this, and all before it, is on stable storage.
+    pub acks: Vec<Ack>,
+}
+
+/// What the writer thread is asked to do. Requests are carried out in the order they were sent.
+#[derive(Debug)]
+pub enum Request {
+    /// Store this; the permit is dropped when it is on disk.
+    Commit(Commit, OwnedSemaphorePermit),
+    /// Events from sequence number `from` on, in order, as many as fit (at least one if there is one).
+    Read {
+        /// First sequence number wanted.
+        from: u64,
+        /// Most events.
+        max_events: usize,
+        /// Most bytes, by stored size.
+        max_bytes: usize,
+        /// Gets the events; empty when there is none yet.
+        reply: oneshot::Sender<Vec<Arc<Event>>>,
+    },
+    /// All events up to and including this one are acknowledged upstream.
+    Delivered {
+        /// Highest sequence number below which nothing is outstanding.
+        through: u64,
+    },
+    /// Set this event aside: the upstream refuses it for good.
+    DeadLetter {
+        /// The event.
+        event: Arc<Event>,
+        /// In words.
+        reason: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// Told when it is on disk.
+        done: oneshot::Sender<()>,
+    },
+    /// New limits after a reload (a changed path needs a restart and is refused before).
+    Configure(config::model::Store),
+    /// Commit what is waiting, mark the stop as clean and end the thread.
+    Close,
+}
+
+/// What the store shows of itself. Published after every commit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StoreStatus {
+    /// Highest sequence number on stable storage.
+    pub last_sequence: u64,
+    /// Everything up to here has been delivered, evicted or set aside.
+    pub delivered: u64,
+    /// Events waiting to be delivered.
+    pub waiting: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// True while nothing more is taken (`when_full = "reject"`, or the disk is full).
+    pub full: bool,
+    /// The fault the store works around at the moment, in words.
+    pub fault: Option<Arc<str>>,
+}
+
+/// The writer thread is gone; the process is ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
+/// Sends requests to the writer thread. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct StoreHandle {
+    requests: crossbeam_channel::Sender<Request>,
+    permits: Arc<Semaphore>,
+    status: watch::Receiver<StoreStatus>,
+}
+
+impl StoreHandle {
+    /// A handle, and the writer thread's end of it.
+    pub fn new(status: watch::Receiver<StoreStatus>) -> (Self, crossbeam_channel::Receiver<Request>) {
+        // Unbounded on purpose: commits are bounded by the permits, and each reader waits for its answer.
+        let (requests, inbox) = crossbeam_channel::unbounded();
+        let permits = Arc::new(Semaphore::new(COMMITS_UNDER_WAY_MAX));
+        (Self { requests, permits, status }, inbox)
+    }
+
+    /// Waits until another commit may be sent: this is where back-pressure begins. Cancel-safe.
+    pub async fn reserve(&self) -> Result<OwnedSemaphorePermit, Closed> {
+        Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Closed)
+    }
+
+    /// Sends a commit; its acknowledgements are released when it is on disk.
+    pub fn commit(&self, commit: Commit, permit: OwnedSemaphorePermit) -> Result<(), Closed> {
+        self.send(Request::Commit(commit, permit))
+    }
+
+    /// Events from `from` on, in sequence order (numbers may be missing where events were evicted).
+    pub async fn read(&self, from: u64, max_events: usize, max_bytes: usize) -> Result<Vec<Arc<Event>>, Closed> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Read { from, max_events, max_bytes, reply })?;
+        answer.await.map_err(|_| Closed)
+    }
+
+    /// Says that everything up to `through` is acknowledged upstream.
+    pub fn delivered(&self, through: u64) -> Result<(), Closed> {
+        self.send(Request::Delivered { through })
+    }
+
+    /// Sets an event aside and waits until that is on disk.
+    pub async fn dead_letter(&self, event: Arc<Event>, reason: String, attempts: u32) -> Result<(), Closed> {
+        let (done, answer) = oneshot::channel();
+        self.send(Request::DeadLetter { event, reason, attempts, done })?;
+        answer.await.map_err(|_| Closed)
+    }
+
+    /// Hands over new limits.
+    pub fn configure(&self, store: config::model::Store) -> Result<(), Closed> {
+        self.send(Request::Configure(store))
+    }
+
+    /// Asks the thread to finish; join it afterwards.
+    pub fn close(&self) -> Result<(), Closed> {
+        self.send(Request::Close)
+    }
+
+    /// The status, and a way to wait for changes.
+    pub fn status(&self) -> watch::Receiver<StoreStatus> {
+        self.status.clone()
+    }
+
+    fn send(&self, request: Request) -> Result<(), Closed> {
+        self.requests.send(request).map_err(|_| Closed)
+    }
+}
