@@ -1,4 +1,4 @@
-//! Events for tests: any that can be, and a load like that of a real site.
+//! Events for tests: any that can be, and a load like that of a real site. `tests/schema.rs` uses this file too.
 
 use std::sync::Arc;
 
@@ -105,33 +105,34 @@ fn alarm_data() -> BoxedStrategy<AlarmData> {
         vec((time(), value()).prop_map(|(time, value)| Sample { time, value }), 0..6),
         proptest::option::of(vec((text(), carried()), 0..4).prop_map(Arc::new)),
     );
-    (names, states, numbers, episode, values).prop_map(|(names, states, numbers, episode, values)| AlarmData {
-        alarm: names.0,
-        description: names.1,
-        unit: names.2,
-        condition: states.0,
-        change: states.1,
-        before: states.2,
-        after: states.3,
-        time_source: states.4,
-        limit: numbers.0,
-        deadband: numbers.1,
-        on_delay_ms: numbers.2,
-        off_delay_ms: numbers.3,
-        measured: numbers.4,
-        episode,
-        value: values.0,
-        value_time: values.1,
-        context: values.2,
-        attributes: values.3,
-    })
-    .boxed()
+    (names, states, numbers, episode, values)
+        .prop_map(|(names, states, numbers, episode, values)| AlarmData {
+            alarm: names.0,
+            description: names.1,
+            unit: names.2,
+            condition: states.0,
+            change: states.1,
+            before: states.2,
+            after: states.3,
+            time_source: states.4,
+            limit: numbers.0,
+            deadband: numbers.1,
+            on_delay_ms: numbers.2,
+            off_delay_ms: numbers.3,
+            measured: numbers.4,
+            episode,
+            value: values.0,
+            value_time: values.1,
+            context: values.2,
+            attributes: values.3,
+        })
+        .boxed()
 }
 
 fn data() -> BoxedStrategy<EventData> {
     let words = "\\PC{0,20}";
-    let change = (words, words, any::<u64>())
-        .prop_map(|(source, reason, away_ms)| SourceChange { source, reason, away_ms });
+    let change =
+        (words, words, any::<u64>()).prop_map(|(source, reason, away_ms)| SourceChange { source, reason, away_ms });
     let lost = (words, any::<u64>(), any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
         |(reason, count, first_sequence, last_sequence, whole_range)| {
             EventData::EventsLost(EventsLost { reason, count, first_sequence, last_sequence, whole_range })
@@ -142,7 +143,7 @@ fn data() -> BoxedStrategy<EventData> {
     });
     prop_oneof![
         6 => alarm_data().prop_map(|alarm| EventData::Alarm(Box::new(alarm))),
-        1 => change.clone().prop_map(EventData::SourceLost),
+        1 => change.clone().prop_map(|change| EventData::SourceLost(SourceChange { away_ms: 0, ..change })),
         1 => change.prop_map(EventData::SourceRestored),
         1 => lost,
         1 => started,
@@ -186,7 +187,8 @@ pub(crate) fn any_events() -> impl Strategy<Value = Vec<Event>> {
                 event.boot_id = last.boot_id;
                 event.subject = last.subject.clone();
             }
-            if let (EventData::Alarm(last), EventData::Alarm(alarm), true) = (&last.data, &mut event.data, dice[index] & 4 != 0)
+            if let (EventData::Alarm(last), EventData::Alarm(alarm), true) =
+                (&last.data, &mut event.data, dice[index] & 4 != 0)
             {
                 alarm.attributes = last.attributes.clone();
                 alarm.context.splice(0..0, last.context.iter().skip(1).cloned());
@@ -242,8 +244,11 @@ pub(crate) fn load(load: Load, count: usize) -> Vec<Event> {
             if is_event {
                 let now = time.0 + if load.nanos { 0 } else { random.i64(90_000..160_000) };
                 let ms = (now / 1_000_000) as u64;
-                let id = uuid::Builder::from_unix_timestamp_millis(ms, &random.u128(..).to_be_bytes()[..10].try_into().unwrap())
-                    .into_uuid();
+                let id = uuid::Builder::from_unix_timestamp_millis(
+                    ms,
+                    &random.u128(..).to_be_bytes()[..10].try_into().unwrap(),
+                )
+                .into_uuid();
                 let change = match (load.level, above) {
                     (true, _) if episodes[sensor].is_some() => Change::Repeated,
                     (_, true) => Change::Raised,

@@ -28,7 +28,9 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::rfc3339;
-use super::{AlarmData, AlarmState, Change, ConditionKind, Event, EventData, EventsLost, GatewayStarted, Limit, Sample};
+use super::{
+    AlarmData, AlarmState, Change, ConditionKind, Event, EventData, EventsLost, GatewayStarted, Limit, Sample,
+};
 use super::{Episode, SourceChange};
 use crate::clock::{ClockState, WallTime};
 use crate::config::model::{Encoding, Severity};
@@ -164,9 +166,7 @@ impl<'a> From<&'a AlarmData> for AlarmBody<'a> {
             off_delay_ms: alarm.off_delay_ms,
             state: StateBody { before: alarm.before, after: alarm.after },
             episode: EpisodeBody::from(&alarm.episode),
-            reading: alarm
-                .value_time
-                .map(|time| ReadingBody { time: Stamp(time), time_source: alarm.time_source }),
+            reading: alarm.value_time.map(|time| ReadingBody { time: Stamp(time), time_source: alarm.time_source }),
             context: Samples(&alarm.context),
             attributes: alarm.attributes.as_ref().map(AttributesBody),
         }
@@ -221,7 +221,8 @@ impl Samples<'_> {
 
 impl Serialize for Samples<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|sample| SampleBody { time: Stamp(sample.time), value: &sample.value }))
+        serializer
+            .collect_seq(self.0.iter().map(|sample| SampleBody { time: Stamp(sample.time), value: &sample.value }))
     }
 }
 

@@ -186,13 +186,7 @@ impl<'a> Decoder<'a> {
         Ok(id)
     }
 
-    fn correlation(
-        &mut self,
-        how: How,
-        id: Uuid,
-        start: WallTime,
-        earlier: &[Event],
-    ) -> Result<Option<Uuid>, Error> {
+    fn correlation(&mut self, how: How, id: Uuid, start: WallTime, earlier: &[Event]) -> Result<Option<Uuid>, Error> {
         if how.has(How::EPISODE_OWN_ID) {
             Ok(Some(id))
         } else if how.has(How::EPISODE_EARLIER) {
@@ -221,13 +215,7 @@ impl<'a> Decoder<'a> {
         Uuid::from_slice(bytes).map_err(|_| Error::Damaged("an id is not an id"))
     }
 
-    fn alarm(
-        &mut self,
-        shape: &Shape,
-        alarm: &AlarmShape,
-        time: WallTime,
-        subject: usize,
-    ) -> Result<AlarmData, Error> {
+    fn alarm(&mut self, shape: &Shape, alarm: &AlarmShape, time: WallTime, subject: usize) -> Result<AlarmData, Error> {
         let how = shape.how;
         let value_time = match how.has(How::VALUE_TIME) {
             true => Some(WallTime(time.0.wrapping_sub(self.column(Column::ValueTimes).span()?))),
@@ -448,11 +436,7 @@ impl<'a> Decoder<'a> {
 }
 
 fn source_change(column: &mut Reader<'_>) -> Result<SourceChange, Error> {
-    Ok(SourceChange {
-        source: column.text()?.to_owned(),
-        reason: column.text()?.to_owned(),
-        away_ms: column.uint()?,
-    })
+    Ok(SourceChange { source: column.text()?.to_owned(), reason: column.text()?.to_owned(), away_ms: column.uint()? })
 }
 
 fn limit(column: &mut Reader<'_>) -> Result<Limit, Error> {

@@ -43,7 +43,10 @@ impl fmt::Display for TopicError {
                 write!(f, "the topic has {slashes} slashes, brokers take {TOPIC_SLASHES_MAX}: shorten `topic`")
             }
             Self::TooLong { bytes } => {
-                write!(f, "the topic is {bytes} bytes long, brokers take {TOPIC_BYTES_MAX}: shorten `topic` or the names")
+                write!(
+                    f,
+                    "the topic is {bytes} bytes long, brokers take {TOPIC_BYTES_MAX}: shorten `topic` or the names"
+                )
             }
             Self::Forbidden(character) => {
                 write!(f, "the topic holds {character:?}, which MQTT does not allow: remove it from `topic`")
