@@ -240,15 +240,13 @@ pub(crate) fn load(load: Load, count: usize) -> Vec<Event> {
                 (if above { 800 } else { 600 }) + random.i32(0..100)
             };
             let number = f64::from(tenths) / 10.0;
-            let is_event = load.level || (round > 0 && round % load.between == 0);
+            let is_event = load.level || (round > 0 && round.is_multiple_of(load.between));
             if is_event {
                 let now = time.0 + if load.nanos { 0 } else { random.i64(90_000..160_000) };
                 let ms = (now / 1_000_000) as u64;
-                let id = uuid::Builder::from_unix_timestamp_millis(
-                    ms,
-                    &random.u128(..).to_be_bytes()[..10].try_into().unwrap(),
-                )
-                .into_uuid();
+                let mut tail = [0; 10];
+                random.fill(&mut tail);
+                let id = uuid::Builder::from_unix_timestamp_millis(ms, &tail).into_uuid();
                 let change = match (load.level, above) {
                     (true, _) if episodes[sensor].is_some() => Change::Repeated,
                     (_, true) => Change::Raised,

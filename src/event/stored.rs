@@ -33,7 +33,10 @@ mod columns;
 mod decode;
 mod encode;
 mod items;
+mod json;
 mod records;
+mod shape;
+mod strings;
 #[cfg(test)]
 mod tests;
 

@@ -3,21 +3,17 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ciborium_ll::Header;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::columns::{self, COLUMNS, Column, How, Running};
-use super::encode::{JSON_DEPTH_MAX, LIMIT_VALUES_SHARED_MAX, SHARED_BYTES_MAX};
-use super::items::{self, Reader, TAG_BIGNUM};
-use super::{Error, VERSION};
-use crate::clock::{BootTime, ClockState, WallTime};
-use crate::config::model::Severity;
-use crate::event::{
-    AlarmData, AlarmState, Change, ConditionKind, Episode, Event, EventData, EventsLost, GatewayStarted, Limit, Sample,
-    SourceChange,
-};
-use crate::reading::{TimeSource, Value};
+use super::items::{self, Reader};
+use super::shape::{self, AlarmShape, Shape};
+use super::strings::TextsRead;
+use super::{Error, VERSION, json};
+use crate::clock::{BootTime, WallTime};
+use crate::event::{AlarmData, Episode, Event, EventData, EventsLost, GatewayStarted, Sample, SourceChange};
+use crate::reading::Value;
 
 pub(super) fn events(bytes: &[u8]) -> Result<Vec<Event>, Error> {
     let mut decoder = Decoder { columns: begin::<COLUMNS>(bytes)?, ..Decoder::default() };
@@ -50,77 +46,10 @@ pub(super) fn begin<const N: usize>(bytes: &[u8]) -> Result<[Reader<'_>; N], Err
     if reader.is_empty() { Ok(columns) } else { Err(Error::Damaged("bytes after the end")) }
 }
 
-/// Texts in the order of first use.
-#[derive(Default)]
-pub(super) struct Strings(Vec<Arc<str>>);
-
-impl Strings {
-    /// The text that has `number`, read from `column` if it is the next new one.
-    pub(super) fn get(&mut self, number: usize, column: &mut Reader<'_>) -> Result<Arc<str>, Error> {
-        if number == self.0.len() {
-            let text = self.read(column)?;
-            self.0.push(text);
-        }
-        self.0.get(number).cloned().ok_or(Error::Damaged("a text that is not there"))
-    }
-
-    fn read(&self, column: &mut Reader<'_>) -> Result<Arc<str>, Error> {
-        const WRONG: Error = Error::Damaged("a text shares what is not there");
-        let (prefix, suffix) = (column.index()?, column.index()?);
-        let middle = column.text()?;
-        if prefix == 0 && suffix == 0 {
-            return Ok(middle.into());
-        }
-        let last = self.0.last().ok_or(WRONG)?;
-        // Sharing long texts would let few bytes ask for much memory.
-        if last.len() > SHARED_BYTES_MAX || prefix > last.len() || suffix > last.len() - prefix {
-            return Err(WRONG);
-        }
-        let start = last.get(..prefix).ok_or(WRONG)?;
-        let end = last.get(last.len() - suffix..).ok_or(WRONG)?;
-        Ok([start, middle, end].concat().into())
-    }
-}
-
-struct Shape {
-    kind: u64,
-    severity: Severity,
-    clock: ClockState,
-    how: How,
-    decimals: u8,
-    alarm: Option<AlarmShape>,
-}
-
-impl Shape {
-    /// A long list of values must be written out for each event, so that few bytes cannot ask for much memory.
-    fn may_be_shared(&self) -> bool {
-        match &self.alarm {
-            Some(AlarmShape { limit: Limit::Values(values), .. }) => values.len() <= LIMIT_VALUES_SHARED_MAX,
-            _ => true,
-        }
-    }
-}
-
-struct AlarmShape {
-    alarm: Arc<str>,
-    description: Option<Arc<str>>,
-    unit: Option<Arc<str>>,
-    condition: ConditionKind,
-    change: Change,
-    limit: Limit,
-    deadband: f64,
-    on_delay_ms: u64,
-    off_delay_ms: u64,
-    before: AlarmState,
-    after: AlarmState,
-    time_source: TimeSource,
-    keys: Vec<(usize, Arc<str>)>,
-}
-
 #[derive(Default)]
 struct Decoder<'a> {
     columns: [Reader<'a>; COLUMNS],
-    strings: Strings,
+    strings: TextsRead,
     shapes: Vec<Rc<Shape>>,
     running: Running,
 }
@@ -330,7 +259,7 @@ impl<'a> Decoder<'a> {
                     *last = last.wrapping_add(step);
                     Json::from(*last)
                 }
-                None => json(header, JSON_DEPTH_MAX, column)?,
+                None => json::read(header, json::DEPTH_MAX, column)?,
             };
             pairs.push((key.clone(), value));
         }
@@ -340,75 +269,17 @@ impl<'a> Decoder<'a> {
     fn shape(&mut self) -> Result<Rc<Shape>, Error> {
         let number = self.column(Column::Refs).index()?;
         if number == self.shapes.len() {
-            let shape = self.new_shape()?;
+            let mut strings = self.columns[Column::Strings as usize];
+            let column = &mut self.columns[Column::Shapes as usize];
+            let shape = shape::read(column, &mut self.strings, &mut strings)?;
+            self.columns[Column::Strings as usize] = strings;
             self.shapes.push(Rc::new(shape));
-        } else if self.shapes.get(number).is_some_and(|shape| !shape.may_be_shared()) {
+        } else if let Some(AlarmShape { limit, .. }) = self.shapes.get(number).and_then(|shape| shape.alarm.as_ref())
+            && !shape::may_be_shared(limit)
+        {
             return Err(Error::Damaged("a shape that must not be shared"));
         }
         self.shapes.get(number).cloned().ok_or(Error::Damaged("a shape that is not there"))
-    }
-
-    fn new_shape(&mut self) -> Result<Shape, Error> {
-        let column = self.column(Column::Shapes);
-        let kind = column.uint()?;
-        let severity = one_of(&columns::SEVERITIES, column.index()?)?;
-        let clock = one_of(&columns::CLOCKS, column.index()?)?;
-        let how = How(column.uint()?);
-        let decimals = u8::try_from(column.uint()?).unwrap_or(u8::MAX);
-        if how.0 & !How::KNOWN != 0 || decimals > items::DECIMALS_MAX {
-            return Err(Error::Damaged("a shape that cannot be"));
-        }
-        let alarm = (kind == columns::KIND_ALARM).then(|| self.alarm_shape(how)).transpose()?;
-        Ok(Shape { kind, severity, clock, how, decimals, alarm })
-    }
-
-    fn alarm_shape(&mut self, how: How) -> Result<AlarmShape, Error> {
-        let alarm = self.column(Column::Shapes).index()?;
-        let alarm = self.string(alarm)?;
-        let description = self.optional_string()?;
-        let unit = self.optional_string()?;
-        let column = self.column(Column::Shapes);
-        let condition = one_of(&columns::CONDITIONS, column.index()?)?;
-        let change = one_of(&columns::CHANGES, column.index()?)?;
-        let limit = limit(column)?;
-        let deadband = column.number()?;
-        let (on_delay_ms, off_delay_ms) = (column.uint()?, column.uint()?);
-        let before = one_of(&columns::STATES, column.index()?)?;
-        let after = one_of(&columns::STATES, column.index()?)?;
-        let time_source = one_of(&columns::TIME_SOURCES, column.index()?)?;
-        let mut keys = Vec::new();
-        if how.has(How::ATTRIBUTES) {
-            for _ in 0..column.uint()? {
-                let number = self.column(Column::Shapes).index()?;
-                keys.push((number, self.string(number)?));
-            }
-        }
-        Ok(AlarmShape {
-            alarm,
-            description,
-            unit,
-            condition,
-            change,
-            limit,
-            deadband,
-            on_delay_ms,
-            off_delay_ms,
-            before,
-            after,
-            time_source,
-            keys,
-        })
-    }
-
-    fn optional_string(&mut self) -> Result<Option<Arc<str>>, Error> {
-        match self.column(Column::Shapes).header()? {
-            Header::Positive(number) => {
-                let number = usize::try_from(number).map_err(|_| Error::Damaged("a text that is not there"))?;
-                self.string(number).map(Some)
-            }
-            header if Reader::is_null(header) => Ok(None),
-            _ => Err(Error::Damaged("a text or nothing was expected")),
-        }
     }
 
     fn other(&mut self, kind: u64) -> Result<EventData, Error> {
@@ -437,64 +308,4 @@ impl<'a> Decoder<'a> {
 
 fn source_change(column: &mut Reader<'_>) -> Result<SourceChange, Error> {
     Ok(SourceChange { source: column.text()?.to_owned(), reason: column.text()?.to_owned(), away_ms: column.uint()? })
-}
-
-fn limit(column: &mut Reader<'_>) -> Result<Limit, Error> {
-    match column.header()? {
-        Header::Map(Some(1)) => Ok(Limit::Range([column.number()?, column.number()?])),
-        Header::Array(Some(length)) => {
-            let mut values = Vec::with_capacity(length.min(column.len()));
-            for _ in 0..length {
-                values.push(column.value()?);
-            }
-            Ok(Limit::Values(values))
-        }
-        header => column.number_of(header)?.map(Limit::Number).ok_or(Error::Damaged("a limit was expected")),
-    }
-}
-
-fn one_of<T: Copy>(all: &[T], place: usize) -> Result<T, Error> {
-    all.get(place).copied().ok_or(Error::Damaged("a state that is not known"))
-}
-
-/// The carried value that `header` begins.
-fn json(header: Header, depth: usize, column: &mut Reader<'_>) -> Result<Json, Error> {
-    if let Some(whole) = Reader::as_int(header) {
-        return Ok(Json::from(whole));
-    }
-    if let Some(state) = Reader::as_bool(header) {
-        return Ok(Json::from(state));
-    }
-    if Reader::is_null(header) {
-        return Ok(Json::Null);
-    }
-    let deeper = depth.checked_sub(1).ok_or(Error::Damaged("a carried value is nested too deeply"));
-    match header {
-        Header::Text(Some(length)) => Ok(Json::from(column.text_of(length)?)),
-        Header::Tag(TAG_BIGNUM) => {
-            let bytes = column.bytes()?;
-            let bytes = bytes.try_into().map_err(|_| Error::Damaged("a large number is too large"))?;
-            Ok(Json::from(u64::from_be_bytes(bytes)))
-        }
-        Header::Array(Some(length)) => {
-            let deeper = deeper?;
-            let mut items = Vec::with_capacity(length.min(column.len()));
-            for _ in 0..length {
-                let header = column.header()?;
-                items.push(json(header, deeper, column)?);
-            }
-            Ok(Json::from(items))
-        }
-        Header::Map(Some(length)) => {
-            let deeper = deeper?;
-            let mut entries = serde_json::Map::new();
-            for _ in 0..length {
-                let key = column.text()?.to_owned();
-                let header = column.header()?;
-                entries.insert(key, json(header, deeper, column)?);
-            }
-            Ok(Json::from(entries))
-        }
-        header => column.number_of(header)?.map(Json::from).ok_or(Error::Damaged("a carried value was expected")),
-    }
 }

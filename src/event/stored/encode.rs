@@ -3,27 +3,18 @@
 use std::collections::HashMap;
 
 use ciborium_ll::Header;
-use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::VERSION;
 use super::columns::{self, COLUMNS, Column, How, Running};
-use super::items::{self, TAG_BIGNUM, Writer};
+use super::items::{self, Writer};
+use super::strings::TextsWritten;
+use super::{VERSION, json, shape};
 use crate::clock::WallTime;
-use crate::event::{AlarmData, Event, EventData, Limit, Sample};
+use crate::event::{AlarmData, Event, EventData, Sample};
 use crate::reading::{Attributes, Value};
 
 /// How many events back an episode's first event is looked for. Further back its id is written again.
 const DISTANCE_MAX: usize = 64;
-
-/// Deepest nesting of a carried value: the JSON parser's own limit.
-pub(super) const JSON_DEPTH_MAX: usize = 128;
-
-/// Most values of a limit in a shape that several events share: reading makes a copy for each of them.
-pub(super) const LIMIT_VALUES_SHARED_MAX: usize = 32;
-
-/// Longest text of which a part is written as shared with the text before it, bytes: see the reading side.
-pub(super) const SHARED_BYTES_MAX: usize = 255;
 
 pub(super) fn events(events: &[Event]) -> Vec<u8> {
     let mut encoder = Encoder::default();
@@ -42,44 +33,10 @@ pub(super) fn finish<'a>(columns: impl ExactSizeIterator<Item = &'a Writer> + Cl
     out.0
 }
 
-/// Numbers texts in the order of first use.
-#[derive(Default)]
-pub(super) struct Strings<'a> {
-    numbers: HashMap<&'a str, u64>,
-    last: &'a str,
-}
-
-impl<'a> Strings<'a> {
-    pub(super) fn number(&mut self, text: &'a str, column: &mut Writer) -> u64 {
-        let next = self.numbers.len() as u64;
-        let number = *self.numbers.entry(text).or_insert(next);
-        if number == next {
-            let (prefix, suffix) = shared(self.last, text);
-            column.uint(prefix as u64);
-            column.uint(suffix as u64);
-            column.text(&text[prefix..text.len() - suffix]);
-            self.last = text;
-        }
-        number
-    }
-}
-
-/// How many bytes, whole characters, two texts have in common at the start and, beyond that, at the end.
-fn shared(a: &str, b: &str) -> (usize, usize) {
-    if a.len().max(b.len()) > SHARED_BYTES_MAX {
-        return (0, 0);
-    }
-    let same = |(a, b): &(char, char)| a == b;
-    let prefix = a.chars().zip(b.chars()).take_while(same).map(|(a, _)| a.len_utf8()).sum();
-    let (rest_a, rest_b) = (&a[prefix..], &b[prefix..]);
-    let suffix = rest_a.chars().rev().zip(rest_b.chars().rev()).take_while(same).map(|(a, _)| a.len_utf8()).sum();
-    (prefix, suffix)
-}
-
 #[derive(Default)]
 struct Encoder<'a> {
     columns: [Writer; COLUMNS],
-    strings: Strings<'a>,
+    strings: TextsWritten<'a>,
     shapes: HashMap<Vec<u8>, u64>,
     shapes_written: u64,
     /// The shape of the event under way.
@@ -111,7 +68,8 @@ impl<'a> Encoder<'a> {
             EventData::Alarm(alarm) => self.alarm(event, alarm, how),
             other => {
                 let kind = self.other(other);
-                self.begin_shape(kind, event, how, 0);
+                self.shape.0.clear();
+                shape::write_common(kind, event, how, 0, &mut self.shape);
                 self.end_shape(true);
                 let subject = self.string(&event.subject);
                 self.column(Column::Subjects).uint(subject);
@@ -214,13 +172,14 @@ impl<'a> Encoder<'a> {
         // The context is searched in the subject's history, so the subject's string number is wanted before the shape
         // is known; the reading side has the shape first. Strings are numbered in the reading side's order: shape,
         // then subject. A subject without a number has no history yet, so nothing can be found there anyway.
-        let known_subject = self.strings.numbers.get(&*event.subject).copied();
+        let known_subject = self.strings.known(&event.subject);
         let decimals = self.context_and_values(alarm, base, known_subject, &mut how);
 
-        self.begin_shape(columns::KIND_ALARM, event, how, decimals);
-        self.alarm_shape(alarm, own_attributes);
-        let limit_values = if let Limit::Values(values) = &alarm.limit { values.len() } else { 0 };
-        self.end_shape(limit_values <= LIMIT_VALUES_SHARED_MAX);
+        self.shape.0.clear();
+        shape::write_common(columns::KIND_ALARM, event, how, decimals, &mut self.shape);
+        let strings = &mut self.columns[Column::Strings as usize];
+        shape::write_alarm(alarm, own_attributes, &mut self.shape, &mut self.strings, strings);
+        self.end_shape(shape::may_be_shared(&alarm.limit));
         let subject = self.string(&event.subject);
         self.column(Column::Subjects).uint(subject);
 
@@ -309,55 +268,6 @@ impl<'a> Encoder<'a> {
         Some(decimals)
     }
 
-    fn begin_shape(&mut self, kind: u64, event: &Event, how: How, decimals: u8) {
-        self.shape.0.clear();
-        self.shape.uint(kind);
-        self.shape.uint(place(&columns::SEVERITIES, event.severity));
-        self.shape.uint(place(&columns::CLOCKS, event.clock));
-        self.shape.uint(how.0);
-        self.shape.uint(u64::from(decimals));
-    }
-
-    fn alarm_shape(&mut self, alarm: &'a AlarmData, own_attributes: Option<&'a Attributes>) {
-        let name = self.string(&alarm.alarm);
-        self.shape.uint(name);
-        for text in [&alarm.description, &alarm.unit] {
-            match text {
-                None => self.shape.null(),
-                Some(text) => {
-                    let text = self.string(text);
-                    self.shape.uint(text);
-                }
-            }
-        }
-        self.shape.uint(place(&columns::CONDITIONS, alarm.condition));
-        self.shape.uint(place(&columns::CHANGES, alarm.change));
-        match &alarm.limit {
-            Limit::Number(limit) => self.shape.number(*limit),
-            Limit::Range(range) => {
-                self.shape.header(Header::Map(Some(1)));
-                range.iter().for_each(|limit| self.shape.number(*limit));
-            }
-            Limit::Values(values) => {
-                self.shape.header(Header::Array(Some(values.len())));
-                values.iter().for_each(|value| self.shape.value(value));
-            }
-        }
-        self.shape.number(alarm.deadband);
-        self.shape.uint(alarm.on_delay_ms);
-        self.shape.uint(alarm.off_delay_ms);
-        self.shape.uint(place(&columns::STATES, alarm.before));
-        self.shape.uint(place(&columns::STATES, alarm.after));
-        self.shape.uint(place(&columns::TIME_SOURCES, alarm.time_source));
-        if let Some(attributes) = own_attributes {
-            self.shape.uint(attributes.len() as u64);
-            for (key, _) in attributes.iter() {
-                let key = self.string(key);
-                self.shape.uint(key);
-            }
-        }
-    }
-
     fn end_shape(&mut self, may_share: bool) {
         let number = match self.shapes.get(&self.shape.0) {
             Some(number) => *number,
@@ -383,7 +293,7 @@ impl<'a> Encoder<'a> {
                     let last = std::mem::replace(self.running.integer(number as usize), whole);
                     self.columns[Column::Attributes as usize].int(whole.wrapping_sub(last));
                 }
-                None => json(value, JSON_DEPTH_MAX, column),
+                None => json::write(value, json::DEPTH_MAX, column),
             }
         }
     }
@@ -414,40 +324,6 @@ impl<'a> Encoder<'a> {
                     EventData::SourceLost(_) => columns::KIND_SOURCE_LOST,
                     _ => columns::KIND_SOURCE_RESTORED,
                 }
-            }
-        }
-    }
-}
-
-/// The number of an enumeration's value.
-fn place<T: PartialEq>(all: &[T], one: T) -> u64 {
-    all.iter().position(|each| *each == one).expect("the lists hold every value of their enumerations") as u64
-}
-
-/// A carried value of any form. Beyond `depth` levels it is left out: no parser that feeds us goes that deep.
-fn json(value: &Json, depth: usize, out: &mut Writer) {
-    match value {
-        Json::Null => out.null(),
-        Json::Bool(state) => out.bool(*state),
-        Json::String(text) => out.text(text),
-        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(whole), _) => out.int(whole),
-            (None, Some(large)) => {
-                out.header(Header::Tag(TAG_BIGNUM));
-                out.bytes(&large.to_be_bytes());
-            }
-            (None, None) => out.number(number.as_f64().unwrap_or_default()),
-        },
-        Json::Array(_) | Json::Object(_) if depth == 0 => out.null(),
-        Json::Array(items) => {
-            out.header(Header::Array(Some(items.len())));
-            items.iter().for_each(|item| json(item, depth - 1, out));
-        }
-        Json::Object(entries) => {
-            out.header(Header::Map(Some(entries.len())));
-            for (key, item) in entries {
-                out.text(key);
-                json(item, depth - 1, out);
             }
         }
     }

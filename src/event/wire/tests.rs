@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::*;
-use crate::clock::BootTime;
-use crate::config::model::{EventPart, Template, TemplatePart};
+use crate::clock::{BootTime, ClockState, WallTime};
+use crate::config::model::{EventPart, Severity, Template, TemplatePart};
+use crate::event::{AlarmData, AlarmState, Change, ConditionKind, Episode, EventData, GatewayStarted, Limit, Sample};
+use crate::reading::{TimeSource, Value};
 
 fn id(tail: u8) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(1_767_225_600_000, &[tail; 10]).into_uuid()
