@@ -1,1 +1,4 @@
-//! (being written)
+//! Forwarding.
+pub mod backoff;
+pub mod status;
+pub mod window;
