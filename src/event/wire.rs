@@ -1,43 +1,288 @@
-//! CloudEvents encodings.
+//! Events on the wire: CloudEvents 1.0 in structured mode, as JSON and as CBOR, and the topic they are published to.
+//!
+//! Owns the names in an encoded event. JSON Schemas of them are in `config/schema/`; within a version of a type fields
+//! are added, never renamed and never given another type. One borrowed structure is written by both encoders, so the
+//! two forms cannot drift apart. Never does I/O, never reads a clock. The size of an event is bounded by its parts: the
+//! decoder bounds names, texts and attributes, the configuration bounds the context.
+//!
+//! Layout, in this order:
+//!
+//! | attribute | value |
+//! |---|---|
+//! | `specversion` | `1.0` |
+//! | `id` | UUIDv7; the same whenever the event is sent again |
+//! | `source` | `/tidegate/<gateway>` |
+//! | `type` | `tidegate.threshold.exceeded.v1` and so on |
+//! | `subject` | the sensor, `gateway`, or `source/<name>` |
+//! | `time` | RFC 3339, UTC |
+//! | `datacontenttype` | `application/json`; `application/cbor` in the CBOR form |
+//! | `dataschema` | `urn:tidegate:schema:<type without "tidegate.">`, the `$id` of the schema of `data` |
+//! | `sequence` | 20 decimal digits: the extension asks for a text that sorts as the numbers do |
+//! | `partitionkey` | the subject: events of one sensor keep their order |
+//! | `correlationid` | the episode, where there is one |
+//! | `severity`, `clock`, `backlog` | our own extensions: texts, and a boolean |
+//! | `data` | by type |
 
-use crate::config::model::{Encoding, EventPart, Template, TemplatePart};
-use crate::event::Event;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
 
-/// Why an event has no topic.
-#[derive(Debug)]
-pub struct TopicError(String);
+use super::rfc3339;
+use super::{
+    AlarmData, AlarmState, Change, ConditionKind, Event, EventData, EventsLost, GatewayStarted, Limit, Sample,
+};
+use super::{Episode, SourceChange};
+use crate::clock::{ClockState, WallTime};
+use crate::config::model::{Encoding, Severity};
+use crate::reading::{Attributes, TimeSource, Value};
 
-impl std::fmt::Display for TopicError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+mod topic;
+
+pub use topic::{TOPIC_BYTES_MAX, TOPIC_SLASHES_MAX, TopicError, topic};
+
+/// Begins the name of every event type of ours.
+const TYPE_PREFIX: &str = "tidegate.";
+
+/// The content type of a whole encoded event.
+pub fn content_type(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Json => "application/cloudevents+json",
+        Encoding::Cbor => "application/cloudevents+cbor",
     }
 }
 
-/// Encodes.
-pub fn encode(event: &Event, gateway: &str, _encoding: Encoding, backlog: bool, out: &mut Vec<u8>) {
-    let lost = match &event.data {
-        super::EventData::GatewayStarted(started) => started.version.as_str(),
-        _ => "",
+/// Encodes a whole event into `out`, which is cleared first. `backlog` says that it waited for an outage.
+pub fn encode(event: &Event, gateway: &str, encoding: Encoding, backlog: bool, out: &mut Vec<u8>) {
+    out.clear();
+    let datacontenttype = match encoding {
+        Encoding::Json => "application/json",
+        Encoding::Cbor => "application/cbor",
     };
-    let value = serde_json::json!({
-        "specversion": "1.0", "id": event.id.to_string(), "source": format!("/tidegate/{gateway}"),
-        "type": event.data.event_type(), "subject": &*event.subject, "sequence": event.sequence, "backlog": backlog,
-        "data": { "version": lost },
-    });
-    serde_json::to_writer(out, &value).expect("invariant: JSON");
+    let event_type = event.data.event_type();
+    let envelope = Envelope {
+        specversion: "1.0",
+        id: Id(event.id),
+        source: Joined("/tidegate/", gateway),
+        r#type: event_type,
+        subject: &event.subject,
+        time: Stamp(event.time),
+        datacontenttype,
+        dataschema: Joined("urn:tidegate:schema:", event_type.strip_prefix(TYPE_PREFIX).unwrap_or(event_type)),
+        sequence: Padded(event.sequence),
+        partitionkey: &event.subject,
+        correlationid: event.correlation.map(Id),
+        severity: event.severity,
+        clock: event.clock,
+        backlog,
+        data: Data::from(&event.data),
+    };
+    const NEVER_FAILS: &str = "a Vec takes every byte, and every key of an event is a text";
+    match encoding {
+        Encoding::Json => serde_json::to_writer(out, &envelope).expect(NEVER_FAILS),
+        Encoding::Cbor => ciborium::into_writer(&envelope, out).expect(NEVER_FAILS),
+    }
 }
 
-/// Topic.
-pub fn topic(template: &Template, event: &Event, gateway: &str, out: &mut String) -> Result<(), TopicError> {
-    for part in &template.0 {
-        match part {
-            TemplatePart::Text(text) => out.push_str(text),
-            TemplatePart::Event(EventPart::Gateway) => out.push_str(gateway),
-            TemplatePart::Event(EventPart::Severity) => out.push_str(event.severity.as_str()),
-            TemplatePart::Event(EventPart::Sensor) => out.push_str(&event.subject),
-            TemplatePart::Event(EventPart::Type) => out.push_str(event.data.event_type()),
-            _ => return Err(TopicError("unknown part".to_owned())),
+#[derive(Serialize)]
+struct Envelope<'a> {
+    specversion: &'static str,
+    id: Id,
+    source: Joined<'a>,
+    r#type: &'static str,
+    subject: &'a str,
+    time: Stamp,
+    datacontenttype: &'static str,
+    dataschema: Joined<'a>,
+    sequence: Padded,
+    partitionkey: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlationid: Option<Id>,
+    severity: Severity,
+    clock: ClockState,
+    backlog: bool,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data<'a> {
+    Alarm(AlarmBody<'a>),
+    GatewayStarted(&'a GatewayStarted),
+    EventsLost(&'a EventsLost),
+    Source(&'a SourceChange),
+}
+
+impl<'a> From<&'a EventData> for Data<'a> {
+    fn from(data: &'a EventData) -> Self {
+        match data {
+            EventData::Alarm(alarm) => Self::Alarm(AlarmBody::from(&**alarm)),
+            EventData::GatewayStarted(started) => Self::GatewayStarted(started),
+            EventData::EventsLost(lost) => Self::EventsLost(lost),
+            EventData::SourceLost(change) | EventData::SourceRestored(change) => Self::Source(change),
         }
     }
-    Ok(())
 }
+
+#[derive(Serialize)]
+struct AlarmBody<'a> {
+    alarm: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    condition: ConditionKind,
+    change: Change,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    measured: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<&'a str>,
+    limit: &'a Limit,
+    deadband: f64,
+    on_delay_ms: u64,
+    off_delay_ms: u64,
+    state: StateBody,
+    episode: EpisodeBody<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reading: Option<ReadingBody>,
+    #[serde(skip_serializing_if = "Samples::is_empty")]
+    context: Samples<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<AttributesBody<'a>>,
+}
+
+impl<'a> From<&'a AlarmData> for AlarmBody<'a> {
+    fn from(alarm: &'a AlarmData) -> Self {
+        Self {
+            alarm: &alarm.alarm,
+            description: alarm.description.as_deref(),
+            condition: alarm.condition,
+            change: alarm.change,
+            value: alarm.value.as_ref(),
+            measured: alarm.measured,
+            unit: alarm.unit.as_deref(),
+            limit: &alarm.limit,
+            deadband: alarm.deadband,
+            on_delay_ms: alarm.on_delay_ms,
+            off_delay_ms: alarm.off_delay_ms,
+            state: StateBody { before: alarm.before, after: alarm.after },
+            episode: EpisodeBody::from(&alarm.episode),
+            reading: alarm.value_time.map(|time| ReadingBody { time: Stamp(time), time_source: alarm.time_source }),
+            context: Samples(&alarm.context),
+            attributes: alarm.attributes.as_ref().map(AttributesBody),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct StateBody {
+    before: AlarmState,
+    after: AlarmState,
+}
+
+#[derive(Serialize)]
+struct EpisodeBody<'a> {
+    start: Stamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak: Option<&'a Value>,
+    duration_ms: u64,
+    count: u64,
+}
+
+impl<'a> From<&'a Episode> for EpisodeBody<'a> {
+    fn from(episode: &'a Episode) -> Self {
+        Self {
+            start: Stamp(episode.start),
+            peak: episode.peak.as_ref(),
+            duration_ms: episode.duration_ms,
+            count: episode.count,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ReadingBody {
+    time: Stamp,
+    time_source: TimeSource,
+}
+
+#[derive(Serialize)]
+struct SampleBody<'a> {
+    time: Stamp,
+    value: &'a Value,
+}
+
+struct Samples<'a>(&'a [Sample]);
+
+impl Samples<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Samples<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer
+            .collect_seq(self.0.iter().map(|sample| SampleBody { time: Stamp(sample.time), value: &sample.value }))
+    }
+}
+
+/// The carried fields as one object, in the order in which they were carried.
+struct AttributesBody<'a>(&'a Attributes);
+
+impl Serialize for AttributesBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in self.0.iter() {
+            map.serialize_entry(&**key, value)?;
+        }
+        map.end()
+    }
+}
+
+/// A UUID as its hyphenated text, in both encodings.
+struct Id(Uuid);
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+    }
+}
+
+/// A time as RFC 3339 text.
+struct Stamp(WallTime);
+
+impl Serialize for Stamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(rfc3339::format(self.0, &mut [0; rfc3339::TEXT_BYTES_MAX]))
+    }
+}
+
+/// A number as 20 digits, which any `u64` fits.
+struct Padded(u64);
+
+impl Serialize for Padded {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = [b'0'; 20];
+        let mut rest = self.0;
+        for place in text.iter_mut().rev() {
+            *place = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+/// Two texts as one.
+struct Joined<'a>(&'static str, &'a str);
+
+impl Serialize for Joined<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = String::with_capacity(self.0.len() + self.1.len());
+        text.push_str(self.0);
+        text.push_str(self.1);
+        serializer.serialize_str(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests;
