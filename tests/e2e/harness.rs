@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::certs::{Authority, Validity};
 use crate::support::consumer::Consumer;
+use crate::support::gateway::has_open;
 use crate::support::mosquitto::{Mosquitto, Options};
 use crate::support::mqtt::{Packet, Session, publish_frame};
 use crate::support::notify::NotifySocket;
@@ -121,7 +122,8 @@ fn tls_handshake(port: u16, ca: &Path, client: Option<&crate::support::certs::Id
     tcp.set_read_timeout(Some(SOON)).unwrap();
     let mut stream = rustls::Stream::new(&mut tls, &mut tcp);
     // An MQTT CONNECT; a CONNACK proves that the broker has accepted us, in TLS 1.3 also our certificate.
-    std::io::Write::write_all(&mut stream, b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01x").map_err(|e| e.to_string())?;
+    std::io::Write::write_all(&mut stream, b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01x")
+        .map_err(|e| e.to_string())?;
     let mut answer = [0; 4];
     stream.read_exact(&mut answer).map_err(|e| e.to_string())?;
     if answer == [0x20, 2, 0, 0] { Ok(()) } else { Err(format!("{answer:?}")) }
@@ -201,6 +203,7 @@ fn a_simulated_serial_device_says_hangs_up_and_comes_back_under_another_name() {
     let first = device.name().to_owned();
     assert_eq!(fs::read_link(device.link()).unwrap(), first);
     let mut port = fs::File::open(device.link()).unwrap();
+    assert!(has_open(std::process::id(), &first));
     device.send("t=1\r\n");
     let mut bytes = [0; 5];
     port.read_exact(&mut bytes).unwrap();

@@ -37,11 +37,19 @@ impl Stage {
 
     /// With the example configuration and a change to it.
     pub fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let dir = tempfile::tempdir().expect("make a directory");
+        Self::build(tempfile::tempdir().expect("make a directory"), Options::persistent(), change)
+    }
+
+    /// In a directory that already holds something, with an upstream broker of some kind.
+    pub fn build(dir: TempDir, upstream: Options, change: impl FnOnce(&mut Config)) -> Self {
         let local = Mosquitto::start(dir.path(), "local", Options::persistent());
-        let upstream = Mosquitto::start(dir.path(), "upstream", Options::default());
+        let upstream = Mosquitto::start(dir.path(), "upstream", upstream);
         let network = Proxy::start(upstream.front());
-        let url = format!("mqtt://127.0.0.1:{}", network.port());
+        let url = if upstream.options.tls.is_some() {
+            format!("mqtts://localhost:{}", network.port())
+        } else {
+            format!("mqtt://127.0.0.1:{}", network.port())
+        };
         let mut config = Config::example(dir.path(), &local.url(), &url);
         change(&mut config);
         let gateway = Gateway::new(&dir.path().join("gateway"), &config);

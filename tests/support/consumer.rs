@@ -83,6 +83,8 @@ struct Seen {
     /// The publishers' numbers so far by subject.
     seqs: HashMap<String, BTreeSet<u64>>,
     seqs_count: u64,
+    /// Sum of the counts in all `tidegate.events.lost.v1`.
+    lost: u64,
     /// What must never happen.
     faults: Vec<String>,
     faults_count: u64,
@@ -151,6 +153,12 @@ impl Seen {
                 if seq < highest {
                     self.fault(format!("out of order on {}: message {seq} after {highest}", event.subject));
                 }
+            }
+        }
+        if event.kind == LOST {
+            match event.data("count").as_u64() {
+                Some(count) => self.lost += count,
+                None => self.fault(format!("lost events without a count: {}", event.json)),
             }
         }
         *self.by_kind.entry(event.kind.clone()).or_default() += 1;
@@ -236,9 +244,17 @@ impl Consumer {
 
     /// Sum of the counts in all `tidegate.events.lost.v1`.
     pub fn announced_lost(&self) -> u64 {
-        let seen = self.seen();
-        let lost = seen.events.iter().filter(|event| event.kind == LOST);
-        lost.map(|event| event.data("count").as_u64().expect("a count in an event of lost events")).sum()
+        self.seen().lost
+    }
+
+    /// Different events that have arrived.
+    pub fn arrived(&self) -> u64 {
+        self.seen().events.len() as u64
+    }
+
+    /// The highest publisher's number that has arrived about a subject.
+    pub fn last_seq(&self, subject: &str) -> Option<u64> {
+        self.seen().seqs.get(subject).and_then(|seqs| seqs.last().copied())
     }
 
     /// Waits for a number of events of one type.

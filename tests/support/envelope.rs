@@ -13,7 +13,10 @@ pub fn validate(event: &Value) -> Result<(), String> {
     let id = uuid::Uuid::parse_str(text("id")?).map_err(|error| format!("`id`: {error}: {event}"))?;
     check(id.get_version_num() == 7, "`id` is no UUIDv7")?;
     let source = text("source")?;
-    check(source.starts_with("/tidegate/") && source.len() > "/tidegate/".len(), "`source` is not /tidegate/<gateway>")?;
+    check(
+        source.starts_with("/tidegate/") && source.len() > "/tidegate/".len(),
+        "`source` is not /tidegate/<gateway>",
+    )?;
     let kind = text("type")?;
     check(kind.starts_with("tidegate.") && kind.ends_with(".v1"), "`type` is not tidegate.<...>.v1")?;
     check(!text("subject")?.is_empty(), "`subject` is empty")?;

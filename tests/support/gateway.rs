@@ -17,9 +17,6 @@ pub const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 /// Client id under which the source of [`Config::example`] subscribes.
 pub const SOURCE_CLIENT: &str = "tidegate-gw1-plant";
 
-/// Client id under which the gateway of [`Config::example`] comes upstream.
-pub const UPSTREAM_CLIENT: &str = "tidegate-gw1";
-
 /// Lines of the log that a failing test shows.
 const LOG_TAIL_LINES: usize = 60;
 
@@ -153,11 +150,6 @@ impl Gateway {
         self.environment.push((name.into(), value.into()));
     }
 
-    /// The configuration file.
-    pub fn config(&self) -> &Path {
-        &self.config
-    }
-
     /// Replaces the configuration file.
     pub fn configure(&self, config: &Config) {
         self.configure_text(&config.text());
@@ -248,9 +240,8 @@ impl Gateway {
     pub fn reload(&self) {
         let (reloading, ready) = (self.notify.count("RELOADING=1"), self.notify.count("READY=1"));
         self.signal("HUP");
-        let done = holds_within(SOON, || {
-            self.notify.count("RELOADING=1") > reloading && self.notify.count("READY=1") > ready
-        });
+        let done =
+            holds_within(SOON, || self.notify.count("RELOADING=1") > reloading && self.notify.count("READY=1") > ready);
         assert!(done, "the reload was not announced: {:?}", self.notify.notices());
     }
 
@@ -272,8 +263,7 @@ impl Gateway {
 
     /// Whether it has a file open, by the name the system knows it by (a link's target).
     pub fn has_open(&self, path: &Path) -> bool {
-        let Ok(entries) = fs::read_dir(format!("/proc/{}/fd", self.pid())) else { return false };
-        entries.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == path))
+        has_open(self.pid(), path)
     }
 
     fn try_wait(&mut self) -> Option<ExitStatus> {
@@ -298,6 +288,12 @@ impl Drop for Gateway {
             panic!("the gateway panicked: {line}\n{log}");
         }
     }
+}
+
+/// Whether a process has a file open, by the name the system knows it by (a link's target).
+pub fn has_open(pid: u32, path: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    entries.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == path))
 }
 
 /// Runs a command of the binary to its end, without input; kills it after a while.
