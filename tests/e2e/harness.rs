@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use crate::support::certs::{Authority, Validity};
 use crate::support::consumer::Consumer;
@@ -90,14 +89,10 @@ fn a_wrong_password_is_refused_by_the_broker_and_the_right_one_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let accounts = vec![("gw1".to_owned(), "right".to_owned())];
     let broker = Mosquitto::start(dir.path(), "broker", Options { accounts, ..Options::default() });
-    let publish = |password: &str| {
-        let port = broker.port().to_string();
-        let mut command = Command::new("mosquitto_pub");
-        command.args(["-h", "127.0.0.1", "-p", &port, "-u", "gw1", "-P", password, "-t", "a", "-m", "b", "-q", "1"]);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
-    };
-    assert!(publish("right"));
-    assert!(!publish("wrong"));
+    let enter = |password: &str| Session::connect_as(broker.front(), "x", true, Some(("gw1", password)));
+    assert!(enter("right").is_ok());
+    assert!(enter("wrong").unwrap_err().to_string().contains("code: 5"));
+    assert!(Session::connect(broker.front(), "x", true).is_ok());
 }
 
 /// Connects to a TLS door as a client that trusts `ca`, for the host `localhost`, with rustls as the gateway has it.

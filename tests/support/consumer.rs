@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::envelope::validate;
+use super::envelope::{validate, validate_status};
 use super::mqtt::{Packet, Session, puback_frame};
 use super::wait::{SOON, holds_within};
 
@@ -71,6 +71,8 @@ impl Event {
 struct Seen {
     /// Deliveries, repeats included.
     deliveries: u64,
+    /// Deliveries of an event that had arrived before.
+    repeats: u64,
     /// First deliveries in the order of their arrival.
     events: Vec<Event>,
     /// id -> place in `events`.
@@ -89,7 +91,7 @@ struct Seen {
     faults: Vec<String>,
     faults_count: u64,
     /// Retained state by topic: birth and will.
-    status: HashMap<String, String>,
+    status: HashMap<String, Value>,
 }
 
 impl Seen {
@@ -101,15 +103,18 @@ impl Seen {
     }
 
     fn take(&mut self, topic: String, payload: &[u8]) {
-        if topic.ends_with("/status") {
-            self.status.insert(topic, String::from_utf8_lossy(payload).into_owned());
-            return;
-        }
-        self.deliveries += 1;
         let json: Value = match serde_json::from_slice(payload) {
             Ok(json) => json,
             Err(error) => return self.fault(format!("on {topic}: no JSON: {error}")),
         };
+        if topic.ends_with("/status") {
+            if let Err(problem) = validate_status(&json) {
+                self.fault(format!("on {topic}: {problem}"));
+            }
+            self.status.insert(topic, json);
+            return;
+        }
+        self.deliveries += 1;
         if let Err(problem) = validate(&json) {
             return self.fault(format!("on {topic}: {problem}"));
         }
@@ -128,6 +133,7 @@ impl Seen {
 
     fn take_event(&mut self, event: Event) {
         if let Some(&place) = self.by_id.get(&event.id) {
+            self.repeats += 1;
             let first = &self.events[place];
             if first.sequence != event.sequence || first.json["data"] != event.json["data"] {
                 let text = format!("a repeat of {} differs: {} and {}", event.id, first.json, event.json);
@@ -228,8 +234,7 @@ impl Consumer {
 
     /// Deliveries beyond the first of each event.
     pub fn repeats(&self) -> u64 {
-        let seen = self.seen();
-        seen.deliveries - seen.faults_count.min(seen.deliveries) - seen.events.len() as u64
+        self.seen().repeats
     }
 
     /// The highest sequence number that has arrived.
@@ -238,7 +243,7 @@ impl Consumer {
     }
 
     /// The last retained state on a topic.
-    pub fn status(&self, topic: &str) -> Option<String> {
+    pub fn status(&self, topic: &str) -> Option<Value> {
         self.seen().status.get(topic).cloned()
     }
 
@@ -448,7 +453,9 @@ mod tests {
         seen.take("tidegate/gw1/x".to_owned(), b"{");
         seen.take("tidegate/gw1/x".to_owned(), b"{}");
         assert_eq!(seen.faults_count, 2);
-        seen.take("tidegate/gw1/status".to_owned(), b"anything");
+        seen.take("tidegate/gw1/status".to_owned(), br#"{"state":"online"}"#);
         assert_eq!(seen.faults_count, 2);
+        seen.take("tidegate/gw1/status".to_owned(), br#"{"state":"confused"}"#);
+        assert_eq!(seen.faults_count, 3);
     }
 }

@@ -31,3 +31,11 @@ pub fn validate(event: &Value) -> Result<(), String> {
     check(["synchronized", "estimated", "unsynchronized"].contains(&clock), "`clock` is unknown")?;
     check(event.get("data").is_some_and(Value::is_object), "`data` is no object")
 }
+
+/// Checks a status message: birth, farewell or last will.
+pub fn validate_status(status: &Value) -> Result<(), String> {
+    match status.get("state").and_then(Value::as_str) {
+        Some("online" | "offline") => Ok(()),
+        _ => Err(format!("`state` is neither online nor offline: {status}")),
+    }
+}

@@ -39,6 +39,16 @@ pub struct Session {
 impl Session {
     /// Connects without keep-alive. `clean`: start and leave without a stored session.
     pub fn connect(address: SocketAddr, client_id: &str, clean: bool) -> io::Result<Self> {
+        Self::connect_as(address, client_id, clean, None)
+    }
+
+    /// The same with a name and a password.
+    pub fn connect_as(
+        address: SocketAddr,
+        client_id: &str,
+        clean: bool,
+        account: Option<(&str, &str)>,
+    ) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, CONNECT_WAIT)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(CONNECT_WAIT))?;
@@ -46,8 +56,13 @@ impl Session {
         let mut session = Self { stream, received: Vec::new(), session_present: false };
         let mut body = Vec::new();
         put_text(&mut body, "MQTT");
-        body.extend([4, if clean { 0b10 } else { 0 }, 0, 0]);
+        let flags = if clean { 0b10 } else { 0 } | if account.is_some() { 0b1100_0000 } else { 0 };
+        body.extend([4, flags, 0, 0]);
         put_text(&mut body, client_id);
+        if let Some((name, password)) = account {
+            put_text(&mut body, name);
+            put_text(&mut body, password);
+        }
         session.send(&frame(0x10, &body))?;
         match session.poll()? {
             Some(Packet::ConnAck { session_present, code: 0 }) => session.session_present = session_present,
