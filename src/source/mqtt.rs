@@ -148,10 +148,6 @@ impl Task {
         let mut outgoing = Outgoing::default();
         self.parts.intake.counts.connects.add(1);
         debug!(source = %self.parts.intake.name, session_present, "accepted by the broker");
-        let how = format!("connected to {}", explain::place(&connect::view(&self.config)));
-        if let Some(restored) = self.parts.link.up(&how) {
-            self.parts.outbox.push(restored)?;
-        }
         self.subscribe(&mut outgoing)?;
         let result = self.take_messages(&mut inbox, &mut outgoing, &mut reader, &mut writer).await;
         if matches!(result, Err(End::Stop)) {
@@ -314,11 +310,15 @@ impl Task {
                 Some(granted) => info!(%source, topic, granted, "the broker grants a topic again"),
             }
         }
+        let place = explain::place(&connect::view(&self.config));
         if codes.iter().all(|code| *code == SubscribeReasonCode::Failure) {
-            let place = explain::place(&connect::view(&self.config));
             return Err(End::Lost(Explanation::plain(format!(
                 "{place} refuses every topic of this source; allow them in the broker's access rules"
             ))));
+        }
+        // Only now: a broker that lets us in and gives us nothing is no better than none.
+        if let Some(restored) = self.parts.link.up(&format!("subscribed at {place}")) {
+            self.parts.outbox.push(restored)?;
         }
         Ok(())
     }
