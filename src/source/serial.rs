@@ -70,7 +70,12 @@ pub(super) async fn run(config: SerialSource, mut parts: Parts) {
                     Err(EngineGone) => End::Stop,
                 }
             }
-            Err(error) => End::Lost(port::explain(&error, &config.port)),
+            Err(error) => {
+                // Finding out who holds a port looks at every process.
+                let path = config.port.clone();
+                let explained = tokio::task::spawn_blocking(move || port::explain(&error, &path)).await;
+                End::Lost(explained.unwrap_or_else(|_| Explanation::plain("the port cannot be opened")))
+            }
         };
         let End::Lost(why) = end else { break };
         parts.intake.counts.disconnects.add(1);
