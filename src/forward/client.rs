@@ -151,10 +151,7 @@ impl Forwarder {
         match connected {
             Ok(Ok(_connack)) => {}
             Ok(Err(error)) => {
-                return Attempt::Failed(
-                    explain::connection(&error, &self.upstream, Phase::Connecting),
-                    Duration::ZERO,
-                );
+                return Attempt::Failed(explain::connection(&error, &self.upstream, Phase::Connecting), Duration::ZERO);
             }
             Err(_) => return Attempt::Failed(explain::timeout(&self.upstream, Phase::Connecting), Duration::ZERO),
         }
@@ -169,10 +166,10 @@ impl Forwarder {
             End::Lost(lost) => lost,
         };
         let explanation = lost.explain(&self.upstream);
-        if let Some(quarantine) = self.window.on_connection_lost(ending) {
-            if self.quarantine(quarantine, &explanation).await.is_err() {
-                return Attempt::Over;
-            }
+        if let Some(quarantine) = self.window.on_connection_lost(ending)
+            && self.quarantine(quarantine, &explanation).await.is_err()
+        {
+            return Attempt::Over;
         }
         Attempt::Failed(explanation, since.elapsed())
     }
