@@ -31,9 +31,16 @@ impl Sensor {
 
     /// Decides among the members of a group, most severe first.
     fn contest(&mut self, members: &[u16], step: &mut Step<'_>) {
+        let goes_on = members.iter().any(|member| self.machines[usize::from(*member)].shown.is_some());
         let winner = members.iter().copied().find(|member| {
-            let machine = &self.machines[usize::from(*member)];
-            machine.wants_to_be_shown(&step.rules[machine.rule as usize], step.now.boot)
+            let machine = &mut self.machines[usize::from(*member)];
+            let wants = machine.wants_to_be_shown(&step.rules[machine.rule as usize], step.now.boot);
+            if wants && !goes_on && !machine.in_violation {
+                // A member may inherit an episode while only its deadband or off delay keeps it, but not begin one.
+                machine.move_to(Phase::Normal);
+                return false;
+            }
+            wants
         });
         let takes_over = winner.filter(|winner| self.machines[usize::from(*winner)].shown.is_none());
         let mut inherited = None;

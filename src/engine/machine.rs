@@ -44,7 +44,8 @@ impl Track {
         if self.peak.as_ref().is_none_or(|(_, worst)| beyond > *worst) {
             self.peak = Some((value.clone(), beyond));
         }
-        self.count = self.count.saturating_add(u64::from(sample));
+        // Judged again without a new reading: the one that is judged counts, once.
+        self.count = self.count.saturating_add(u64::from(sample || self.count == 0));
     }
 }
 

@@ -100,6 +100,8 @@ pub struct Engine {
     /// When the schedules are looked at again; `None` when no alarm has one.
     schedule_at: Option<BootTime>,
     ids: Ids,
+    /// Calls so far, those of earlier runs included: the order of the records.
+    step: u64,
 }
 
 /// A sensor that others are compared with.
@@ -116,6 +118,7 @@ struct Step<'a> {
     timers: &'a mut Timers,
     ids: &'a mut Ids,
     boot_id: Uuid,
+    count: u64,
     now: Now,
     /// The time of events made: the reading's, if it brought a trusted one, else now.
     at: WallTime,
@@ -139,6 +142,7 @@ impl Engine {
             reference_names: HashMap::new(),
             timers: Timers::default(),
             schedule_at: None,
+            step: 0,
         };
         engine.compile(alarms, started);
         // Nothing is in violation yet: timers are set, nothing is made.
@@ -225,12 +229,14 @@ impl Engine {
 
     /// The sensors, and beside them what their steps need.
     fn split<'a>(&'a mut self, now: Now, out: &'a mut Output) -> (&'a mut [Sensor], Step<'a>) {
+        self.step += 1;
         let step = Step {
             rules: &self.rules,
             references: &self.references,
             timers: &mut self.timers,
             ids: &mut self.ids,
             boot_id: self.settings.boot_id,
+            count: self.step,
             now,
             at: now.wall,
             out,

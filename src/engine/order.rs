@@ -48,9 +48,9 @@ struct LateRun {
 }
 
 impl Order {
-    /// Goes on after a restart from the stamp of the last reading known.
+    /// Goes on after a restart from the stamp of a reading known from before.
     pub(super) fn resume(&mut self, time: WallTime) {
-        self.newest = self.newest.max(Some(time));
+        self.newest = Some(time);
     }
 
     /// Takes note of a reading; true when it is late.

@@ -157,6 +157,7 @@ impl Engine {
             timers: &mut self.timers,
             ids: &mut self.ids,
             boot_id: self.settings.boot_id,
+            count: self.step,
             now,
             at: now.wall,
             out,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Step;
 use super::condition::Rule;
 use super::emit::millis;
 use super::machine::{Machine, Phase, Shown, Track};
@@ -35,6 +36,9 @@ pub(super) struct Unreadable;
 pub(super) struct Durable {
     #[serde(rename = "k")]
     pub(super) kind: ConditionKind,
+    /// Counts the engine's steps, over restarts too: the order in which records were written.
+    #[serde(rename = "o")]
+    pub(super) step: u64,
     #[serde(rename = "i")]
     boot_id: Uuid,
     #[serde(rename = "b")]
@@ -150,7 +154,8 @@ impl From<&StoredLast> for Last {
 
 /// The record of a machine; empty when it is plainly normal. A stale alarm's machine never is once it knows its sensor:
 /// the record is how a sensor that fell silent is known after a restart.
-pub(super) fn encode(machine: &Machine, rule: &Rule, last: Option<&Last>, now: Now, boot_id: Uuid) -> Vec<u8> {
+pub(super) fn encode(machine: &Machine, rule: &Rule, last: Option<&Last>, step: &Step<'_>) -> Vec<u8> {
+    let now = step.now;
     let normal = machine.phase == Phase::Normal && machine.shown.is_none();
     if normal && machine.shelved.is_none() && !machine.suppressed && machine.known_since.is_none() {
         return Vec::new();
@@ -158,7 +163,8 @@ pub(super) fn encode(machine: &Machine, rule: &Rule, last: Option<&Last>, now: N
     let track = machine.track.as_deref();
     let durable = Durable {
         kind: rule.kind,
-        boot_id,
+        step: step.count,
+        boot_id: step.boot_id,
         boot: now.boot,
         wall: now.wall,
         clock: now.clock,
@@ -225,6 +231,11 @@ impl Durable {
         now.wall.since(self.wall).filter(|age| confirmed && *age <= AWAY_MAX)
     }
 
+    /// Whether the last value known is a text; the last number known is then older.
+    pub(super) fn last_is_text(&self) -> bool {
+        matches!(self.last, Some(StoredLast { value: Value::Text(_), .. }))
+    }
+
     /// A boot time of the record in this boot; the present, when the record is from another one.
     fn resumed(&self, time: BootTime, now: Now, boot_id: Uuid) -> BootTime {
         if self.boot_id == boot_id { time.min(now.boot) } else { now.boot }
@@ -247,6 +258,9 @@ impl Durable {
             StoredPhase::Gone => Phase::Active { gone: true },
             StoredPhase::Clearing(since) => Phase::Clearing { since: self.resumed(since, now, boot_id) },
         };
+        if machine.phase == (Phase::Active { gone: true }) && !rule.alarm.latched {
+            machine.move_to(Phase::Normal);
+        }
         machine.run = self.run;
         machine.in_violation = self.in_violation;
         machine.measured = self.measured;

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use super::machine::Phase;
 use super::record::{self, Durable};
 use super::sensor::Last;
 use super::{Engine, Output, emit};
 use crate::clock::Now;
 use crate::event::AlarmRecord;
-use crate::reading::TimeSource;
 
 /// What became of the records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,27 +29,46 @@ impl Engine {
         let mut restored = Restored::default();
         let latest: BTreeMap<(&str, &str), &AlarmRecord> =
             records.iter().map(|record| ((&*record.alarm, &*record.sensor), record)).collect();
+        let mut readable: Vec<(&AlarmRecord, Durable)> = Vec::with_capacity(latest.len());
         for record in latest.into_values().filter(|record| !record.state.is_empty()) {
             match record::decode(&record.state) {
-                Ok(durable) if self.resume(record, &durable, now) => restored.resumed += 1,
-                Ok(durable) => {
-                    restored.closed += 1;
-                    let ids = (self.ids.next(now.wall), self.settings.boot_id);
-                    emit::tell_orphan((&record.alarm, &record.sensor), &durable, ids, now, out);
-                    out.records.push(AlarmRecord { state: Vec::new(), ..record.clone() });
-                }
+                Ok(durable) => readable.push((record, durable)),
                 Err(record::Unreadable) => {
                     restored.unreadable += 1;
-                    out.records.push(AlarmRecord { state: Vec::new(), ..record.clone() });
+                    out.records.push(forgotten(record));
                 }
             }
+        }
+        // As they were written, so that the last value of a sensor is the one known last: a number before a text of the
+        // same step, since an alarm on numbers remembers the last of these only.
+        readable.sort_by_key(|(_, durable)| (durable.step, durable.last_is_text()));
+        self.step = readable.last().map_or(0, |(_, durable)| durable.step).max(self.step);
+        for (record, durable) in &readable {
+            if self.resume(record, durable, now) {
+                restored.resumed += 1;
+                continue;
+            }
+            restored.closed += 1;
+            let ids = (self.ids.next(now.wall), self.settings.boot_id);
+            emit::tell_orphan((&record.alarm, &record.sensor), durable, ids, now, out);
+            out.records.push(forgotten(record));
         }
         for sensor in &self.sensors {
             if let Some(reference) = sensor.reference {
                 self.references[reference as usize].number = sensor.number();
             }
         }
-        self.settle_all(now, out);
+        let (sensors, mut step) = self.split(now, out);
+        for sensor in sensors {
+            for machine in 0..sensor.machines.len() {
+                // With the limits it was stored under this changes nothing; with others the last value decides at once,
+                // as at a reload.
+                if sensor.machines[machine].phase != Phase::Normal {
+                    sensor.judge_last(machine, false, &step);
+                }
+            }
+            sensor.settle(&mut step);
+        }
         restored
     }
 
@@ -71,14 +90,14 @@ impl Engine {
             return false;
         };
         durable.resume(machine, &self.rules[rule], now, self.settings.boot_id);
-        if let Some(last) = durable.last.as_ref().map(Last::from)
-            && sensor.last.as_ref().is_none_or(|known| known.time < last.time)
-        {
-            if last.time_source == TimeSource::Payload && last.fresh {
-                sensor.order.resume(last.time);
-            }
-            sensor.last = Some(last);
+        if let Some(last) = &durable.last {
+            sensor.resume(Last::from(last));
         }
         true
     }
+}
+
+/// The record that makes the store forget one.
+fn forgotten(record: &AlarmRecord) -> AlarmRecord {
+    AlarmRecord { alarm: record.alarm.clone(), sensor: record.sensor.clone(), state: Vec::new() }
 }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::condition::Rule;
+use super::condition::{Rule, Verdict};
 use super::machine::{Machine, Observation, Phase, Track};
 use super::order::Order;
 use super::rate::Window;
@@ -176,21 +176,26 @@ impl Sensor {
         self.finish(step);
     }
 
-    /// Judges the last value again after a change of configuration. True when the machine has moved.
-    pub(super) fn judge_last(&mut self, index: usize, sample: bool, step: &Step<'_>) -> bool {
-        let now = step.now.boot;
-        let rule = &step.rules[self.machines[index].rule as usize];
+    /// What a machine's alarm says of the last value, or of the silence.
+    fn verdict(&self, index: usize, step: &Step<'_>) -> Option<(Verdict, Option<&Value>)> {
+        let machine = &self.machines[index];
+        let rule = &step.rules[machine.rule as usize];
+        if let Some(silence) = self.silence(machine, step.now.boot) {
+            return Some((rule.judge_silence(silence)?, None));
+        }
+        let last = self.last_for(rule).filter(|last| last.fresh)?;
         let reference = rule.reference.and_then(|reference| step.references[reference as usize].number);
-        let slope = self.machines[index].window.as_deref().and_then(Window::slope);
-        let silence = self.silence(&self.machines[index], now);
-        let last = self.last_number.as_deref().filter(|_| rule.wants_number()).or(self.last.as_ref());
-        let last = last.filter(|last| last.fresh);
-        let verdict = match silence {
-            Some(silence) => rule.judge_silence(silence),
-            None => last.and_then(|last| rule.judge(&last.value, reference, slope)),
-        };
-        let value = last.filter(|_| silence.is_none()).map(|last| &last.value);
-        verdict.is_some_and(|verdict| self.machines[index].observe(rule, Observation { verdict, value, sample }, now))
+        let slope = machine.window.as_deref().and_then(Window::slope);
+        Some((rule.judge(&last.value, reference, slope)?, Some(&last.value)))
+    }
+
+    /// Lets a machine act on the last value once more. True when it has moved.
+    pub(super) fn judge_last(&mut self, index: usize, sample: bool, step: &Step<'_>) -> bool {
+        let Some((verdict, value)) = self.verdict(index, step) else { return false };
+        let value = value.cloned();
+        let machine = &mut self.machines[index];
+        let rule = &step.rules[machine.rule as usize];
+        machine.observe(rule, Observation { verdict, value: value.as_ref(), sample }, step.now.boot)
     }
 
     /// Shows and hides, writes records and sets timers after machines have moved.
@@ -221,7 +226,7 @@ impl Sensor {
     fn write_record(&mut self, index: usize, step: &mut Step<'_>) {
         let machine = &self.machines[index];
         let rule = &step.rules[machine.rule as usize];
-        let state = record::encode(machine, rule, self.last_for(rule), step.now, step.boot_id);
+        let state = record::encode(machine, rule, self.last_for(rule), step);
         if state.is_empty() && !machine.recorded {
             return;
         }
@@ -291,20 +296,34 @@ impl Sensor {
 
     /// Makes a reading the last one, and the one before it context.
     fn remember(&mut self, last: Last) {
-        let is_text = matches!(last.value, Value::Text(_));
-        if !is_text {
-            self.last_number = None;
-        }
-        let Some(before) = self.last.replace(last) else { return };
-        if is_text && before.fresh && !matches!(before.value, Value::Text(_)) {
-            self.last_number = Some(Box::new(before.clone()));
-        }
+        let Some(before) = self.replace_last(last) else { return };
         if before.fresh && self.ring_max > 0 {
             while self.ring.len() >= self.ring_max {
                 self.ring.pop_front();
             }
             self.ring.push_back(Sample { time: before.time, value: before.value });
         }
+    }
+
+    /// Makes a reading the last one, and keeps the last number beside a text.
+    fn replace_last(&mut self, last: Last) -> Option<Last> {
+        let is_text = matches!(last.value, Value::Text(_));
+        if !is_text {
+            self.last_number = None;
+        }
+        let before = self.last.replace(last)?;
+        if is_text && before.fresh && !matches!(before.value, Value::Text(_)) {
+            self.last_number = Some(Box::new(before.clone()));
+        }
+        Some(before)
+    }
+
+    /// Takes a reading known from before a restart; called in the order they were known.
+    pub(super) fn resume(&mut self, last: Last) {
+        if last.time_source == TimeSource::Payload && last.fresh {
+            self.order.resume(last.time);
+        }
+        self.replace_last(last);
     }
 
     /// Sees to it that an episode about to begin has a peak: one that begins without a reading (a shelf that ends, a
@@ -315,10 +334,8 @@ impl Sensor {
         if machine.track.is_some() || rule.kind == ConditionKind::Stale {
             return;
         }
-        let reference = rule.reference.and_then(|reference| step.references[reference as usize].number);
-        let slope = machine.window.as_deref().and_then(Window::slope);
         let Some(last) = self.last_for(rule) else { return };
-        let beyond = rule.judge(&last.value, reference, slope).map_or(0.0, |verdict| verdict.beyond);
+        let beyond = self.verdict(index, step).map_or(0.0, |(verdict, _)| verdict.beyond);
         let track = Track { peak: Some((last.value.clone(), beyond)), count: 1 };
         self.machines[index].track = Some(Box::new(track));
     }
