@@ -192,6 +192,8 @@ fn limit(condition: &Condition) -> Limit {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic, that is how it fails")]
+
     use super::super::tests::support::{alarm, now};
     use super::*;
 

@@ -87,7 +87,6 @@ pub enum Accepted {
 #[derive(Debug)]
 pub struct Engine {
     settings: Settings,
-    alarms: Vec<model::Alarm>,
     rules: Vec<Rule>,
     patterns: pattern::Index,
     sensors: Vec<Sensor>,
@@ -132,7 +131,6 @@ impl Engine {
         let mut engine = Self {
             ids: Ids::new(settings.seed),
             settings,
-            alarms: Vec::new(),
             rules: Vec::new(),
             patterns: pattern::Index::default(),
             sensors: Vec::new(),

@@ -104,6 +104,8 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic, that is how it fails")]
+
     use super::*;
     use crate::clock::WallTime;
     use crate::reading::{SensorId, Value};

@@ -13,25 +13,25 @@ use super::condition::Rule;
 use super::machine::{Machine, Phase};
 use super::{Engine, Output, Reference, Step, pattern, schedule};
 use crate::clock::Now;
-use crate::config::model::{self, Alarm};
+use crate::config::model::Alarm;
 use crate::event::{AlarmRecord, Change};
 
 impl Engine {
     /// Takes new alarms and a new time zone. With the same ones nothing happens at all.
     pub fn reconfigure(&mut self, alarms: &[Alarm], time_zone: TimeZone, now: Now, out: &mut Output) {
-        if self.alarms == alarms && self.settings.time_zone == time_zone {
+        let same = self.rules.iter().map(|rule| &rule.alarm).eq(alarms);
+        if same && self.settings.time_zone == time_zone {
             return;
         }
         self.settings.time_zone = time_zone;
-        let old_rules = std::mem::take(&mut self.rules);
+        let old = std::mem::take(&mut self.rules);
         self.compile(alarms, now);
         self.timers.clear();
-        let by_name: HashMap<Arc<str>, u32> =
-            self.rules.iter().zip(0..).map(|(rule, index)| (Arc::clone(&rule.alarm.name), index)).collect();
+        let renewal = Renewal::new(old, &self.rules);
         let mut changed = Vec::new();
         for index in 0..self.sensors.len() {
-            self.close_removed(index, &old_rules, &by_name, now, out);
-            self.carry_over(index, &old_rules, &by_name, now, &mut changed);
+            self.close_removed(index, &renewal, now, out);
+            self.carry_over(index, &renewal, now, &mut changed);
         }
         self.add_configured_sensors(now, out);
         for sensor in &self.sensors {
@@ -54,7 +54,6 @@ impl Engine {
     /// Works out the rules, the index of patterns and the references.
     pub(super) fn compile(&mut self, alarms: &[Alarm], now: Now) {
         let started = self.settings.started.boot;
-        self.alarms = alarms.to_vec();
         self.rules = alarms.iter().map(|alarm| Rule::new(alarm, started, &self.settings.time_zone, now)).collect();
         self.patterns = pattern::Index::default();
         self.references.clear();
@@ -142,17 +141,11 @@ impl Engine {
     }
 
     /// Closes the machines of a sensor whose alarm is gone, by the rules they were made from.
-    fn close_removed(
-        &mut self,
-        index: usize,
-        old_rules: &[Rule],
-        by_name: &HashMap<Arc<str>, u32>,
-        now: Now,
-        out: &mut Output,
-    ) {
-        let matching = self.patterns.find(&self.sensors[index].name);
+    fn close_removed(&mut self, index: usize, renewal: &Renewal, now: Now, out: &mut Output) {
+        let sensor = &mut self.sensors[index];
+        let matching = self.patterns.find(&sensor.name);
         let mut step = Step {
-            rules: old_rules,
+            rules: &renewal.old,
             references: &[],
             timers: &mut self.timers,
             ids: &mut self.ids,
@@ -162,60 +155,45 @@ impl Engine {
             at: now.wall,
             out,
         };
-        let sensor = &mut self.sensors[index];
         for machine in 0..sensor.machines.len() {
-            let rule = &old_rules[sensor.machines[machine].rule as usize];
-            if successor(rule, by_name, &self.rules).is_some_and(|rule| matching.contains(&rule)) {
+            let rule = sensor.machines[machine].rule as usize;
+            if renewal.successor[rule].is_some_and(|rule| matching.binary_search(&rule).is_ok()) {
                 continue;
             }
             sensor.conceal(machine, Change::Cleared, &mut step);
             if sensor.machines[machine].recorded {
-                step.out.records.push(AlarmRecord {
-                    alarm: Arc::clone(&rule.alarm.name),
-                    sensor: Arc::clone(&sensor.name),
-                    state: Vec::new(),
-                });
+                let (alarm, sensor) = (Arc::clone(&renewal.old[rule].alarm.name), Arc::clone(&sensor.name));
+                step.out.records.push(AlarmRecord { alarm, sensor, state: Vec::new() });
             }
         }
     }
 
     /// Gives a sensor its new machines, with the state of the old ones. Adds those that must be judged anew.
-    fn carry_over(
-        &mut self,
-        index: usize,
-        old_rules: &[Rule],
-        by_name: &HashMap<Arc<str>, u32>,
-        now: Now,
-        changed: &mut Vec<(usize, usize)>,
-    ) {
+    fn carry_over(&mut self, index: usize, renewal: &Renewal, now: Now, changed: &mut Vec<(usize, usize)>) {
         let old = std::mem::take(&mut self.sensors[index].machines);
         self.build_machines(self.sensors[index].index, now);
-        let mut old: HashMap<u32, Machine> = old
-            .into_iter()
-            .filter_map(|machine| {
-                let rule = successor(&old_rules[machine.rule as usize], by_name, &self.rules)?;
-                Some((rule, machine))
-            })
-            .collect();
-        let old_alarms: HashMap<&str, &model::Alarm> =
-            old_rules.iter().map(|rule| (&*rule.alarm.name, &rule.alarm)).collect();
         let sensor = &mut self.sensors[index];
+        for carried in old {
+            let successor = renewal.successor[carried.rule as usize];
+            // The new machines are in the order of their rules.
+            let position =
+                successor.and_then(|rule| sensor.machines.binary_search_by_key(&rule, |made| made.rule).ok());
+            let Some(machine) = position.map(|position| &mut sensor.machines[position]) else { continue };
+            let before = &renewal.old[carried.rule as usize].alarm;
+            let made = std::mem::replace(machine, carried);
+            machine.rule = made.rule;
+            machine.grouped = made.grouped;
+            machine.timer = None;
+            machine.known_since = machine.known_since.or(made.known_since);
+            adopt(machine, &self.rules[made.rule as usize], before, now);
+        }
         for (machine, position) in sensor.machines.iter_mut().zip(0..) {
-            let rule = &self.rules[machine.rule as usize];
-            let before = old_alarms.get(&*rule.alarm.name);
-            if before != Some(&&rule.alarm) {
+            if !renewal.unchanged[machine.rule as usize] {
                 changed.push((index, position));
             }
-            if let Some(carried) = old.remove(&machine.rule) {
-                let fresh = std::mem::replace(machine, carried);
-                machine.rule = fresh.rule;
-                machine.grouped = fresh.grouped;
-                machine.timer = None;
-                machine.known_since = machine.known_since.or(fresh.known_since);
-                adopt(machine, rule, before.copied(), now);
-            }
             // A sensor seen before a stale alarm came is known to it from the start.
-            if rule.stale_after().is_some() && machine.known_since.is_none() && sensor.life.is_some() {
+            let is_stale = self.rules[machine.rule as usize].stale_after().is_some();
+            if is_stale && machine.known_since.is_none() && sensor.life.is_some() {
                 machine.known_since = sensor.life;
                 machine.dirty = true;
             }
@@ -223,14 +201,35 @@ impl Engine {
     }
 }
 
-/// The rule that goes on with an old one's machines: the same name, watching for the same kind of thing.
-fn successor(old: &Rule, by_name: &HashMap<Arc<str>, u32>, rules: &[Rule]) -> Option<u32> {
-    by_name.get(&old.alarm.name).copied().filter(|rule| rules[*rule as usize].kind == old.kind)
+/// How the old rules and the new ones belong together.
+struct Renewal {
+    old: Vec<Rule>,
+    /// By old rule: the one that goes on with its machines, of the same name and watching for the same kind of thing.
+    successor: Vec<Option<u32>>,
+    /// By new rule: nothing about it has changed.
+    unchanged: Vec<bool>,
+}
+
+impl Renewal {
+    fn new(old: Vec<Rule>, rules: &[Rule]) -> Self {
+        let by_name: HashMap<&str, u32> =
+            rules.iter().zip(0..).map(|(rule, index)| (&*rule.alarm.name, index)).collect();
+        let mut unchanged = vec![false; rules.len()];
+        let successor = old
+            .iter()
+            .map(|old| {
+                let index = by_name.get(&*old.alarm.name).copied()?;
+                let rule = &rules[index as usize];
+                unchanged[index as usize] = rule.alarm == old.alarm;
+                (rule.kind == old.kind).then_some(index)
+            })
+            .collect();
+        Self { old, successor, unchanged }
+    }
 }
 
 /// Lets a machine follow the changed settings that are not about its limit.
-fn adopt(machine: &mut Machine, rule: &Rule, before: Option<&model::Alarm>, now: Now) {
-    let Some(before) = before.filter(|before| **before != rule.alarm) else { return };
+fn adopt(machine: &mut Machine, rule: &Rule, before: &Alarm, now: Now) {
     if before.condition != rule.alarm.condition && rule.rate_window().is_some() {
         machine.window = None;
     }

@@ -46,6 +46,8 @@ pub(super) fn ask_again(now: Now) -> BootTime {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic, that is how it fails")]
+
     use super::*;
     use crate::clock::WallTime;
 
