@@ -1,24 +1,58 @@
 //! `tidegate check`: says everything that is wrong with the configuration, and starts nothing.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
+use crate::cli::client;
 use crate::config::{self, Loaded};
 use crate::error::Failure;
 
-/// Checks a configuration file, `conf.d` beside it, and the certificates, keys and password files they name. Warnings
-/// and a summary go to standard output.
+/// Checks a configuration file, `conf.d` beside it, and the certificates, keys and password files they name; with
+/// `environment` also everything around: the store's folder, the sources, the upstream. Each is tried, whatever the
+/// others say. Warnings and a summary go to standard output.
 ///
 /// # Errors
-/// [`Failure::Configuration`] with the whole report.
-pub fn check(path: &Path, colour: bool) -> Result<(), Failure> {
-    check_to(path, colour, &|name| std::env::var(name).ok(), &mut std::io::stdout().lock()).map(drop)
+/// [`Failure::Configuration`] with the whole report; [`Failure::Failed`] when something around is not as configured.
+pub fn run(path: &Path, environment: bool) -> Result<(), Failure> {
+    let colour = std::io::stderr().is_terminal();
+    let loaded = check_to(path, colour, &|name| std::env::var(name).ok(), &mut std::io::stdout().lock())?;
+    if !environment {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("error: the runtime cannot start: {error}")))?;
+    let config = &loaded.config;
+    let mut wrong = 0_usize;
+    let mut say = |what: &str, found: Result<String, String>| {
+        let (mark, text) = match found {
+            Ok(text) => ("ok   ", text),
+            Err(text) => {
+                wrong += 1;
+                ("WRONG", text)
+            }
+        };
+        client::print(|out| writeln!(out, "{mark} {what}: {text}"))
+    };
+    say("store", crate::store::probe(&config.store))?;
+    for source in &config.sources {
+        say(&format!("source `{}`", source.name), runtime.block_on(crate::source::probe(source)))?;
+    }
+    if let Some(upstream) = &config.upstream {
+        say("upstream", runtime.block_on(crate::forward::probe(upstream)))?;
+    }
+    match wrong {
+        0 => Ok(()),
+        1 => Err(Failure::Failed("error: 1 thing around is not as configured, see above".to_owned())),
+        _ => Err(Failure::Failed(format!("error: {wrong} things around are not as configured, see above"))),
+    }
 }
 
-/// [`check`] with the environment and the output given; returns what was loaded, for those who look further.
+/// The check of the files alone, with the environment and the output given; returns what was loaded, for those who look further.
 ///
 /// # Errors
-/// As [`check`]; [`Failure::Failed`] when the output cannot be written.
+/// As [`run`]; [`Failure::Failed`] when the output cannot be written.
 pub fn check_to(
     path: &Path,
     colour: bool,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{Encoding, EventPart, Gateway, LogLevel, Store, Template, TemplatePart, Upstream, WhenFull};
+use super::model::{CONTROL_SOCKET, Encoding, EventPart, Gateway, LogLevel, Store, Template, TemplatePart, Upstream, WhenFull};
 use super::section::Section;
 use super::suggest::nearest;
 use super::template::{self, Place};
@@ -42,7 +42,15 @@ pub fn gateway(ctx: &mut Context<'_>, section: &Section<'_>) -> Gateway {
         time_zone: time_zone(ctx, section),
         shutdown_grace: section.duration(ctx, "shutdown_grace", Duration::ZERO..=10 * MINUTE).unwrap_or(10 * SECOND),
         log_level: section.choice(ctx, "log_level", &levels).unwrap_or(LogLevel::Info),
+        control_socket: control_socket(ctx, section),
     }
+}
+
+fn control_socket(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<PathBuf> {
+    let Some(text) = section.filled_text(ctx, "control_socket", PATH_BYTES_MAX) else {
+        return Some(PathBuf::from(CONTROL_SOCKET));
+    };
+    (text.value != "off").then(|| PathBuf::from(text.value))
 }
 
 /// The first part of the host name, in the characters of an id.

@@ -71,6 +71,9 @@
 //! generation's number, range, events by severity, last commit, bytes). A later checkpoint shortens recovery when the
 //! alarm states after the last one have become many. So a start reads the newest generation and no other.
 
+pub use probe::probe;
+
+mod probe;
 mod commit;
 mod frame;
 mod generation;

@@ -97,6 +97,13 @@ pub static GATEWAY: KeyTable = KeyTable {
             "How much is logged.",
         )
         .near(&["log", "loglevel", "level", "verbosity"]),
+        with_default(
+            "control_socket",
+            "absolute path, or \"off\"",
+            "\"/run/tidegate/control.sock\"",
+            "Where `tidegate status` and `tidegate alarms` ask the running gateway.",
+        )
+        .near(&["socket", "control", "socket_path"]),
     ],
 };
 
