@@ -1,2 +1,4 @@
 //! (being written)
 pub mod check;
+#[cfg(feature = "demo")]
+pub mod demo;

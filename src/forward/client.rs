@@ -151,10 +151,7 @@ impl Forwarder {
         match connected {
             Ok(Ok(_connack)) => {}
             Ok(Err(error)) => {
-                return Attempt::Failed(
-                    explain::connection(&error, &self.upstream, Phase::Connecting),
-                    Duration::ZERO,
-                );
+                return Attempt::Failed(explain::connection(&error, &self.upstream, Phase::Connecting), Duration::ZERO);
             }
             Err(_) => return Attempt::Failed(explain::timeout(&self.upstream, Phase::Connecting), Duration::ZERO),
         }

@@ -66,10 +66,8 @@ async fn run(upstream: &Upstream, steps: &mut Steps) -> Result<(), String> {
 
 async fn resolve(upstream: &Upstream, steps: &mut Steps) -> Result<SocketAddr, String> {
     let name = (upstream.url.host.as_str(), upstream.url.port);
-    let found: Vec<SocketAddr> = in_time(upstream, tokio::net::lookup_host(name))
-        .await?
-        .map_err(|error| io_text(&error, upstream))?
-        .collect();
+    let found: Vec<SocketAddr> =
+        in_time(upstream, tokio::net::lookup_host(name)).await?.map_err(|error| io_text(&error, upstream))?.collect();
     let Some(first) = found.first() else { return Err(format!("the name {} has no address", upstream.url.host)) };
     if upstream.url.host.parse::<std::net::IpAddr>().is_err() {
         let addresses: Vec<String> = found.iter().map(|address| address.ip().to_string()).collect();
@@ -119,8 +117,9 @@ async fn login(upstream: &Upstream, options: MqttOptions, client_id: &str, steps
         Ok(_connack) => {}
         Err(error) => {
             let mut text = explain::connection(&error, upstream, Phase::Connecting).text;
-            if let ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized | ConnectReturnCode::BadClientId) =
-                error
+            if let ConnectionError::ConnectionRefused(
+                ConnectReturnCode::NotAuthorized | ConnectReturnCode::BadClientId,
+            ) = error
             {
                 let _ = write!(text, " (this check used the client id \"{client_id}\")");
             }

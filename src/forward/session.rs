@@ -75,9 +75,9 @@ impl Lost {
                 explain::human(upstream.ack_timeout)
             )),
             Self::NotTaken => explain::timeout(upstream, Phase::Connected),
-            Self::PacketIds => {
-                Explanation::plain(format!("{place} acknowledges some messages and leaves out others; look into its log"))
-            }
+            Self::PacketIds => Explanation::plain(format!(
+                "{place} acknowledges some messages and leaves out others; look into its log"
+            )),
         }
     }
 

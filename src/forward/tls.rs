@@ -328,7 +328,8 @@ fn pem_text<'a>(file: &Path, bytes: &'a [u8], openssl_command: &str) -> Result<&
 
 /// PKCS#12 starts with a SEQUENCE that holds the version number 3; certificates and keys do not.
 fn is_pkcs12(file: &Path, der: &[u8]) -> bool {
-    let by_name = file.extension().is_some_and(|ext| ext.eq_ignore_ascii_case("p12") || ext.eq_ignore_ascii_case("pfx"));
+    let by_name =
+        file.extension().is_some_and(|ext| ext.eq_ignore_ascii_case("p12") || ext.eq_ignore_ascii_case("pfx"));
     by_name || der.get(4..7) == Some(&[0x02, 0x01, 0x03])
 }
 

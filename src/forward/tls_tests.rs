@@ -134,7 +134,8 @@ fn binary_files_come_with_the_command_that_converts_them() {
 fn a_secret_that_others_can_read_is_refused() {
     let pki = pki();
     std::fs::write(pki.file("password"), "secret\n").unwrap();
-    for (name, mode, refused) in [("client.key", 0o644, true), ("client.key", 0o640, false), ("client.key", 0o400, false)]
+    for (name, mode, refused) in
+        [("client.key", 0o644, true), ("client.key", 0o640, false), ("client.key", 0o400, false)]
     {
         std::fs::set_permissions(pki.file(name), std::fs::Permissions::from_mode(mode)).unwrap();
         match client_config(&credentials(&pki)) {
@@ -197,7 +198,8 @@ fn a_password_ends_before_its_line_end() {
     let pki = pki();
     let file = pki.file("password");
     let credentials = Credentials { password_file: Some(file.clone()), ..Credentials::default() };
-    for (content, expected) in [("s3cret\n", "s3cret"), ("s3cret\r\n", "s3cret"), ("s3cret", "s3cret"), (" s \n\n", " s \n")]
+    for (content, expected) in
+        [("s3cret\n", "s3cret"), ("s3cret\r\n", "s3cret"), ("s3cret", "s3cret"), (" s \n\n", " s \n")]
     {
         write_secret(&file, content.as_bytes());
         assert_eq!(password(&credentials).unwrap().unwrap(), expected);
@@ -225,8 +227,7 @@ fn certificates_near_or_past_their_end_are_warned_of_and_still_taken() {
     let brief = Credentials { cert_file: Some(pki.file("brief.pem")), ..credentials };
     assert_says(&warnings(&brief, now)[0], &["expires on", "in time"]);
     pki.client_until("old", "old", time_in_days(-3));
-    let old =
-        Credentials { cert_file: Some(pki.file("old.pem")), key_file: Some(pki.file("old.key")), ..brief };
+    let old = Credentials { cert_file: Some(pki.file("old.pem")), key_file: Some(pki.file("old.key")), ..brief };
     client_config(&old).unwrap();
 }
 
