@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -96,7 +97,7 @@ impl Pace {
 ///
 /// # Errors
 ///
-/// [`Failure::Failed`] when something did not start, when an event was lost or came out of order, and on Ctrl-C.
+/// [`Failure::Failed`] when something did not start, when an event was lost or came out of order, and when told to stop.
 pub fn run(fast: bool, keep: bool) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -105,21 +106,34 @@ pub fn run(fast: bool, keep: bool) -> Result<(), Failure> {
     runtime.block_on(async {
         tokio::select! {
             ended = play(if fast { Pace::FAST } else { Pace::NORMAL }, keep) => ended.map_err(Failure::Failed),
-            _ = tokio::signal::ctrl_c() => Err(Failure::Failed("stopped; nothing is left behind".to_owned())),
+            stopped = told_to_stop() => Err(Failure::Failed(stopped)),
         }
     })
+}
+
+/// Waits for Ctrl-C, a request to end, or the end of the terminal; dropping the play then cleans up.
+async fn told_to_stop() -> String {
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = signals else {
+        // Without these signals the play just runs to its end.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    "stopped before the end; the gateway of the demo is stopped too".to_owned()
 }
 
 async fn play(pace: Pace, keep: bool) -> Result<(), String> {
     let mut stage = Stage::build(pace, keep).await?;
     let played = stage.acts().await;
     let (lines, warnings, errors) = gateway::log_summary(&stage.log);
-    match played {
-        Ok(()) => {}
-        Err(error) => {
-            let end = gateway::log_end(&stage.log);
-            return Err(format!("{error}\n\nThe end of the gateway's log:\n{end}"));
-        }
+    if let Err(error) = played {
+        let end = gateway::log_end(&stage.log);
+        let help = if keep { "" } else { " (all of it stays with `tidegate demo --keep`)" };
+        return Err(format!("{error}\n\nThe end of the gateway's log{help}:\n{end}"));
     }
     let totals = stage.ledger.totals();
     stage.table(&totals);
@@ -359,7 +373,8 @@ impl Stage {
         match verdict {
             Verdict::Expected => self.screen.detail(Detail::Event, "upstream", || {
                 let delay = arrival.seq.and_then(|seq| self.ledger.delay(&arrival.subject, seq, now));
-                text(&format!(", {:.1?} after the sensor", delay.unwrap_or_default()))
+                let waited = if arrival.backlog { ", had waited" } else { "" };
+                text(&format!(", {:.1?} after the sensor{waited}", delay.unwrap_or_default()))
             }),
             Verdict::Unexpected => self.say("upstream", Tone::Bad, &text(", which no reading should have made")),
             Verdict::Other if arrival.seq.is_none() => {
@@ -378,7 +393,7 @@ impl Stage {
         let (link, tone) = if self.link_up { ("link up  ", Tone::Plain) } else { ("LINK DOWN", Tone::Warn) };
         let dead = if self.gateway.is_none() { "  GATEWAY DEAD" } else { "" };
         let text = format!(
-            "{link}  {:5} readings  {:4} events  {:4} arrived  {:4} on their way{dead}",
+            "{link}  {:5} readings  {:4} events  {:4} arrived  {:4} waiting{dead}",
             totals.readings, totals.raised, totals.delivered, totals.lost
         );
         self.say("status", tone, &text);
@@ -409,7 +424,7 @@ impl Stage {
                 "sensor to subscriber, median",
                 &format!("{delay:.1?}"),
                 Tone::Plain,
-                "link up, each event synced",
+                "link up; on disk before it leaves",
             );
         }
     }
