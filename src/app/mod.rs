@@ -61,7 +61,8 @@ pub fn run(path: &Path) -> Result<(), Failure> {
         waiting: opened.status.waiting,
     };
     let outcome = runtime.block_on(async {
-        let app = App::start(path, loaded.config, log, clock, counters, opened.handle, &opened.records, started).await?;
+        let app =
+            App::start(path, loaded.config, log, clock, counters, opened.handle, &opened.records, started).await?;
         app.serve().await
     });
     // The store's thread ends after `Close`, or when the last handle is gone with the runtime.
@@ -75,8 +76,7 @@ pub fn run(path: &Path) -> Result<(), Failure> {
 /// Loads and checks a configuration. The files it names are looked at too, but a missing certificate only degrades a
 /// gateway: it is told, and read again at every connection.
 fn load(path: &Path) -> Result<config::Loaded, Failure> {
-    config::load(path, &|name| std::env::var(name).ok())
-        .map_err(|report| Failure::Configuration(report.to_string()))
+    config::load(path, &|name| std::env::var(name).ok()).map_err(|report| Failure::Configuration(report.to_string()))
 }
 
 fn warn_each(loaded: &config::Loaded) {
@@ -229,10 +229,8 @@ impl App {
             Some(true) => "connected",
             Some(false) => "not connected",
         };
-        let mut text = format!(
-            "sources {}/{} up, upstream {upstream}, {} events waiting",
-            sources.0, sources.1, store.waiting
-        );
+        let mut text =
+            format!("sources {}/{} up, upstream {upstream}, {} events waiting", sources.0, sources.1, store.waiting);
         if let Some(fault) = &store.fault {
             text.push_str(", store: ");
             text.push_str(fault);
@@ -273,8 +271,7 @@ impl App {
         self.log.set_level(new.gateway.log_level);
         if new.alarms != self.config.alarms || new.gateway.time_zone != self.config.gateway.time_zone {
             let (done, reconfigured) = oneshot::channel();
-            let command =
-                Command::Reconfigure { alarms: new.alarms.clone(), time_zone: time_zone(&new), done };
+            let command = Command::Reconfigure { alarms: new.alarms.clone(), time_zone: time_zone(&new), done };
             // Both ends fail only when the pipeline has ended; `serve` sees that and ends the process.
             if self.commands.send(command).await.is_ok() {
                 let _ = reconfigured.await;
@@ -334,7 +331,9 @@ fn on(kind: SignalKind) -> Result<Signal, Failure> {
 }
 
 fn needs_restart(key: &str, old: impl std::fmt::Display, new: impl std::fmt::Display) -> String {
-    format!("error: `{key}` changes from `{old}` to `{new}`, which needs a restart\n  = help: systemctl restart tidegate")
+    format!(
+        "error: `{key}` changes from `{old}` to `{new}`, which needs a restart\n  = help: systemctl restart tidegate"
+    )
 }
 
 fn time_zone(config: &Config) -> jiff::tz::TimeZone {

@@ -90,7 +90,10 @@ impl Pipeline {
     pub async fn run(mut self, started: GatewayStarted) -> Result<(), Closed> {
         let now = self.clock.now();
         let mut out = std::mem::take(&mut self.first);
-        out.events.insert(0, self.gateway_event(now, Severity::Info, Arc::from("gateway"), None, EventData::GatewayStarted(started)));
+        out.events.insert(
+            0,
+            self.gateway_event(now, Severity::Info, Arc::from("gateway"), None, EventData::GatewayStarted(started)),
+        );
         let mut lost_sources: Vec<(Arc<str>, Uuid)> = Vec::new();
         let mut acks = Vec::new();
         let mut messages = Vec::with_capacity(MESSAGES_PER_TURN_MAX);

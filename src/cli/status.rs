@@ -44,7 +44,10 @@ fn render(status: &Status) -> String {
     }
     lines.extend(store.fault.iter().map(|fault| format!("          FAULT: {fault}")));
     let readings = &status.readings;
-    lines.push(format!("readings  {} evaluated, {} late, {} refused", readings.evaluated, readings.late, readings.refused));
+    lines.push(format!(
+        "readings  {} evaluated, {} late, {} refused",
+        readings.evaluated, readings.late, readings.refused
+    ));
     for (name, source) in &status.sources {
         let state = if source.up { "up" } else { "DOWN" };
         lines.push(format!("source    {name}: {state}, {} messages, {} readings", source.messages, source.readings));

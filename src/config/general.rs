@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{CONTROL_SOCKET, Encoding, EventPart, Gateway, LogLevel, Store, Template, TemplatePart, Upstream, WhenFull};
+use super::model::{
+    CONTROL_SOCKET, Encoding, EventPart, Gateway, LogLevel, Store, Template, TemplatePart, Upstream, WhenFull,
+};
 use super::section::Section;
 use super::suggest::nearest;
 use super::template::{self, Place};

@@ -73,11 +73,11 @@
 
 pub use probe::probe;
 
-mod probe;
 mod commit;
 mod frame;
 mod generation;
 pub mod handle;
+mod probe;
 mod quota;
 mod recover;
 mod ring;
