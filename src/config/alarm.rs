@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::general::{pattern_fault, shared};
 use super::keys::CONDITIONS;
 use super::model::{Alarm, Condition, RateDirection, ScheduleSpan, SetPoint, Severity};
-use super::section::{Section, Text, number, one_of, text, unreadable, wrong_type};
+use super::section::Section;
+use super::suggest::one_of;
+use super::text::{Text, number, text, unreadable, wrong_type};
 use super::tree::{Context, Data, Spot};
 use super::{pattern, schedule, units, value};
 use crate::reading::{SENSOR_BYTES_MAX, Value};
@@ -111,15 +113,14 @@ fn condition(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Condition> 
     {
         for name in names {
             if let Some(entry) = section.entry(name)
-                && !section.has(owner)
-                && !ctx.is_damaged(section.head)
+                && section.lacks(ctx, owner)
             {
                 ctx.error(entry.key, format!("`{name}` without `{owner}`")).label(format!("only with `{owner}`"));
             }
         }
     }
     let Some(first) = given.first() else {
-        if !ctx.is_damaged(section.head) {
+        if CONDITIONS.iter().all(|name| section.lacks(ctx, name)) {
             ctx.error(section.head, "this alarm has no condition")
                 .label(format!("expected exactly one of {}", one_of(&CONDITIONS, "`")));
         }
@@ -160,7 +161,7 @@ fn condition(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Condition> 
 }
 
 fn deviation(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Condition> {
-    if !section.has("deviation_above") && !ctx.is_damaged(section.head) {
+    if section.lacks(ctx, "deviation_above") {
         ctx.error(section.spot("deviation_from"), "`deviation_from` needs `deviation_above`")
             .label("how far from it is too far? as in deviation_above = 2.0");
     }

@@ -1,7 +1,8 @@
 //! What `[upstream]` and an MQTT source have in common: the broker's address and who we are to it.
 
 use super::model::{BrokerUrl, Credentials};
-use super::section::{Section, unreadable};
+use super::section::Section;
+use super::text::unreadable;
 use super::tree::{Context, Role};
 use super::url;
 
@@ -43,16 +44,14 @@ pub fn credentials(ctx: &mut Context<'_>, section: &Section<'_>, url: Option<&Br
     }
     for (name, other) in [("cert_file", "key_file"), ("key_file", "cert_file")] {
         if let Some(entry) = section.entry(name)
-            && !section.has(other)
-            && !ctx.is_damaged(section.head)
+            && section.lacks(ctx, other)
         {
             ctx.error(entry.key, format!("`{name}` without `{other}`"))
                 .label(format!("`{other}` is missing: mutual TLS needs both"));
         }
     }
     if let Some(entry) = section.entry("password_file")
-        && !section.has("username")
-        && !ctx.is_damaged(section.head)
+        && section.lacks(ctx, "username")
     {
         ctx.error(entry.key, "`password_file` without `username`").label("MQTT has no password without a user name");
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::model::{Condition, Config, SetPoint, Source, SourceKind};
 use super::pattern;
-use super::section::nearest;
+use super::suggest::nearest;
 use super::tree::{Context, Spot};
 use super::{alarm, source};
 
@@ -57,21 +57,29 @@ pub fn sources(ctx: &mut Context<'_>, sources: &[source::Read], upstream: Option
 
 /// Warns about patterns and set points that no configured source can satisfy.
 pub fn patterns(ctx: &mut Context<'_>, alarms: &[alarm::Read], sources: &[Source]) {
+    let shapes: Vec<pattern::Shape<'_>> = sources.iter().map(pattern::Shape::of).collect();
     for read in alarms {
         for (pattern, spot) in read.alarm.sensors.iter().zip(&read.sensors) {
-            no_match(ctx, pattern, *spot, sources, "this pattern");
+            no_match(ctx, pattern, *spot, sources, &shapes, "this pattern");
         }
         if let Condition::Deviation { from: SetPoint::Sensor(name), .. } = &read.alarm.condition {
-            no_match(ctx, name, read.deviation_from, sources, "this name");
+            no_match(ctx, name, read.deviation_from, sources, &shapes, "this name");
         }
     }
 }
 
-fn no_match(ctx: &mut Context<'_>, pattern: &str, spot: Spot, sources: &[Source], what: &str) {
-    if sources.is_empty() || sources.iter().any(|source| pattern::can_match(pattern, source)) {
+fn no_match(
+    ctx: &mut Context<'_>,
+    pattern: &str,
+    spot: Spot,
+    sources: &[Source],
+    shapes: &[pattern::Shape<'_>],
+    what: &str,
+) {
+    let levels: Vec<&str> = pattern.split('/').collect();
+    if shapes.is_empty() || shapes.iter().any(|shape| shape.can_match(&levels)) {
         return;
     }
-    let levels: Vec<&str> = pattern.split('/').collect();
     let names = || sources.iter().map(|source| &*source.name);
     let known = names().any(|name| levels[0] == "+" || levels[0] == name);
     let label = if known {
@@ -94,9 +102,14 @@ fn no_match(ctx: &mut Context<'_>, pattern: &str, spot: Spot, sources: &[Source]
 
 /// Warns about groups of one.
 pub fn groups(ctx: &mut Context<'_>, alarms: &[alarm::Read]) {
+    let mut members: HashMap<&str, usize> = HashMap::new();
+    for group in alarms.iter().filter_map(|read| read.alarm.group.as_deref()) {
+        *members.entry(group).or_default() += 1;
+    }
     for read in alarms {
-        let Some(group) = &read.alarm.group else { continue };
-        if alarms.iter().filter(|other| other.alarm.group.as_ref() == Some(group)).count() == 1 {
+        if let Some(group) = &read.alarm.group
+            && members.get(&**group) == Some(&1)
+        {
             ctx.warning(read.group, format!("`{}` is the only alarm of group `{group}`", read.alarm.name))
                 .help("a group makes a difference from two alarms on");
         }

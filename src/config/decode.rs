@@ -7,8 +7,10 @@ use super::general::{template_of, time_zone};
 use super::keys::FIELD;
 use super::model::{Decode, Field, Format, Template, TemplatePart, TsUnit};
 use super::pattern;
-use super::section::{Section, Text, nearest, number, text, wrong_type};
+use super::section::Section;
+use super::suggest::nearest;
 use super::template::{self, Place};
+use super::text::{Text, number, text, wrong_type};
 use super::tree::{Context, Data, Entry};
 use super::value;
 
@@ -54,7 +56,7 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         Form::Json => Some(Format::Json),
         Form::Number => quantity(ctx, section, &fields, topics).map(|quantity| Format::Number { quantity }),
         Form::KeyValue => Some(key_value(ctx, section)),
-        Form::Csv => csv(ctx, section, &fields, ts_field.as_ref(), &carry),
+        Form::Csv => csv(ctx, section, &fields, device.as_ref(), ts_field.as_ref(), &carry),
     };
     let units = [
         ("s", TsUnit::Seconds),
@@ -66,9 +68,8 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
     let ts_unit = section.choice(ctx, "ts_unit", &units).unwrap_or(TsUnit::Iso8601);
     for name in ["ts_unit", "time_zone", "max_future_skew", "max_age"] {
         if let Some(entry) = section.entry(name)
-            && !section.has("ts_field")
+            && section.lacks(ctx, "ts_field")
             && form != Form::Number
-            && !ctx.is_damaged(section.head)
         {
             ctx.warning(entry.key, format!("`{name}` has no effect without `ts_field`"));
         }
@@ -166,6 +167,7 @@ fn csv(
     ctx: &mut Context<'_>,
     section: &Section<'_>,
     fields: &[(Field, Text)],
+    device: Option<&Template>,
     ts_field: Option<&Text>,
     carry: &[Text],
 ) -> Option<Format> {
@@ -180,7 +182,7 @@ fn csv(
             ctx.error(section.head, "format = \"csv\" needs the columns' names")
                 .label("give `columns = [\"time\", \"temperature\"]`, or `header = true` if the first line names them");
         }
-        (None, false) if !section.has("columns") && !ctx.is_damaged(section.head) => {
+        (None, false) if section.lacks(ctx, "columns") && section.has("header") => {
             ctx.error(section.spot("header"), "without a header line the columns need names")
                 .label("give `columns = [\"time\", \"temperature\"]`");
         }
@@ -209,6 +211,14 @@ fn csv(
                     near.map_or_else(|| "not in `columns`".to_owned(), |near| format!("did you mean \"{near}\"?")),
                 );
             }
+        }
+    }
+    for part in device.iter().flat_map(|device| &device.0) {
+        if let TemplatePart::Payload(path) = part
+            && !columns.is_empty()
+            && columns.iter().all(|column| column.value != *path)
+        {
+            ctx.error(section.spot("device"), format!("there is no column `{path}`")).label("not in `columns`");
         }
     }
     let delimiter = one_char(ctx, section, "delimiter").map_or(Some(b','), |c| ascii(ctx, section, "delimiter", c));

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::model::{Encoding, EventPart, Gateway, LogLevel, Store, Template, TemplatePart, Upstream, WhenFull};
-use super::section::{Section, Text, nearest};
+use super::section::Section;
+use super::suggest::nearest;
 use super::template::{self, Place};
+use super::text::Text;
 use super::tree::{Context, Spot};
 use super::{broker, url};
 

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use super::keys::{self, KeyTable};
 use super::model::Config;
-use super::report::{Level, Problem, Report, SourceFile};
-use super::section::{Section, suggestion, unknown_key};
+use super::report::{Level, Problem, Report, SourceFile, order};
+use super::section::Section;
+use super::suggest::{suggestion, unknown_key};
 use super::tree::{Context, Data, Entry, FileReference, Spot};
 use super::{alarm, cross, general, source, syntax};
 
@@ -25,7 +26,7 @@ pub const SOURCES_MAX: usize = 256;
 pub const ALARMS_MAX: usize = 5_000;
 
 /// A configuration that can be run.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
@@ -205,13 +206,15 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
     let config = Config { gateway, sources, alarms, store, upstream: to };
     let mut report = std::mem::take(&mut ctx.report);
     report.sort(&ctx.files);
+    let mut references = std::mem::take(&mut ctx.references);
+    references.sort_by_key(|reference| order(&ctx.files, &reference.place));
     if !whole {
         return Err(report);
     }
     let main = files.first().cloned().unwrap_or_default();
     let lacks = cross::lacks(&config).into_iter().map(|text| Problem::of_file(Level::Warning, &main, text));
     report.problems.splice(0..0, lacks);
-    Ok(Loaded { config, files, warnings: report, references: std::mem::take(&mut ctx.references) })
+    Ok(Loaded { config, files, warnings: report, references })
 }
 
 fn one<'t>(ctx: &mut Context<'_>, entry: &'t Entry, single: &mut Single<'t>) {
@@ -266,7 +269,7 @@ fn stray(ctx: &mut Context<'_>, entry: &Entry) {
     if let (false, Some(owner)) = (table, owner) {
         ctx.error(entry.key, format!("`{}` stands before any table", entry.name))
             .label(format!("belongs under {}", owner.title));
-    } else if let (true, Some(key)) = (table, suggestion(&keys::ROOT, &entry.name)) {
+    } else if let (true, Some(key)) = (table, suggestion(keys::ROOT.keys, &entry.name)) {
         let written = if matches!(key.name, "source" | "alarm") {
             format!("[[{}]]", key.name)
         } else {
@@ -276,6 +279,6 @@ fn stray(ctx: &mut Context<'_>, entry: &Entry) {
             .label(format!("did you mean {written}?"))
             .help("the tables are [gateway], [[source]], [[alarm]], [store] and [upstream]");
     } else {
-        unknown_key(ctx, &keys::ROOT, entry);
+        unknown_key(ctx, &keys::ROOT, None, entry);
     }
 }

@@ -101,16 +101,25 @@ enum Level<'a> {
     Many,
 }
 
-/// Whether a source can make a sensor that falls under a pattern, as far as its configuration tells.
-pub fn can_match(pattern: &str, source: &Source) -> bool {
-    let mut shape = vec![Level::OneOf(vec![&source.name])];
-    device_levels(&source.decode, &mut shape);
-    shape.push(match quantities(&source.decode) {
-        known if known.is_empty() => Level::Any,
-        known => Level::OneOf(known),
-    });
-    let wanted: Vec<&str> = pattern.split('/').collect();
-    fits(&wanted, &shape)
+/// The sensor names that a source can make, as far as its configuration tells.
+pub struct Shape<'a>(Vec<Level<'a>>);
+
+impl<'a> Shape<'a> {
+    /// The names of a source's sensors.
+    pub fn of(source: &'a Source) -> Self {
+        let mut levels = vec![Level::OneOf(vec![&source.name])];
+        device_levels(&source.decode, &mut levels);
+        levels.push(match quantities(&source.decode) {
+            known if known.is_empty() => Level::Any,
+            known => Level::OneOf(known),
+        });
+        Self(levels)
+    }
+
+    /// Whether one of them can fall under a pattern, given level by level.
+    pub fn can_match(&self, pattern: &[&str]) -> bool {
+        fits(pattern, &self.0)
+    }
 }
 
 fn device_levels<'a>(decode: &'a Decode, shape: &mut Vec<Level<'a>>) {
@@ -197,6 +206,30 @@ mod tests {
         assert!(check("a\u{0}b").is_err());
         assert!(check(&"a".repeat(PATTERN_BYTES_MAX + 1)).is_err());
         assert!(check("+/a b/°/#").is_ok());
+    }
+
+    #[test]
+    fn a_shape_knows_which_patterns_it_can_satisfy() {
+        let shape = |levels| Shape(levels);
+        let fixed = shape(vec![Level::OneOf(vec!["boiler"]), Level::OneOf(vec!["t", "p"])]);
+        let open = shape(vec![Level::OneOf(vec!["zigbee"]), Level::Many, Level::OneOf(vec!["t"])]);
+        let can = |shape: &Shape<'_>, pattern: &str| shape.can_match(&pattern.split('/').collect::<Vec<_>>());
+        for (pattern, in_fixed, in_open) in [
+            ("#", true, true),
+            ("boiler/t", true, false),
+            ("boiler/x", false, false),
+            ("boiler/+/t", false, false),
+            ("boiler/t/#", true, false),
+            ("+/+", true, true),
+            ("zigbee/a/t", false, true),
+            ("zigbee/a/b/t", false, true),
+            ("zigbee/a/x", false, false),
+            ("zigbee/t", false, true),
+            ("zigbee", false, false),
+        ] {
+            assert_eq!(can(&fixed, pattern), in_fixed, "{pattern}");
+            assert_eq!(can(&open, pattern), in_open, "{pattern}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A table being read: known keys, typed values, and a plain word about everything else.
 //!
-//! Owns unknown-key suggestions, "missing", and the readers of single values (text, number, duration, size, choice,
+//! Owns "unknown", "twice" and "missing", and the readers of a key's value (text, number, duration, size, choice,
 //! list). A reader that finds something wrong reports it and returns `None`, and reading goes on.
 
 use std::collections::BTreeMap;
@@ -9,19 +9,11 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::interpolate::interpolate;
-use super::keys::{Default, Key, KeyTable};
+use super::keys::{Default, KeyTable};
+use super::suggest::{nearest, one_of, unknown_key};
+use super::text::{FOUND_CHARS_MAX, TEXT_BYTES_MAX, Text, number, text, unreadable, wrong_type};
 use super::tree::{Context, Data, Entry, FileReference, Node, Role, Spot};
 use super::units;
-
-/// Longest text value, bytes, after variables are filled in. Paths end at 4096.
-const TEXT_BYTES_MAX: usize = 4096;
-
-/// Longest word compared for likeness, bytes; comparing is quadratic.
-const COMPARED_BYTES_MAX: usize = 128;
-
-/// Characters of a value repeated in a message.
-const FOUND_CHARS_MAX: usize = 60;
 
 /// A table of one kind, from one or several places.
 pub struct Section<'t> {
@@ -30,15 +22,23 @@ pub struct Section<'t> {
     /// Where it starts, for what is missing.
     pub head: Spot,
     entries: BTreeMap<&'t str, &'t Entry>,
+    /// Keys that unknown ones were taken for: what is "missing" is there, misspelt, and was already reported.
+    meant: Vec<&'static str>,
 }
 
 impl<'t> Section<'t> {
     /// Takes the entries of a table (or of several that make one) and refuses unknown keys and keys set twice.
     pub fn new(ctx: &mut Context<'_>, keys: &'static KeyTable, head: Spot, parts: &[&'t [Entry]]) -> Self {
         let mut entries: BTreeMap<&'t str, &'t Entry> = BTreeMap::new();
-        for entry in parts.iter().flat_map(|part| part.iter()) {
+        let mut meant = Vec::new();
+        let all = || parts.iter().flat_map(|part| part.iter());
+        let chosen = all().find(|entry| entry.name == keys.selector).and_then(|entry| match &entry.value.data {
+            Data::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        for entry in all() {
             if keys.key(&entry.name).is_none() {
-                unknown_key(ctx, keys, entry);
+                meant.extend(unknown_key(ctx, keys, chosen, entry));
             } else if let Some(first) = entries.get(entry.name.as_str()) {
                 let first = ctx.place(first.key);
                 ctx.error(entry.key, format!("`{}` of {} is set twice", entry.name, keys.noun))
@@ -49,7 +49,7 @@ impl<'t> Section<'t> {
                 entries.insert(&entry.name, entry);
             }
         }
-        Self { keys, head, entries }
+        Self { keys, head, entries, meant }
     }
 
     /// The entry of a key, if it is there.
@@ -63,22 +63,22 @@ impl<'t> Section<'t> {
         self.entry(name).is_some()
     }
 
-    /// All entries, by name.
-    pub fn entries(&self) -> impl Iterator<Item = &'t Entry> {
-        self.entries.values().copied()
-    }
-
     /// Where a key's value is, or the table when it is left out.
     pub fn spot(&self, name: &str) -> Spot {
         self.entry(name).map_or(self.head, |entry| entry.value.spot)
     }
 
+    /// Whether a key is truly left out: not there, not misspelt, and not in a part of the file that is no TOML.
+    pub fn lacks(&self, ctx: &Context<'_>, name: &str) -> bool {
+        !self.has(name) && !self.meant.contains(&name) && !ctx.is_damaged(self.head)
+    }
+
     /// Reports a required key that is not there.
     pub fn require(&self, ctx: &mut Context<'_>, name: &'static str) {
-        if self.has(name) || ctx.is_damaged(self.head) {
+        if !self.lacks(ctx, name) {
             return;
         }
-        let takes = self.keys.key(name).map_or("", |key| key.takes);
+        let takes = self.takes(name);
         ctx.error(self.head, format!("{} needs `{name}`", self.keys.noun))
             .label(format!("`{name}` is missing: {takes}"));
     }
@@ -166,7 +166,7 @@ impl<'t> Section<'t> {
         bounds: RangeInclusive<i64>,
     ) -> Option<T> {
         let entry = self.entry(name)?;
-        let expected = self.keys.key(name).map_or("a whole number", |key| key.takes);
+        let expected = &*self.takes(name);
         match &entry.value.data {
             Data::Integer(Some(number)) if bounds.contains(number) => T::try_from(*number).ok(),
             Data::Integer(_) => {
@@ -298,8 +298,7 @@ impl<'t> Section<'t> {
         let Data::List(items) = &entry.value.data else {
             let raw: String = ctx.raw(entry.value.spot).chars().take(FOUND_CHARS_MAX + 1).collect();
             let scalar = matches!(entry.value.data, Data::Text(_) | Data::Integer(_) | Data::Number(_) | Data::Bool(_));
-            let problem =
-                wrong_type(ctx, &entry.value, &quoted(name), self.keys.key(name).map_or("a list", |key| key.takes));
+            let problem = wrong_type(ctx, &entry.value, &quoted(name), &self.takes(name));
             if scalar && raw.len() <= FOUND_CHARS_MAX && !raw.contains('\n') {
                 problem.help(format!("a list stands in brackets: {name} = [{raw}]"));
             }
@@ -341,6 +340,14 @@ impl<'t> Section<'t> {
     /// A file's path; remembered for the check that it is there and safe.
     pub fn file(&self, ctx: &mut Context<'_>, name: &'static str, role: Role) -> Option<PathBuf> {
         let text = self.filled_text(ctx, name, TEXT_BYTES_MAX)?;
+        let pem = text.value.contains("-----BEGIN");
+        if pem || (role == Role::Password && !text.value.contains('/')) {
+            ctx.error(text.spot, format!("`{name}` takes the path of a file, not what is in it"))
+                .hide()
+                .label("expected a path such as \"/etc/tidegate/client.key\"")
+                .help("a file beside the program is written \"./name\"");
+            return None;
+        }
         let path = PathBuf::from(text.value);
         let directory = (ctx.env)("CREDENTIALS_DIRECTORY").filter(|directory| !directory.is_empty());
         let credential = directory.is_some_and(|directory| path.starts_with(directory));
@@ -349,193 +356,26 @@ impl<'t> Section<'t> {
         Some(path)
     }
 
-    /// Whether a key with a wrong value may go unmentioned: what it should hold.
+    /// What a key should hold, for a label.
     pub fn expected(&self, name: &str) -> String {
-        format!("expected {}", self.keys.key(name).map_or("a value", |key| key.takes))
-    }
-}
-
-/// A text value, variables filled in.
-#[derive(Clone)]
-pub struct Text {
-    /// The text.
-    pub value: String,
-    /// Its value's place, quotes included.
-    pub spot: Spot,
-    /// It stands in the file as it is: one quote, no escapes, no variables.
-    plain: bool,
-}
-
-impl Text {
-    /// A key's own name, as a text.
-    pub fn of_key(entry: &Entry) -> Self {
-        Self { value: entry.name.clone(), spot: entry.key, plain: false }
+        format!("expected {}", self.takes(name))
     }
 
-    /// The place of some bytes of the text, where it is possible to tell.
-    pub fn at(&self, start: usize, end: usize) -> Spot {
-        match self.plain {
-            true => Spot { start: self.spot.start + 1 + start, end: self.spot.start + 1 + end, ..self.spot },
-            false => self.spot,
-        }
-    }
-
-    /// The text for a message: only if it stands in the file so, since variables may hold secrets, and only if short.
-    pub fn shown(&self) -> Option<&str> {
-        (self.plain && self.value.chars().count() <= FOUND_CHARS_MAX).then_some(&*self.value)
-    }
-}
-
-/// Reads a text and fills in its variables.
-pub fn text(ctx: &mut Context<'_>, node: &Node, what: &str) -> Option<Text> {
-    let Data::Text(written) = &node.data else {
-        wrong_type(ctx, node, what, "a text");
-        return None;
-    };
-    let raw = ctx.raw(node.spot);
-    let plain = raw.len() == written.len() + 2 && raw.get(1..raw.len() - 1) == Some(written);
-    match interpolate(written, ctx.env) {
-        Ok(value) if value.len() > TEXT_BYTES_MAX => {
-            ctx.error(node.spot, format!("{what} is {} bytes long", value.len()))
-                .label(format!("at most {TEXT_BYTES_MAX}"));
-            None
-        }
-        Ok(value) => Some(Text { plain: plain && value == *written, value, spot: node.spot }),
-        Err(faults) => {
-            let whole = Text { value: String::new(), spot: node.spot, plain };
-            for fault in faults {
-                let problem = ctx.error(whole.at(fault.bytes.start, fault.bytes.end), fault.message);
-                if fault.variable == "CREDENTIALS_DIRECTORY" {
-                    problem.help("systemd sets it for the service (LoadCredential=); to check by hand, set it to a directory with the same files");
-                } else if matches!(
-                    fault.variable.as_str(),
-                    "topic" | "payload" | "sensor" | "gateway" | "severity" | "alarm" | "type"
-                ) {
-                    problem
-                        .help(format!("a place in a template is written {{{}}}, without the dollar", fault.variable));
-                } else if !fault.variable.is_empty() {
-                    problem.help(format!("set it, or give a default: ${{{}:-default}}", fault.variable));
-                } else {
-                    problem.help("an environment variable is written ${NAME}; for a dollar sign itself write $$");
-                }
-            }
-            None
-        }
-    }
-}
-
-/// Reads a finite number.
-pub fn number(ctx: &mut Context<'_>, node: &Node, what: &str) -> Option<f64> {
-    match &node.data {
-        Data::Integer(Some(number)) => Some(*number as f64),
-        Data::Number(Some(number)) if number.is_finite() => Some(*number),
-        Data::Integer(None) | Data::Number(_) => {
-            ctx.error(node.spot, format!("{what} is no number that can be compared")).label("expected a finite number");
-            None
-        }
-        Data::Text(text) if text.trim().parse::<f64>().is_ok_and(f64::is_finite) => {
-            let help = format!("write {}, without quotes", text.trim());
-            wrong_type(ctx, node, what, "a number").help(help);
-            None
-        }
-        Data::Text(text) if text.contains("${") => {
-            wrong_type(ctx, node, what, "a number")
-                .help("variables are filled in inside texts only; write the number itself");
-            None
-        }
-        _ => {
-            wrong_type(ctx, node, what, "a number");
-            None
-        }
-    }
-}
-
-/// Reports a value of the wrong type.
-pub fn wrong_type<'c>(
-    ctx: &'c mut Context<'_>,
-    node: &Node,
-    what: &str,
-    expected: &str,
-) -> &'c mut super::report::Problem {
-    ctx.error(node.spot, format!("{what} is {}", node.kind())).label(format!("expected {expected}"))
-}
-
-/// Reports a text that cannot be read as what it should be; say why by a label.
-pub fn unreadable<'c>(ctx: &'c mut Context<'_>, text: &Text, name: &str) -> &'c mut super::report::Problem {
-    match text.shown() {
-        // An address may hold a password; the report masks the line, and the message must not give it away.
-        Some(shown) if !shown.contains('@') => ctx.error(text.spot, format!("`{name}`: cannot read \"{shown}\"")),
-        _ => ctx.error(text.spot, format!("`{name}` cannot be read")),
+    /// What a key should hold, with its article.
+    fn takes(&self, name: &str) -> String {
+        let takes = self.keys.key(name).map_or("value", |key| key.takes);
+        let article = match takes {
+            _ if takes.starts_with(['"', '[']) || takes.starts_with(|c: char| c.is_ascii_digit()) => "",
+            _ if takes.starts_with("true") || takes.starts_with("one ") => "",
+            _ if takes.starts_with(['a', 'I']) => "an ",
+            _ => "a ",
+        };
+        format!("{article}{takes}")
     }
 }
 
 fn out_of_bounds(ctx: &mut Context<'_>, entry: &Entry, expected: &str) {
     ctx.error(entry.value.spot, format!("`{}` is out of bounds", entry.name)).label(format!("expected {expected}"));
-}
-
-/// Reports a key that no table of this kind has.
-pub fn unknown_key(ctx: &mut Context<'_>, table: &'static KeyTable, entry: &Entry) {
-    let is_table = matches!(entry.value.data, Data::Table(_))
-        || matches!(&entry.value.data, Data::List(items) if items.iter().any(|item| matches!(item.data, Data::Table(_))));
-    let what = if is_table { "table" } else { "key" };
-    let near = suggestion(table, &entry.name);
-    let all: Vec<&str> = table.keys.iter().map(|key| key.name).collect();
-    let problem = ctx.error(entry.key, format!("unknown {what} `{}`", printable_name(&entry.name)));
-    match near {
-        Some(key) => problem.label(format!("did you mean `{}`?", key.name)),
-        None => problem.label(format!("not a {what} of {}", table.noun)),
-    };
-    match near {
-        Some(key) if key.name == "password_file" => {
-            problem.help("passwords do not stand in the configuration: put it into a file only this program can read, and name that file");
-        }
-        _ => {
-            problem.help(format!("{} takes {}", table.noun, one_of(&all, "`").replace(" or ", " and ")));
-        }
-    }
-}
-
-fn printable_name(name: &str) -> String {
-    name.chars().take(FOUND_CHARS_MAX).collect()
-}
-
-/// The key that was probably meant: by another word for it, else by likeness.
-pub fn suggestion(table: &'static KeyTable, found: &str) -> Option<&'static Key> {
-    if found.len() > COMPARED_BYTES_MAX {
-        return None;
-    }
-    let found = found.to_ascii_lowercase().replace('-', "_");
-    let same = |key: &&Key| key.name == found || key.near.contains(&found.as_str());
-    table.keys.iter().find(same).or_else(|| {
-        let words =
-            table.keys.iter().flat_map(|key| std::iter::once(&key.name).chain(key.near).map(move |word| (key, *word)));
-        let scored = words.map(|(key, word)| (strsim::osa_distance(&found, word), key.name != word, key, word));
-        let best = scored.filter(|(distance, _, _, word)| close(*distance, found.len(), word.len()));
-        best.min_by_key(|(distance, alias, _, _)| (*distance, *alias)).map(|(_, _, key, _)| key)
-    })
-}
-
-/// The word that was probably meant.
-pub fn nearest<'w>(found: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
-    if found.len() > COMPARED_BYTES_MAX {
-        return None;
-    }
-    let words = words.filter(|word| word.len() <= COMPARED_BYTES_MAX);
-    let scored = words.map(|word| (strsim::osa_distance(found, word), word));
-    scored.filter(|(distance, word)| close(*distance, found.len(), word.len())).min().map(|(_, word)| word)
-}
-
-fn close(distance: usize, found: usize, word: usize) -> bool {
-    distance <= found.min(word).div_ceil(3).min(3) && distance < found.min(word)
-}
-
-/// "`a`, `b` or `c`".
-pub fn one_of(words: &[&str], quote: &str) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("{quote}{word}{quote}")).collect();
-    match quoted.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
-        _ => quoted.join(""),
-    }
 }
 
 fn quoted(name: &str) -> String {

@@ -7,7 +7,8 @@ use super::decode;
 use super::general::{KEEP_ALIVE_MAX, pattern_fault};
 use super::keys::{self, FRAMING};
 use super::model::{FlowControl, Framing, MqttSource, Parity, SerialSource, Source, SourceKind};
-use super::section::{Section, wrong_type};
+use super::section::Section;
+use super::text::wrong_type;
 use super::tree::{Context, Data, Spot};
 use super::{broker, pattern};
 

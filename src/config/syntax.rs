@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
+use super::render::is_secret;
 use super::tree::{Context, Entry, Spot, copy_table};
 
 /// Broken statements reported in one file. Each costs one parse; a file with more is no configuration file.
@@ -44,6 +45,11 @@ fn report(ctx: &mut Context<'_>, file: usize, text: &str, message: &str, span: &
     let spot = |start: usize, end: usize| Spot { file, start, end };
     if let Some(open) = broken.unclosed {
         let bracket = &text[open..open + 1];
+        if matches!(bracket, "\"" | "'") {
+            let quotes = bracket.repeat(3);
+            ctx.error(spot(open, open + 3), "this text is never closed").label(format!("expected {quotes} at its end"));
+            return;
+        }
         let close = if bracket == "[" { "]" } else { "}" };
         ctx.error(spot(open, open + 1), format!("`{bracket}` is never closed"))
             .label(format!("expected a `{close}` before the next statement"));
@@ -68,18 +74,40 @@ fn report(ctx: &mut Context<'_>, file: usize, text: &str, message: &str, span: &
             .help(format!("write {whole}.{}", rest.split_whitespace().next().unwrap_or("")));
     } else if what.starts_with("key with no value") || what.starts_with("missing assignment") {
         ctx.error(at, "syntax error: a key without a value").label("expected `=` and a value");
-    } else if what.starts_with("string values must be quoted") {
+    } else if what.starts_with("string values must be quoted") || what.starts_with("invalid boolean") {
+        let help = quoting_help(here, value);
         ctx.error(at, "syntax error: this is no TOML value")
             .label("a text stands in quotes, as in \"temperature\"")
-            .help("numbers are written 8.0, durations and sizes \"30s\" and \"64MiB\", switches true or false");
+            .help(help);
+    } else if what.starts_with("invalid basic string") || what.starts_with("invalid literal string") {
+        ctx.error(at, format!("syntax error: {what}")).label(match expected.len() {
+            1..=5 => "this text is not closed by its quote".to_owned(),
+            _ => format!("expected {expected}"),
+        });
     } else if what.contains("recursion limit") || what.contains("recurse") {
         ctx.error(at, "nested too deeply").label("no configuration needs this many levels");
     } else {
         let problem = ctx.error(at, format!("syntax error: {what}"));
-        if !expected.is_empty() {
+        if !matches!(expected, "" | "nothing") {
             problem.label(format!("expected {expected}"));
         }
     }
+}
+
+/// How a value that stands without quotes was probably meant.
+fn quoting_help(line: &str, value: &str) -> String {
+    let key = statement_key(line).unwrap_or("");
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" => return format!("write {key} = true"),
+        "false" | "no" | "off" => return format!("write {key} = false"),
+        _ => {}
+    }
+    let simple = |c: char| c.is_alphanumeric() || matches!(c, '.' | '/' | '-' | '_' | ':' | '+' | '%' | '°');
+    // A repeated value could be a password.
+    if value.len() <= 60 && !value.is_empty() && value.chars().all(simple) && !is_secret(line) {
+        return format!("write {key} = \"{value}\"");
+    }
+    "numbers are written 8.0, durations and sizes \"30s\" and \"64MiB\", switches true or false".to_owned()
 }
 
 fn report_duplicate(ctx: &mut Context<'_>, file: usize, text: &str, span: &Range<usize>) {
@@ -135,10 +163,8 @@ fn statement(text: &str, at: usize) -> Broken {
         return Broken { bytes: line, unclosed: None };
     };
     let start = line_range(text, open).start;
-    if quoted {
-        return Broken { bytes: start..text.len(), unclosed: None };
-    }
     match scan.closed_at {
+        None if quoted => Broken { bytes: start..text.len(), unclosed: Some(open) },
         Some(close) => Broken { bytes: start..line_range(text, close).end.max(line.end), unclosed: None },
         None => Broken { bytes: start..scan.gave_up.max(line_range(text, start).end), unclosed: Some(open) },
     }
@@ -189,8 +215,10 @@ impl Scan {
                 }
                 quote @ (b'"' | b'\'') => {
                     let end = text_end(bytes, i, quote);
-                    if i < at && end > at && bytes[i..].starts_with(&[quote; 3]) {
+                    if i < at && end >= at && bytes[i..].starts_with(&[quote; 3]) {
                         scan.open = Some((i, true));
+                        let closed = end >= i + 6 && bytes[..end].ends_with(&[quote; 3]);
+                        scan.closed_at = closed.then_some(end - 1);
                         return scan;
                     }
                     i = end;

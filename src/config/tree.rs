@@ -125,7 +125,7 @@ pub enum Role {
 }
 
 /// A file that the configuration names; [`super::files::check`] looks at it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct FileReference {
     /// The file.
     pub path: PathBuf,
@@ -190,6 +190,9 @@ impl<'e> Context<'e> {
 
     /// Whether text was left out between the top-level table that holds `spot` and the next one.
     pub fn is_damaged(&self, spot: Spot) -> bool {
+        if self.damaged.is_empty() {
+            return false;
+        }
         let in_file = || self.heads.iter().filter(|head| head.file == spot.file).map(|head| head.start);
         let start = in_file().filter(|head| *head <= spot.start).max().unwrap_or(0);
         let end = in_file().filter(|head| *head > spot.start).min().unwrap_or(usize::MAX);

@@ -1,6 +1,6 @@
 //! A sensor's value as written in `equals`, `not_equals` and `map`.
 
-use super::section::{number, text, wrong_type};
+use super::text::{number, text, wrong_type};
 use super::tree::{Context, Data, Node};
 use crate::reading::{TEXT_BYTES_MAX, Value};
 

@@ -5,6 +5,7 @@
 //! readings. Nothing a device sends can panic, grow without bound or come out as a number that is not finite. A field
 //! that is refused never takes the good ones of its message with it; a message that is malformed yields nothing.
 
+mod carry;
 mod csv;
 pub mod framing;
 mod json;

@@ -166,10 +166,10 @@ impl Forwarder {
             End::Lost(lost) => lost,
         };
         let explanation = lost.explain(&self.upstream);
-        if let Some(quarantine) = self.window.on_connection_lost(ending) {
-            if self.quarantine(quarantine, &explanation).await.is_err() {
-                return Attempt::Over;
-            }
+        if let Some(quarantine) = self.window.on_connection_lost(ending)
+            && self.quarantine(quarantine, &explanation).await.is_err()
+        {
+            return Attempt::Over;
         }
         Attempt::Failed(explanation, since.elapsed())
     }

@@ -45,6 +45,8 @@ pub fn spawn(
 }
 
 #[cfg(test)]
+mod measure;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,8 @@ fn encode(status: &Status<'_>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail on the spot")]
+
     use super::*;
 
     #[test]

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail on the spot")]
+
 use std::process::Command;
 
 use super::*;
@@ -223,14 +225,10 @@ fn certificates_near_or_past_their_end_are_warned_of_and_still_taken() {
     assert_says(&late[0], &["CA certificate", "expired on", "renew"]);
     assert_says(&late[1], &["client certificate", "CN=tidegate-test", "expired on"]);
     assert_says(&warnings(&credentials, years(-60))[0], &["is valid from", "clock says"]);
-    pki.client_until("brief", "brief", time_in_days(3));
+    pki.client_until("brief", "brief", crate::forward::testing::unix_in_days(3));
     let brief = Credentials { cert_file: Some(pki.file("brief.pem")), ..credentials };
     assert_says(&warnings(&brief, now)[0], &["expires on", "in time"]);
-    pki.client_until("old", "old", time_in_days(-3));
+    pki.client_until("old", "old", crate::forward::testing::unix_in_days(-3));
     let old = Credentials { cert_file: Some(pki.file("old.pem")), key_file: Some(pki.file("old.key")), ..brief };
     client_config(&old).unwrap();
-}
-
-fn time_in_days(days: i64) -> i64 {
-    crate::clock::SystemClock::new().wall().as_millis() / 1000 + days * 24 * 3600
 }

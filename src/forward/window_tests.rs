@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail on the spot")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;

@@ -6,8 +6,7 @@ use std::path::Path;
 use crate::stage::Stage;
 use crate::support::gateway::{Config, crossing_value};
 use crate::support::proxy::Proxy;
-use crate::support::wait::holds_within;
-use crate::support::{LONG, wait_until};
+use crate::support::{LONG, PATIENT, wait_until};
 
 /// The smallest store that can be configured, bytes.
 const STORE_BYTES: u64 = 32 * 1024 * 1024;
@@ -76,7 +75,7 @@ impl Full {
     fn drain(&self) {
         let consumer = &self.stage.consumer;
         self.stage.network.restore();
-        holds_within(LONG, || {
+        consumer.arrives(PATIENT, || {
             let highest = consumer.highest_sequence();
             let last_of_each =
                 || (0..SENSORS).all(|n| consumer.last_seq(&format!("plant/s{n}/value")) == Some(PER_SENSOR));

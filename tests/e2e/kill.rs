@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::stage::Stage;
 use crate::support::consumer::{EXCEEDED, STARTED};
 use crate::support::gateway::{crossing_value, reading};
-use crate::support::{LONG, PATIENT, SOON, long_run, wait_until};
+use crate::support::{PATIENT, SOON, long_run};
 
 /// How often the gateway is killed in the outage.
 const ROUNDS: u64 = 20;
@@ -49,7 +49,7 @@ fn twenty_kills_in_an_outage_lose_nothing_and_keep_the_order() {
     }
     stage.gateway.start();
     stage.network.restore();
-    stage.consumer.wait_for_crossings(ROUNDS * PER_ROUND * SENSORS, LONG);
+    stage.consumer.wait_for_crossings(ROUNDS * PER_ROUND * SENSORS, PATIENT);
     stage.consumer.assert_lossless();
 }
 
@@ -67,10 +67,10 @@ fn kills_while_filling_and_while_draining_lose_nothing() {
     stage.cross(sensors, per_sensor / 2 + 1, per_sensor - per_sensor / 2);
     stage.gateway.start();
     stage.network.restore();
-    wait_until("half of the events", LONG, || stage.consumer.crossings() >= crossings / 2);
+    stage.consumer.wait_for_crossings(crossings / 2, PATIENT);
     stage.gateway.kill();
     stage.gateway.start();
-    stage.consumer.wait_for_crossings(crossings, LONG);
+    stage.consumer.wait_for_crossings(crossings, PATIENT);
     stage.consumer.assert_lossless();
     println!("{}", stage.consumer.summary());
 }

@@ -7,9 +7,10 @@ use tempfile::TempDir;
 
 use crate::stage::Stage;
 use crate::support::certs::{Authority, Identity, Validity, write_secret};
+use crate::support::consumer::STARTED;
 use crate::support::gateway::{SOURCE_CLIENT, line};
 use crate::support::mosquitto::Options;
-use crate::support::{PATIENT, wait_until};
+use crate::support::{PATIENT, SOON, wait_until};
 
 /// Attempts after which a gateway certainly tries again and does not give up.
 const ATTEMPTS: u64 = 3;
@@ -83,6 +84,7 @@ fn a_missing_ca_file_is_named_and_waited_for() {
     let ca = Authority::new(dir.path(), "right");
     let mut stage = stage(dir, &ca, &ca.server(), "");
     stage.start();
+    stage.consumer.wait_for(STARTED, 1, SOON);
     fs::remove_file(stage.path("ca.pem")).unwrap();
     stage.network.cut();
     stage.gateway.wait_logged(&[stage.path("ca.pem").to_str().unwrap()]);

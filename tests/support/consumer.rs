@@ -269,11 +269,26 @@ impl Consumer {
         assert!(arrived, "{} of {count} events {kind} within {timeout:?}; {}", self.count(kind), self.summary());
     }
 
-    /// Waits for a number of crossings.
+    /// Waits for a number of crossings, however long that takes, as long as there is some progress within `patience`.
     #[track_caller]
-    pub fn wait_for_crossings(&self, count: u64, timeout: Duration) {
-        let arrived = holds_within(timeout, || self.crossings() >= count);
-        assert!(arrived, "{} of {count} crossings within {timeout:?}; {}", self.crossings(), self.summary());
+    pub fn wait_for_crossings(&self, count: u64, patience: Duration) {
+        let arrived = self.arrives(patience, || self.crossings() >= count);
+        assert!(arrived, "{} of {count} crossings, then none for {patience:?}; {}", self.crossings(), self.summary());
+    }
+
+    /// Whether `condition` comes to hold before nothing new has arrived for `patience`.
+    pub fn arrives(&self, patience: Duration, mut condition: impl FnMut() -> bool) -> bool {
+        loop {
+            let before = self.arrived();
+            let mut reached = false;
+            holds_within(patience, || {
+                reached = condition();
+                reached || self.arrived() > before
+            });
+            if reached || self.arrived() == before {
+                return reached;
+            }
+        }
     }
 
     /// Nothing has arrived that must not: everything valid, repeats the same as their firsts, one id a sequence number,
