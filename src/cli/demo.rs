@@ -19,12 +19,14 @@ use crate::forward::tls;
 mod broker;
 mod gateway;
 mod ledger;
+mod pace;
 mod screen;
 mod sensors;
 
 use broker::Front;
 use gateway::{Gateway, Place, Settings};
 use ledger::{Arrival, Ledger, Totals, Verdict};
+use pace::Pace;
 use screen::{Detail, Screen, Tone};
 use sensors::{Boiler, Presses};
 
@@ -42,55 +44,6 @@ const STOP_MAX: Duration = Duration::from_secs(15);
 
 /// How long it must be quiet before counting begins: events of the warm-up are on their way until then.
 const QUIET: Duration = Duration::from_millis(300);
-
-/// How fast the play is.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    /// Between two readings of the presses together.
-    press_every: Duration,
-    /// Between two readings of the boiler.
-    boiler_every: Duration,
-    /// Between two lines about what happens often.
-    show_every: Duration,
-    /// All is well.
-    live: Duration,
-    /// The link is down, the gateway runs.
-    down: Duration,
-    /// The boiler says nothing for this long before the kill: what the gateway has read from a serial line and not yet
-    /// stored dies with it, and no gateway can ask for it again.
-    hush: Duration,
-    /// The gateway is dead.
-    dead: Duration,
-    /// The link is down, the gateway runs again.
-    down_again: Duration,
-    /// The link is back.
-    live_again: Duration,
-}
-
-impl Pace {
-    const NORMAL: Self = Self {
-        press_every: Duration::from_millis(30),
-        boiler_every: Duration::from_millis(200),
-        show_every: Duration::from_millis(1_000),
-        live: Duration::from_secs(7),
-        down: Duration::from_secs(4),
-        hush: Duration::from_secs(1),
-        dead: Duration::from_secs(1),
-        down_again: Duration::from_secs(5),
-        live_again: Duration::from_secs(6),
-    };
-    const FAST: Self = Self {
-        press_every: Duration::from_millis(10),
-        boiler_every: Duration::from_millis(60),
-        show_every: Duration::from_millis(500),
-        live: Duration::from_millis(1_200),
-        down: Duration::from_millis(700),
-        hush: Duration::from_millis(400),
-        dead: Duration::from_millis(300),
-        down_again: Duration::from_millis(900),
-        live_again: Duration::from_millis(600),
-    };
-}
 
 /// Plays the demo: about 30 s, with `fast` under 8 s. With `keep` its directory (configuration, certificate, store, the
 /// gateway's log) stays.
