@@ -101,3 +101,15 @@ fn a_latched_member_that_was_told_waits_for_its_acknowledgement() {
     assert_eq!(rig.read(4, 11.0), ["hot Raised"]);
     assert_eq!(rig.read(5, 1.0), ["hot Cleared"], "warm was never told this time");
 }
+
+#[test]
+fn a_shelved_member_kept_only_by_its_deadband_does_not_come_back() {
+    let [warm, hot] = pair();
+    let mut rig = Rig::new(&[warm, Alarm { deadband: 3.0, ..hot }]);
+    rig.read(1, 11.0);
+    assert_eq!(rig.read(2, 9.0), SILENCE, "hot is active still");
+    rig.engine.shelve("hot", SENSOR, now(60_000).boot, rig.now, &mut rig.out);
+    assert_eq!(rig.said(), ["hot Superseded", "warm Escalated"]);
+    assert_eq!(rig.pass(100), SILENCE);
+    assert_eq!(rig.read(101, 8.0), ["warm Cleared"]);
+}

@@ -232,3 +232,40 @@ fn a_reading_sent_again_from_before_the_restart_is_late() {
     rig.feed(&stamped(9.0, 9_000));
     assert_eq!(rig.said(), SILENCE);
 }
+
+#[test]
+fn a_latched_alarm_still_waits_for_its_acknowledgement_after_a_restart() {
+    let alarms = [Alarm { latched: true, ..high(8.0) }];
+    for gone_before in [false, true] {
+        let mut rig = Rig::new(&alarms);
+        rig.read(1, 9.0);
+        if gone_before {
+            rig.read(2, 1.0);
+        }
+        assert_eq!(rig.restart(1, true, &alarms), SILENCE);
+        rig.feed(&reading(SENSOR, 1.0, rig.now));
+        assert_eq!(rig.said(), SILENCE);
+        assert!(rig.engine.acknowledge("high", SENSOR, rig.now, &mut rig.out));
+        assert_eq!(rig.said(), ["high Cleared"]);
+    }
+}
+
+#[test]
+fn the_hold_off_after_a_restart_does_not_take_back_what_is_active() {
+    let alarms = [Alarm { hold_off: seconds(60), deadband: 1.0, ..high(8.0) }];
+    let mut rig = Rig::new(&alarms);
+    rig.read(1, 9.0);
+    assert_eq!(rig.pass(60), ["high Raised"]);
+    assert_eq!(rig.restart(1, true, &alarms), SILENCE);
+    assert_eq!(rig.read(10, 7.5), SILENCE, "within the deadband");
+    assert_eq!(rig.read(20, 7.0), ["high Cleared"]);
+}
+
+#[test]
+fn after_a_restart_with_another_limit_the_last_value_decides() {
+    let mut rig = Rig::new(&[high(8.0)]);
+    rig.read(1, 9.0);
+    assert_eq!(rig.restart(1, true, &[high(8.5)]), SILENCE);
+    assert_eq!(rig.restart(1, true, &[high(10.0)]), ["high Cleared"]);
+    assert!(rig.records.is_empty());
+}
