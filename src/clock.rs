@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -86,11 +87,17 @@ pub struct Now {
     pub clock: ClockState,
 }
 
+/// How long one look at the synchronisation state is good for: it changes once a boot, and a look costs a system call
+/// that must not be paid for every reading.
+const SYNCHRONIZED_FOR: Duration = Duration::from_secs(1);
+
 /// The machine's clocks.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct SystemClock {
     /// Identifies the boot that [`BootTime`]s belong to.
     pub boot_id: uuid::Uuid,
+    /// Boot time, in nanoseconds, until which the last look counts; the lowest bit is what it found.
+    looked: AtomicU64,
 }
 
 impl SystemClock {
@@ -98,13 +105,19 @@ impl SystemClock {
     pub fn new() -> Self {
         let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let boot_id = uuid::Uuid::parse_str(text.trim()).unwrap_or_else(|_| uuid::Uuid::from_u128(fastrand::u128(1..)));
-        Self { boot_id }
+        Self { boot_id, looked: AtomicU64::new(0) }
     }
 
     /// Reads all clocks.
     pub fn now(&self) -> Now {
-        let clock = if is_synchronized() { ClockState::Synchronized } else { ClockState::Unsynchronized };
-        Now { boot: self.boot(), wall: self.wall(), clock }
+        let boot = self.boot();
+        let mut looked = self.looked.load(Ordering::Relaxed);
+        if boot.0 >= looked {
+            looked = (boot.after(SYNCHRONIZED_FOR).0 & !1) | u64::from(is_synchronized());
+            self.looked.store(looked, Ordering::Relaxed);
+        }
+        let clock = if looked & 1 == 1 { ClockState::Synchronized } else { ClockState::Unsynchronized };
+        Now { boot, wall: self.wall(), clock }
     }
 
     /// Reads the boot clock.
@@ -115,13 +128,13 @@ impl SystemClock {
         BootTime(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
     }
 
-    /// Reads the wall clock.
+    /// Reads the wall clock, to the microsecond: more says nothing about a sensor and costs bytes in every event.
     pub fn wall(&self) -> WallTime {
         let nanos = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
             Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos),
         };
-        WallTime(nanos)
+        WallTime(nanos - nanos % 1_000)
     }
 }
 

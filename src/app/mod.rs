@@ -44,13 +44,15 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     let loaded = load(path)?;
     let log = logging::init(loaded.config.gateway.log_level);
     warn_each(&loaded);
+    // The files' texts, kept for messages, are not needed any more.
+    let config = loaded.config;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("error: the runtime cannot start: {error}")))?;
     let clock = Arc::new(SystemClock::new());
     let counters = Arc::new(Counters::default());
-    let opened = crate::store::open(&loaded.config.store, Arc::clone(&counters), Arc::clone(&clock))
+    let opened = crate::store::open(&config.store, Arc::clone(&counters), Arc::clone(&clock))
         .map_err(|error| Failure::Failed(format!("error: {error}")))?;
     for finding in &opened.findings {
         tracing::warn!("{finding}");
@@ -61,8 +63,7 @@ pub fn run(path: &Path) -> Result<(), Failure> {
         waiting: opened.status.waiting,
     };
     let outcome = runtime.block_on(async {
-        let app =
-            App::start(path, loaded.config, log, clock, counters, opened.handle, &opened.records, started).await?;
+        let app = App::start(path, config, log, clock, counters, opened.handle, &opened.records, started).await?;
         app.serve().await
     });
     // The store's thread ends after `Close`, or when the last handle is gone with the runtime.
@@ -125,7 +126,13 @@ impl App {
         };
         let mut engine = Engine::new(settings, &config.alarms);
         let mut first = Output::default();
-        engine.restore(records, now, &mut first);
+        let restored = engine.restore(records, now, &mut first);
+        if restored.unreadable > 0 {
+            tracing::warn!(
+                alarms = restored.unreadable,
+                "stored alarm states could not be read; these alarms start as normal"
+            );
+        }
         let (to_engine, inbox) = mpsc::channel(MESSAGES_WAITING_MAX);
         let (commands, asked) = mpsc::channel(1);
         let pipeline = Pipeline {

@@ -112,9 +112,6 @@ impl Pipeline {
             }
             self.counters.engine_turns.add(1);
             let now = self.clock.now();
-            if self.engine.next_deadline().is_some_and(|deadline| deadline <= now.boot) {
-                self.engine.on_deadline(now, &mut out);
-            }
             for message in messages.drain(..) {
                 match message {
                     FromSource::Readings { readings, ack } => {
@@ -135,6 +132,10 @@ impl Pipeline {
                         out.events.push(self.source_event(now, &source, episode, EventData::SourceRestored(data)));
                     }
                 }
+            }
+            // After the readings: what a sensor has just said must not find it stale.
+            if self.engine.next_deadline().is_some_and(|deadline| deadline <= now.boot) {
+                self.engine.on_deadline(now, &mut out);
             }
             let answer = command.map(|command| self.carry_out(command, now, &mut out));
             if !(out.events.is_empty() && out.records.is_empty() && acks.is_empty()) {

@@ -9,6 +9,7 @@ use super::pattern;
 use super::suggest::nearest;
 use super::tree::{Context, Spot};
 use super::{alarm, source};
+use crate::decode::Decoder;
 
 /// Reports a name that is there twice.
 pub fn unique<'n>(ctx: &mut Context<'_>, what: &str, names: impl Iterator<Item = (&'n Arc<str>, Spot)>) {
@@ -34,6 +35,10 @@ pub fn sources(ctx: &mut Context<'_>, sources: &[source::Read], upstream: Option
         clients.insert((&upstream.url.host, upstream.url.port, &upstream.client_id), spot);
     }
     for read in sources {
+        // What is left is what only the decoder knows: the grammar of paths, and which keys its format has a use for.
+        if let Err(reason) = Decoder::new(&read.source) {
+            ctx.error(read.decode, format!("source `{}` cannot be decoded: {reason}", read.source.name));
+        }
         match &read.source.kind {
             SourceKind::Serial(serial) => {
                 if let Some(first) = ports.insert(&serial.port, read.address) {

@@ -30,6 +30,8 @@ pub struct Read {
     pub name: Spot,
     /// `port`, or `client_id` where it is given, or `url`.
     pub address: Spot,
+    /// `decode`
+    pub decode: Spot,
 }
 
 /// Reads one source.
@@ -68,7 +70,8 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str) -> Opti
         .find(|key| section.has(key))
         .map_or(section.head, |key| section.spot(key));
     let name = name?;
-    Some(Read { name: name.spot, address, source: Source { name: name.value.into(), kind: kind?, decode: decode? } })
+    let source = Source { name: name.value.into(), kind: kind?, decode: decode? };
+    Some(Read { name: name.spot, address, decode: section.spot("decode"), source })
 }
 
 fn mqtt_source(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str, name: &str) -> Option<MqttSource> {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::machine::{Machine, Phase};
-use super::pattern::matches;
 use super::{Engine, Output};
 use crate::clock::{BootTime, Now, WallTime};
 use crate::config::model::Severity;
+use crate::config::pattern::matches;
 use crate::event::{AlarmState, ConditionKind, Limit};
 use crate::reading::Value;
 

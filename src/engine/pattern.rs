@@ -1,24 +1,9 @@
 //! Which alarms watch which sensor: MQTT patterns over sensor names.
 //!
-//! Owns matching one pattern (`+` stands for one level, a final `#` for the rest, the parent included) and the index
-//! that finds all patterns of a new sensor at once. Never checks that a pattern is well formed; the configuration has.
+//! Owns the index that finds all patterns of a new sensor at once, by the rules of [`crate::config::pattern`]. Never
+//! checks that a pattern is well formed; the configuration has.
 
 use std::collections::HashMap;
-
-/// Whether an MQTT pattern matches a sensor's name. A name without wildcards matches itself only.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
-    let mut levels = name.split('/');
-    let mut wanted = pattern.split('/');
-    loop {
-        match (wanted.next(), levels.next()) {
-            (Some("#"), _) => return true,
-            (Some("+"), Some(_)) => {}
-            (Some(want), Some(level)) if want == level => {}
-            (None, None) => return true,
-            _ => return false,
-        }
-    }
-}
 
 /// Whether a pattern is simply a sensor's name.
 pub(super) fn is_exact(pattern: &str) -> bool {
@@ -83,29 +68,13 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::pattern::matches;
 
     const PATTERNS: [&str; 9] = ["a/b/c", "a/+/c", "a/#", "#", "+/+/+", "+", "a/b/#", "+/b/c", "a/b"];
     const NAMES: [&str; 7] = ["a/b/c", "a/x/c", "a", "a/b", "b", "x/b/c", "a/b/c/d"];
 
     #[test]
-    fn plus_stands_for_exactly_one_level() {
-        assert!(matches("zigbee/+/temperature", "zigbee/cold-store/temperature"));
-        assert!(!matches("zigbee/+/temperature", "zigbee/temperature"));
-        assert!(!matches("zigbee/+", "zigbee/a/b"));
-    }
-
-    #[test]
-    fn hash_stands_for_the_rest_and_for_the_parent() {
-        assert!(matches("boiler/#", "boiler/pump/pressure"));
-        assert!(matches("boiler/#", "boiler"));
-        assert!(!matches("boiler/#", "boilers/pump"));
-    }
-
-    #[test]
-    fn a_plain_name_matches_only_itself() {
-        assert!(matches("a/b", "a/b"));
-        assert!(!matches("a/b", "a/b/c"));
-        assert!(!matches("a/b/c", "a/b"));
+    fn only_a_pattern_without_wildcards_is_exact() {
         assert!(is_exact("a/b") && !is_exact("a/+") && !is_exact("#"));
     }
 

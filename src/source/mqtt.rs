@@ -36,6 +36,7 @@ use super::outbox::EngineGone;
 use super::{FromSource, Parts};
 use crate::ack::Ack;
 use crate::config::model::MqttSource;
+use crate::config::pattern;
 use crate::counters::Reject;
 use crate::forward::backoff::Backoff;
 use crate::forward::explain::{self, Explanation, Phase};
@@ -372,22 +373,8 @@ impl Task {
 
 /// Whether a topic matches a filter, `$share/group/filter` included (MQTT 3.1.1, 4.7).
 fn matches(filter: &str, topic: &str) -> bool {
-    let filter = match filter.strip_prefix("$share/").and_then(|shared| shared.split_once('/')) {
-        Some((_, filter)) => filter,
-        None => filter,
-    };
+    let filter = pattern::without_share(filter);
     // A wildcard at the start does not reach the broker's own topics.
-    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
-        return false;
-    }
-    let mut levels = topic.split('/');
-    for part in filter.split('/') {
-        match (part, levels.next()) {
-            ("#", _) => return true,
-            ("+", Some(_)) => {}
-            (part, Some(level)) if part == level => {}
-            _ => return false,
-        }
-    }
-    levels.next().is_none()
+    let hidden = topic.starts_with('$') && filter.starts_with(['+', '#']);
+    !hidden && pattern::matches(filter, topic)
 }

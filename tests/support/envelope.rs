@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
-/// Checks an event as it came from the upstream broker: the CloudEvents envelope (CloudEvents 1.0, JSON event format)
-/// and our extensions.
+use super::schema;
+
+/// Checks an event as it came from the upstream broker: the CloudEvents envelope (CloudEvents 1.0, JSON event format),
+/// our extensions, and the whole of it against its published schema.
 pub fn validate(event: &Value) -> Result<(), String> {
     let text = |name: &str| {
         event.get(name).and_then(Value::as_str).ok_or_else(|| format!("`{name}` is missing or no text: {event}"))
@@ -29,13 +31,15 @@ pub fn validate(event: &Value) -> Result<(), String> {
     check(["info", "low", "medium", "high", "critical"].contains(&severity), "`severity` is unknown")?;
     let clock = text("clock")?;
     check(["synchronized", "estimated", "unsynchronized"].contains(&clock), "`clock` is unknown")?;
-    check(event.get("data").is_some_and(Value::is_object), "`data` is no object")
+    check(event.get("data").is_some_and(Value::is_object), "`data` is no object")?;
+    let errors = schema::event_errors(event);
+    check(errors.is_empty(), &format!("not what config/schema says: {errors:?}"))
 }
 
 /// Checks a status message: birth, farewell or last will.
 pub fn validate_status(status: &Value) -> Result<(), String> {
-    match status.get("state").and_then(Value::as_str) {
-        Some("online" | "offline") => Ok(()),
-        _ => Err(format!("`state` is neither online nor offline: {status}")),
+    match schema::status_errors(status).as_slice() {
+        [] => Ok(()),
+        errors => Err(format!("not what config/schema says: {errors:?}: {status}")),
     }
 }

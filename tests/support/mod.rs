@@ -14,6 +14,7 @@ pub mod notify;
 pub mod proxy;
 pub mod pty;
 pub mod publisher;
+pub mod schema;
 pub mod wait;
 
 use std::net::TcpListener;
