@@ -264,13 +264,12 @@ impl Writer {
             own.include(frame.counts, frame.first, frame.first + u64::from(frame.span));
         }
         let carry_commits = frames.len().div_ceil(CARRY_FRAMES) as u64;
-        let created = self.next_commit + carry_commits;
+        let created = self.next_commit + carry_commits + u64::from(!announced.is_empty());
         let gone = self.take_gone(carry.is_some());
         let meta = self.meta(own, created, next_sequence);
-        let mut first_commit = vec![self.state.checkpoint(&meta)];
-        first_commit.extend(announced);
+        let checkpoint = [self.state.checkpoint(&meta)];
         let result = (|| {
-            let packed = self.pack(&first_commit, self.next_commit);
+            let packed = self.pack(&checkpoint, self.next_commit);
             self.next_commit += 1;
             packed.iter().try_for_each(|frame| newest.insert(frame))?;
             let mut unflushed = 0;
@@ -290,6 +289,12 @@ impl Writer {
                     }
                 }
                 self.next_commit += 1;
+            }
+            // Last: they have the highest numbers.
+            if !announced.is_empty() {
+                let packed = self.pack(&announced, self.next_commit);
+                self.next_commit += 1;
+                packed.iter().try_for_each(|frame| newest.insert(frame))?;
             }
             newest.sync()?;
             newest.publish()

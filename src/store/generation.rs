@@ -129,6 +129,7 @@ impl Generation {
             contain("writing", || db.insert(key, chunk.as_slice()))?;
         }
         if header.has(kind::EVENTS) {
+            debug_assert!(self.unsynced.last().or(self.frames.last()).is_none_or(|frame| frame.last() < header.first));
             let count = u16::try_from(header.events()).expect("invariant: five bytes add up to at most 1,275");
             let (first, span, chunks) = (header.first, header.span, header.chunks);
             self.unsynced.push(FrameKey { first, sub, span, count, chunks });
@@ -143,7 +144,7 @@ impl Generation {
         let db = self.db.as_ref().ok_or_else(Fault::closed)?;
         contain("flushing", || db.flush())?;
         if let Some(hook) = &self.hook {
-            hook().map_err(|error| Fault::io("syncing", &self.dir, &error))?;
+            contain("syncing", || Ok(hook()?))?;
         }
         self.file.sync_data().map_err(|error| Fault::io("syncing", &self.dir, &error))?;
         self.frames.append(&mut self.unsynced);

@@ -3,7 +3,7 @@
 //! Owns the arithmetic of the limits, the measuring of directories, and the reserve file.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -109,6 +109,9 @@ impl Reserve {
         let file = File::options().create(true).truncate(false).write(true).open(&self.path)?;
         let filled = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)
             .map_err(io::Error::from)
+            .or_else(|error| {
+                if error.kind() == io::ErrorKind::Unsupported { fill_with_zeros(&file, bytes) } else { Err(error) }
+            })
             .and_then(|()| file.sync_all());
         self.bytes = disk_bytes(&self.path);
         if let Err(error) = filled {
@@ -124,4 +127,13 @@ impl Reserve {
             self.bytes = 0;
         }
     }
+}
+
+/// For file systems that cannot set blocks aside.
+fn fill_with_zeros(mut file: &File, bytes: u64) -> io::Result<()> {
+    let block = [0; 64 * 1024];
+    for _ in 0..bytes.div_ceil(block.len() as u64) {
+        file.write_all(&block)?;
+    }
+    Ok(())
 }

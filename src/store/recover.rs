@@ -243,7 +243,7 @@ fn rebuild(
     base: Option<Checkpoint>,
     marker: Option<CleanMarker>,
 ) -> std::io::Result<Recovered> {
-    let is_damaged_newest = base.is_none() || scanned.len() > 1 || !out.set_aside.is_empty();
+    let is_damaged_newest = base.is_none() || scanned.len() > 1;
     if let Some(base) = &base {
         out.state.reset_to(&base.meta);
         if let Err(error) = apply(&mut out.state, &base.body) {
