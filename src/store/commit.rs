@@ -16,14 +16,18 @@ use super::quota::disk_bytes;
 use super::recover::Newest;
 use super::ring::{Missing, decode};
 use super::state::{Entry, Meta, encode_dead, encode_delivered};
+use super::tail::weight;
 use super::writer::Writer;
-use super::{Fault, frame};
+use super::{Damaged, Fault, frame};
 use crate::ack::Ack;
 use crate::config::model::{Severity, WhenFull};
 use crate::event::{AlarmRecord, Event, EventData, EventsLost, stored};
 
 /// Frames of one commit when a generation is begun with the events of another.
 const CARRY_FRAMES: usize = 1_000;
+
+/// Bytes of events in one frame, unless a single event has more: what a reader that wants one of them decodes.
+const FRAME_EVENT_BYTES_MAX: usize = 512 * 1024;
 
 /// Bytes inserted between two flushes when much is written at once: bounds what sled holds in memory.
 const FLUSH_BYTES: u64 = 1024 * 1024;
@@ -142,7 +146,7 @@ impl Writer {
 
     /// The frames of the group. Alarm states go with the last one, so that they never count without the events.
     fn frames_of_group(&self, next: u64) -> Vec<Frame> {
-        let mut frames: Vec<Frame> = self.group.events.chunks(frame::FRAME_EVENTS_MAX).map(event_frame).collect();
+        let mut frames: Vec<Frame> = event_frames(&self.group.events);
         if frames.is_empty() {
             frames.push(Frame { first: next, ..Frame::default() });
         }
@@ -236,13 +240,10 @@ impl Writer {
         let delivered = self.state.delivered;
         let queue = self.ring.queue().to_owned();
         let number = self.ring.next_number();
-        let mut frames = Vec::new();
-        if let Some(carry) = carry {
-            // One that cannot be read any more counts as found damaged.
-            let count = carry.frames.frames().count();
-            frames
-                .extend((0..count).filter(|&index| carry.frames.frames().nth(index).is_some_and(|f| f.1 > delivered)));
-        }
+        let carried: Vec<usize> = carry.map_or_else(Vec::new, |carry| {
+            let heads = carry.frames.frames().enumerate();
+            heads.filter(|(_, (_, last, _))| *last > delivered).map(|(index, _)| index).collect()
+        });
         let events = {
             let mut events = self.announcement_events();
             for (event, sequence) in events.iter_mut().zip(self.state.next_sequence..) {
@@ -254,51 +255,26 @@ impl Writer {
         let mut newest = Generation::create(&queue, number, 1, next_sequence, self.hook.clone())?;
 
         let mut own = newest.entry;
-        let announced: Vec<Frame> = events.chunks(frame::FRAME_EVENTS_MAX).map(event_frame).collect();
-        let heads: Vec<_> = carry.map(|carry| carry.frames.frames().collect()).unwrap_or_default();
-        for &index in &frames {
-            let (first, last, counts) = heads[index];
-            own.include(counts, first, last);
+        let announced: Vec<Frame> = event_frames(&events);
+        if let Some(carry) = carry {
+            let heads = carry.frames.frames().filter(|(_, last, _)| *last > delivered);
+            heads.for_each(|(first, last, counts)| own.include(counts, first, last));
         }
         for frame in &announced {
             own.include(frame.counts, frame.first, frame.first + u64::from(frame.span));
         }
-        let carry_commits = frames.len().div_ceil(CARRY_FRAMES) as u64;
+        let carry_commits = carried.len().div_ceil(CARRY_FRAMES) as u64;
         let created = self.next_commit + carry_commits + u64::from(!announced.is_empty());
         let gone = self.take_gone(carry.is_some());
         let meta = self.meta(own, created, next_sequence);
         let checkpoint = [self.state.checkpoint(&meta)];
-        let result = (|| {
-            let packed = self.pack(&checkpoint, self.next_commit);
-            self.next_commit += 1;
-            packed.iter().try_for_each(|frame| newest.insert(frame))?;
-            let mut unflushed = 0;
-            for commit in frames.chunks(CARRY_FRAMES) {
-                let parts = u16::try_from(commit.len()).expect("invariant: CARRY_FRAMES fits");
-                for (&index, part) in commit.iter().zip(0..) {
-                    let place = Place { commit: self.next_commit, synced: self.synced_commit, part, parts };
-                    let events = carry.map(|carry| carry.frames.read(index)).map(|read| decode(read?)).transpose();
-                    let events = events.map_err(Fault::from)?.unwrap_or_default();
-                    let events: Vec<Event> = events.iter().map(|event| Event::clone(event)).collect();
-                    let packed = self.packer.pack(&event_frame(&events), place);
-                    unflushed += packed.bytes();
-                    newest.insert(&packed)?;
-                    if unflushed > FLUSH_BYTES {
-                        unflushed = 0;
-                        newest.sync()?;
-                    }
-                }
-                self.next_commit += 1;
-            }
+        let result = self
+            .write_creation(&mut newest, &checkpoint)
+            .and_then(|()| carry.map_or(Ok(()), |carry| self.carry_over(&mut newest, carry, &carried)))
             // Last: they have the highest numbers.
-            if !announced.is_empty() {
-                let packed = self.pack(&announced, self.next_commit);
-                self.next_commit += 1;
-                packed.iter().try_for_each(|frame| newest.insert(frame))?;
-            }
-            newest.sync()?;
-            newest.publish()
-        })();
+            .and_then(|()| self.write_creation(&mut newest, &announced))
+            .and_then(|()| newest.sync())
+            .and_then(|()| newest.publish());
         self.counters.store_syncs.add(1);
         if let Err(fault) = result {
             self.put_back(gone, carry.is_some());
@@ -317,6 +293,39 @@ impl Writer {
         self.tail.extend(events.into_iter().map(Arc::new));
         for entry in gone {
             self.discard(&entry, carry.filter(|carry| carry.frames.id == (entry.number, entry.revision)));
+        }
+        Ok(())
+    }
+
+    /// Inserts one commit of a generation's creation.
+    fn write_creation(&mut self, newest: &mut Generation, frames: &[Frame]) -> Result<(), Fault> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let packed = self.pack(frames, self.next_commit);
+        self.next_commit += 1;
+        packed.iter().try_for_each(|frame| newest.insert(frame))
+    }
+
+    /// Inserts frames of an older generation. One that cannot be read any more ends it: then all of them stay where
+    /// they are.
+    fn carry_over(&mut self, newest: &mut Generation, from: &Newest, frames: &[usize]) -> Result<(), Fault> {
+        let mut unflushed = 0;
+        for commit in frames.chunks(CARRY_FRAMES) {
+            let parts = u16::try_from(commit.len()).expect("invariant: CARRY_FRAMES fits");
+            for (&index, part) in commit.iter().zip(0..) {
+                let place = Place { commit: self.next_commit, synced: self.synced_commit, part, parts };
+                let events = from.frames.read(index).and_then(decode).map_err(Fault::from)?;
+                let events: Vec<Event> = events.iter().map(|event| Event::clone(event)).collect();
+                let packed = self.packer.pack(&event_frame(&events), place);
+                unflushed += packed.bytes();
+                newest.insert(&packed)?;
+                if unflushed > FLUSH_BYTES {
+                    unflushed = 0;
+                    newest.sync()?;
+                }
+            }
+            self.next_commit += 1;
         }
         Ok(())
     }
@@ -347,16 +356,17 @@ impl Writer {
     }
 
     /// Removes a generation from disk, or sets it aside when it was damaged.
-    fn discard(&mut self, entry: &Entry, carried: Option<&Newest>) {
+    pub(super) fn discard(&mut self, entry: &Entry, carried: Option<&Newest>) {
         if carried.is_some_and(|carried| carried.is_damaged) {
             self.quarantine(&self.ring.dir(entry));
         } else if let Err(fault) = self.ring.remove(entry) {
-            tracing::warn!(%fault, "a generation that is done with cannot be removed; the next start tries again");
+            tracing::warn!(%fault, "a generation that is done with cannot be removed; it is tried again later");
+            self.gone.push(*entry);
         }
     }
 
     /// Makes room for a new generation. False when the store is full and nothing may be dropped.
-    fn make_room(&mut self, bytes: u64) -> Result<bool, Fault> {
+    pub(super) fn make_room(&mut self, bytes: u64) -> Result<bool, Fault> {
         loop {
             let gone: u64 = self.gone.iter().map(|entry| entry.bytes).sum();
             let room = self.limits.bytes_before_rotation(bytes, self.state.checkpoint_bytes());
@@ -440,7 +450,19 @@ impl Writer {
         if let Some(sealed) = self.ring.opened(index, delivered, &mut found)? {
             let mut unflushed = 0;
             for (frame, number) in (0..sealed.frames().count()).zip(1_u64..) {
-                let Ok(events) = sealed.read(frame).and_then(decode) else { continue };
+                let events = match sealed.read(frame).and_then(decode) {
+                    Ok(events) => events,
+                    Err(Damaged(error)) => {
+                        tracing::error!(generation = entry.number, error, "a stored frame cannot be read");
+                        let head = sealed.frames().nth(frame).filter(|head| head.1 > delivered);
+                        found.extend(head.map(|(first, last, counts)| {
+                            let first = first.max(delivered + 1);
+                            let count = counts.iter().map(|&count| u64::from(count)).sum::<u64>().min(last + 1 - first);
+                            Missing { first, last, count, whole: false }
+                        }));
+                        continue;
+                    }
+                };
                 let mut kept = Vec::with_capacity(events.len());
                 for event in events.iter().filter(|event| event.sequence > delivered) {
                     if event.severity as usize != severity {
@@ -514,6 +536,23 @@ impl Writer {
         };
         self.announcements.iter().map(event).collect()
     }
+}
+
+/// Frames of numbered events, bounded by count and bytes.
+fn event_frames(mut events: &[Event]) -> Vec<Frame> {
+    let mut frames = Vec::with_capacity(events.len().div_ceil(frame::FRAME_EVENTS_MAX));
+    while !events.is_empty() {
+        let mut bytes = 0;
+        let fits = |event: &&Event| {
+            bytes += weight(event);
+            bytes <= FRAME_EVENT_BYTES_MAX
+        };
+        let count = events.iter().take(frame::FRAME_EVENTS_MAX).take_while(fits).count().max(1);
+        let (these, rest) = events.split_at(count);
+        frames.push(event_frame(these));
+        events = rest;
+    }
+    frames
 }
 
 /// One frame of numbered events, at most [`frame::FRAME_EVENTS_MAX`].

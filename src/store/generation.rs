@@ -69,6 +69,7 @@ pub(super) struct Generation {
     /// Frames inserted and not yet synced.
     unsynced: Vec<FrameKey>,
     unsynced_entry: Entry,
+    is_published: bool,
 }
 
 impl Generation {
@@ -115,6 +116,7 @@ impl Generation {
             frames: Vec::new(),
             unsynced: Vec::new(),
             unsynced_entry: entry,
+            is_published: false,
         })
     }
 
@@ -166,6 +168,7 @@ impl Generation {
         let dir = self.queue.join(directory_name(self.entry.number, self.entry.revision));
         fs::rename(&self.dir, &dir).map_err(failed(&dir))?;
         self.dir = dir;
+        self.is_published = true;
         File::open(&self.queue).and_then(|queue| queue.sync_all()).map_err(failed(&self.queue))
     }
 
@@ -222,6 +225,10 @@ impl Drop for Generation {
     fn drop(&mut self) {
         let db = self.db.take();
         let _ = catch_unwind(AssertUnwindSafe(move || drop(db)));
+        if !self.is_published {
+            // Its bytes count; should this fail the next start clears it away.
+            let _ = fs::remove_dir_all(&self.dir);
+        }
     }
 }
 

@@ -20,14 +20,17 @@ use super::quota::{Limits, Reserve, disk_bytes};
 use super::recover::{CleanMarker, Recovered};
 use super::ring::{Missing, Ring};
 use super::state::State;
-use super::tail::Tail;
+use super::tail::{Tail, weight};
 use crate::clock::SystemClock;
 use crate::config::model::{self, Severity};
 use crate::counters::Counters;
-use crate::event::{Event, EventsLost};
+use crate::event::{Event, EventData, EventsLost};
 
 /// Most events in one group; more wait for the next. Bounds memory and the time a commit takes.
 const GROUP_EVENTS_MAX: usize = 4_096;
+
+/// Largest event stored as it is. Far above what any upstream takes (128 KiB is usual), far below what would hurt.
+const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The delivered mark is on disk at latest this long after it moved; what is delivered again after a power cut is what
 /// was acknowledged in that time.
@@ -144,6 +147,15 @@ impl Writer {
             let has_room = writer.total_bytes() + bytes * 2 < writer.limits.max_bytes;
             bytes <= writer.limits.generation_bytes / 4 || (newest.is_damaged && has_room)
         });
+        let carry = if writer.total_bytes() > writer.limits.max_bytes {
+            // The limit was lowered. What must go goes first; with `reject` it is delivered.
+            if let Err(fault) = writer.make_room(0) {
+                tracing::warn!(%fault, "no room can be made");
+            }
+            None
+        } else {
+            carry
+        };
         if let Err(fault) = writer.begin_generation(carry.as_ref()) {
             tracing::warn!(%fault, "the last run's events stay where they are");
             if let Err(fault) = writer.begin_generation(None) {
@@ -209,6 +221,8 @@ impl Writer {
                     && self.can_write()
                     && self.pending.len() < COMMITS_UNDER_WAY_MAX
                     && self.group.events.len() + commit.events.len() < GROUP_EVENTS_MAX / 2;
+                let mut commit = commit;
+                commit.events.iter_mut().filter(|event| weight(event) > EVENT_BYTES_MAX).for_each(shorten);
                 self.pending.push_back((commit, Some(permit).filter(|_| !waits)));
                 self.fill_group();
             }
@@ -339,11 +353,8 @@ impl Writer {
     /// Gives back what is delivered, once the mark that says so is on disk.
     fn give_back(&mut self) {
         while let Some(entry) = self.ring.sealed.front().copied().filter(|entry| entry.last <= self.durable_delivered) {
-            if let Err(fault) = self.ring.remove(&entry) {
-                self.note(&fault);
-                break;
-            }
             self.ring.sealed.pop_front();
+            self.discard(&entry, None);
         }
         // The newest too, when it is drained and has grown.
         let is_drained = self.ring.newest.as_ref().is_some_and(|newest| {
@@ -553,6 +564,15 @@ impl Writer {
         if let Err(error) = marker.write(&dir) {
             tracing::error!(%error, "the store could not be marked as closed cleanly");
         }
+    }
+}
+
+/// Takes off an event what it can do without.
+fn shorten(event: &mut Event) {
+    tracing::error!(id = %event.id, subject = &*event.subject, "an event is too large; stored without what it carries");
+    if let EventData::Alarm(alarm) = &mut event.data {
+        alarm.attributes = None;
+        alarm.context = Vec::new();
     }
 }
 
