@@ -161,7 +161,7 @@ impl Generation {
             let path = path.to_owned();
             move |error: io::Error| Fault::io("publishing", &path, &error)
         };
-        for name in ["conf", "blobs", ""] {
+        for name in ["conf", ""] {
             let path = self.dir.join(name);
             File::open(&path).and_then(|file| file.sync_all()).map_err(failed(&path))?;
         }

@@ -71,7 +71,11 @@
 //! generation's number, range, events by severity, last commit, bytes). A later checkpoint shortens recovery when the
 //! alarm states after the last one have become many. So a start reads the newest generation and no other.
 
+mod begin;
+mod clean;
 mod commit;
+mod evict;
+mod fault;
 mod frame;
 mod generation;
 pub mod handle;

@@ -13,8 +13,15 @@ use crate::config::model;
 /// part of all.
 const GENERATION_BYTES_MIN: u64 = 2 * 1024 * 1024;
 
-/// The largest generation: what is copied at most on a start, and scanned when it is read again.
+/// The usual generation. sled keeps most pages of an open database in memory however small its cache is set (each of
+/// 256 shards keeps one), about half the file: this is what bounds the store's memory.
+const GENERATION_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Generations in a very large store are larger, so that the catalogue stays a small part of each.
 const GENERATION_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// About how many generations a large store is cut into.
+const GENERATIONS: u64 = 1_024;
 
 /// Room for a commit that was let in when the generation was nearly full, for marks written while the store is full,
 /// and for the files around.
@@ -41,7 +48,8 @@ impl Limits {
     /// From the configuration.
     pub(super) fn new(store: &model::Store) -> Self {
         let max_bytes = store.max_bytes;
-        let generation_bytes = (max_bytes / 16).clamp(GENERATION_BYTES_MIN, GENERATION_BYTES_MAX);
+        let usual = (max_bytes / GENERATIONS).clamp(GENERATION_BYTES, GENERATION_BYTES_MAX);
+        let generation_bytes = usual.min(max_bytes / 16).max(GENERATION_BYTES_MIN);
         Self {
             max_bytes,
             generation_bytes,

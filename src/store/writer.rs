@@ -3,21 +3,21 @@
 //! Owns the loop and its timers. The steps of writing are in [`super::commit`].
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::Fault;
+use super::clean::CleanMarker;
 use super::commit::{Attempt, Group};
+use super::fault::BACKOFF;
 use super::frame::Packer;
 use super::generation::SyncHook;
 use super::handle::{COMMITS_UNDER_WAY_MAX, Commit, DeadLetter, Request, StoreStatus};
 use super::quota::{Limits, Reserve, disk_bytes};
-use super::recover::{CleanMarker, Recovered};
+use super::recover::Recovered;
 use super::ring::{Missing, Ring};
 use super::state::State;
 use super::tail::{Tail, weight};
@@ -38,12 +38,6 @@ const MARK_DELAY: Duration = Duration::from_secs(1);
 
 /// The loop turns at least this often, so that a watchdog can see it.
 const TURN: Duration = Duration::from_millis(500);
-
-/// First and longest pause between attempts to write again after a fault.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-
-/// Most directories kept in quarantine.
-const QUARANTINE_MAX: usize = 4;
 
 /// A drained generation is given back once it has this many bytes; below, the disk has more to do with the change than
 /// with keeping it.
@@ -75,16 +69,16 @@ pub(super) struct Writer {
     pub(super) clock: Arc<SystemClock>,
     pub(super) hook: Option<SyncHook>,
     pending: VecDeque<(Commit, Option<OwnedSemaphorePermit>)>,
-    reserve: Reserve,
-    quarantine_bytes: u64,
+    pub(super) reserve: Reserve,
+    pub(super) quarantine_bytes: u64,
     waiting: u64,
     /// The quota is used up and nothing may be dropped.
     is_full: bool,
     /// The reserve was given up: the disk is full.
-    is_disk_full: bool,
-    fault: Option<Arc<str>>,
-    retry_at: Option<Instant>,
-    backoff: Duration,
+    pub(super) is_disk_full: bool,
+    pub(super) fault: Option<Arc<str>>,
+    pub(super) retry_at: Option<Instant>,
+    pub(super) backoff: Duration,
     published: watch::Sender<StoreStatus>,
     _lock: File,
 }
@@ -406,121 +400,10 @@ impl Writer {
         }
     }
 
-    /// After a fault sled is not trusted: what is synced is read without it, what is not stays in the group.
-    fn break_off(&mut self, fault: &Fault) {
-        self.note(fault);
-        self.ring.seal();
-        if fault.is_full {
-            self.reserve.release();
-            self.is_disk_full = true;
-        }
-        self.retry_at = Some(Instant::now() + self.backoff);
-        self.backoff = (self.backoff * 2).min(BACKOFF.1);
-    }
-
-    /// Counts a fault and says it once.
-    fn note(&mut self, fault: &Fault) {
-        self.counters.store_errors.add(1);
-        if self.fault.as_deref() != Some(&fault.text) {
-            tracing::error!(%fault, "the store cannot write; what is stored is still served");
-            self.fault = Some(fault.text.as_str().into());
-        }
-    }
-
-    /// Tries to write again when it is time.
-    fn retry(&mut self) {
-        if self.retry_at.is_none_or(|at| at > Instant::now()) {
-            return;
-        }
-        self.retry_at = None;
-        if self.ring.newest.is_none()
-            && let Err(fault) = self.begin_generation(None)
-        {
-            self.break_off(&fault);
-            return;
-        }
-        self.keep_reserve();
-    }
-
-    /// Takes the reserve again, and new events with it.
-    fn keep_reserve(&mut self) {
-        match self.reserve.fill(self.limits.reserve_bytes) {
-            Ok(()) => {
-                self.is_disk_full = false;
-                if self.ring.newest.is_some() && self.fault.take().is_some() {
-                    tracing::info!("the store can write again");
-                }
-            }
-            Err(error) if super::is_full(&error) => {
-                self.is_disk_full = true;
-                let fault = Fault {
-                    text: format!(
-                        "the disk of {} is full; nothing more is taken until there is room, what is stored is still \
-                         delivered",
-                        self.config.path.display()
-                    ),
-                    is_full: true,
-                };
-                self.note(&fault);
-                self.retry_at = Some(Instant::now() + self.backoff);
-                self.backoff = (self.backoff * 2).min(BACKOFF.1);
-            }
-            // A file system that has no such thing: do without.
-            Err(error) => {
-                tracing::debug!(%error, "no reserve file");
-                self.is_disk_full = false;
-                if self.ring.newest.is_some() {
-                    self.fault = None;
-                }
-            }
-        }
-    }
-
     /// Everything on disk under the store's path.
     pub(super) fn total_bytes(&self) -> u64 {
         let gone: u64 = self.gone.iter().map(|entry| entry.bytes).sum();
         self.ring.bytes() + gone + self.reserve.bytes() + self.quarantine_bytes + FIXED_BYTES
-    }
-
-    /// Moves a directory aside.
-    pub(super) fn quarantine(&mut self, dir: &Path) {
-        let quarantine = self.config.path.join("quarantine");
-        let seconds = self.clock.wall().as_millis() / 1_000;
-        let name = dir.file_name().unwrap_or_default().to_string_lossy();
-        let to = quarantine.join(format!("{seconds:012}-{name}"));
-        let moved = fs::create_dir_all(&quarantine).and_then(|()| fs::rename(dir, &to));
-        match moved {
-            Ok(()) => tracing::warn!(directory = %to.display(), "set aside for a look"),
-            Err(error) => tracing::warn!(directory = %dir.display(), %error, "cannot be set aside"),
-        }
-        for path in [&quarantine, &self.config.path, self.ring.queue()] {
-            // Only the order of two renames after a power cut is at stake; start-up copes with either.
-            let _ = File::open(path).and_then(|dir| dir.sync_all());
-        }
-        self.bound_quarantine(QUARANTINE_MAX, self.limits.quarantine_bytes);
-    }
-
-    /// Empties the quarantine: events need the room more. True when that made some.
-    pub(super) fn empty_quarantine(&mut self) -> bool {
-        let before = self.quarantine_bytes;
-        if before > EMPTY_DIRECTORY_BYTES {
-            self.bound_quarantine(0, 0);
-        }
-        self.quarantine_bytes < before
-    }
-
-    fn bound_quarantine(&mut self, most: usize, bytes: u64) {
-        let quarantine = self.config.path.join("quarantine");
-        let mut dirs: Vec<PathBuf> =
-            fs::read_dir(&quarantine).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        dirs.sort_unstable();
-        let mut dirs = VecDeque::from(dirs);
-        self.quarantine_bytes = disk_bytes(&quarantine);
-        while dirs.len() > most || self.quarantine_bytes > bytes {
-            let Some(dir) = dirs.pop_front() else { break };
-            let _ = fs::remove_dir_all(&dir);
-            self.quarantine_bytes = disk_bytes(&quarantine);
-        }
     }
 
     /// Tells the world.
@@ -575,9 +458,6 @@ fn shorten(event: &mut Event) {
         alarm.context = Vec::new();
     }
 }
-
-/// What is left of an empty quarantine.
-const EMPTY_DIRECTORY_BYTES: u64 = 4096;
 
 /// The lock file and the directories above the generations.
 const FIXED_BYTES: u64 = 4 * 4096;
