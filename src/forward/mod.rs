@@ -1,1 +1,52 @@
-//! (being written)
+//! Forwarding: events from the store to the upstream broker, at least once, in order, over TLS MQTT 3.1.1.
+//!
+//! The pure parts are [`window`] (what is in flight), [`backoff`] (how long to wait), [`explain`] (what to tell people)
+//! and [`status`] (our sign of life). [`tls`] reads credentials, `feed` reads ahead in the store, `session` is one
+//! connection and `client` all of them. Never sends an event that is not on stable storage, and never lets go of one
+//! that is not acknowledged.
+
+pub mod backoff;
+mod client;
+pub mod explain;
+mod feed;
+mod options;
+mod probe;
+mod session;
+pub mod status;
+pub mod tls;
+pub mod window;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::clock::SystemClock;
+use crate::config::model::Upstream;
+use crate::counters::Counters;
+use crate::shutdown::Shutdown;
+use crate::store::handle::StoreHandle;
+
+pub use client::UpstreamView;
+pub use probe::probe;
+
+/// Starts forwarding. The task ends after `shutdown` once the store is drained or draining stalls (abort it when the
+/// grace time is over; what is left stays in the store), or when the store is gone.
+pub fn spawn(
+    upstream: Upstream,
+    gateway: Arc<str>,
+    store: StoreHandle,
+    counters: Arc<Counters>,
+    clock: Arc<SystemClock>,
+    shutdown: Shutdown,
+) -> (JoinHandle<()>, watch::Receiver<UpstreamView>) {
+    let (forwarder, view) = client::Forwarder::new(upstream, gateway, store, counters, clock, shutdown);
+    (tokio::spawn(forwarder.run()), view)
+}
+
+#[cfg(test)]
+mod measure;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -71,6 +71,8 @@
 //! generation's number, range, events by severity, last commit, bytes). A later checkpoint shortens recovery when the
 //! alarm states after the last one have become many. So a start reads the newest generation and no other.
 
+pub use probe::probe;
+
 mod begin;
 mod clean;
 mod commit;
@@ -79,6 +81,7 @@ mod fault;
 mod frame;
 mod generation;
 pub mod handle;
+mod probe;
 mod quota;
 mod recover;
 mod ring;

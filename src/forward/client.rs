@@ -1,0 +1,265 @@
+//! Between connections: connect, hand over to the [`Session`], see how it ended, wait, again.
+//!
+//! Owns the task, the window, the read-ahead and the back-off, and says in the log and in [`UpstreamView`] how things
+//! are. Retries for ever, whatever the fault: credentials are read anew at each attempt, so repairs on disk work without
+//! a restart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rumqttc::{EventLoop, MqttOptions};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::backoff::{Backoff, STABLE};
+use super::explain::{self, Explanation, Phase, Repeats, Say};
+use super::feed::Feed;
+use super::options::connection_options;
+use super::session::{End, Session};
+use super::tls;
+use super::window::{Quarantine, Window};
+use crate::clock::{SystemClock, WallTime};
+use crate::config::model::Upstream;
+use crate::counters::Counters;
+use crate::event::Event;
+use crate::shutdown::Shutdown;
+use crate::store::handle::{Closed, StoreHandle};
+
+/// Requests the library may hold for us. We hand packets to it directly and use its channel for nothing.
+const REQUESTS_MAX: usize = 1;
+
+/// How things are upstream, for status and the page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamView {
+    /// Whether the broker has accepted us and the connection is up.
+    pub connected: bool,
+    /// Since when that is so.
+    pub since: WallTime,
+    /// Why the last connection failed or ended, in words; stays until the next one does.
+    pub last_error: Option<Arc<str>>,
+    /// When the next attempt is due; `None` while connected or connecting.
+    pub next_attempt: Option<WallTime>,
+    /// Failures since the last connection that lasted.
+    pub failures: u32,
+    /// Events that may be in flight at the moment; smaller than configured after connections without progress.
+    pub window: usize,
+}
+
+/// The task's state.
+pub struct Forwarder {
+    pub(super) upstream: Upstream,
+    pub(super) gateway: Arc<str>,
+    pub(super) store: StoreHandle,
+    pub(super) counters: Arc<Counters>,
+    pub(super) clock: Arc<SystemClock>,
+    pub(super) shutdown: Shutdown,
+    pub(super) window: Window<Arc<Event>>,
+    pub(super) feed: Feed,
+    /// The delivered mark as last told to the store.
+    pub(super) reported: u64,
+    backoff: Backoff,
+    repeats: Repeats,
+    /// The last thing said was that we are not connected.
+    said_down: bool,
+    warned: Vec<String>,
+    view: watch::Sender<UpstreamView>,
+}
+
+/// How an attempt ended.
+enum Attempt {
+    /// The task is over.
+    Over,
+    /// A connection failed, or ended after this long.
+    Failed(Explanation, Duration),
+}
+
+impl Forwarder {
+    /// Sets everything up; nothing happens before [`Forwarder::run`].
+    pub fn new(
+        upstream: Upstream,
+        gateway: Arc<str>,
+        store: StoreHandle,
+        counters: Arc<Counters>,
+        clock: Arc<SystemClock>,
+        shutdown: Shutdown,
+    ) -> (Self, watch::Receiver<UpstreamView>) {
+        let feed = Feed::new(store.clone());
+        let delivered = feed.settled();
+        let window = Window::new(usize::from(upstream.window), delivered);
+        let (view, receiver) =
+            watch::channel(UpstreamView { since: clock.wall(), window: window.limit(), ..UpstreamView::default() });
+        let backoff = Backoff::new(upstream.backoff_min, upstream.backoff_max);
+        let forwarder = Self {
+            upstream,
+            gateway,
+            store,
+            counters,
+            clock,
+            shutdown,
+            window,
+            feed,
+            reported: delivered,
+            backoff,
+            repeats: Repeats::default(),
+            said_down: true,
+            warned: Vec::new(),
+            view,
+        };
+        (forwarder, receiver)
+    }
+
+    /// Forwards until told to stop or the store is gone.
+    pub async fn run(mut self) {
+        while !self.shutdown.is_stopping() {
+            let (explanation, lasted) = match self.attempt().await {
+                Attempt::Over => break,
+                Attempt::Failed(explanation, lasted) => (explanation, lasted),
+            };
+            self.counters.upstream_disconnects.add(1);
+            let wait = self.backoff.after(lasted, fastrand::f64());
+            self.tell_failure(explanation, lasted, wait);
+            let mut shutdown = self.shutdown.clone();
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = shutdown.wait() => {}
+            }
+        }
+        self.view.send_modify(|view| {
+            view.connected = false;
+            view.next_attempt = None;
+            view.since = self.clock.wall();
+        });
+    }
+
+    /// One connection, from reading the credentials to its end.
+    async fn attempt(&mut self) -> Attempt {
+        self.view.send_modify(|view| view.next_attempt = None);
+        let options = match self.options().await {
+            Ok(options) => options,
+            Err(error) => return Attempt::Failed(Explanation::plain(error.to_string()), Duration::ZERO),
+        };
+        let mut link = EventLoop::new(options, REQUESTS_MAX);
+        // Ours counts; the library's own limit, in whole seconds, must only not come before it.
+        let limit = self.upstream.connect_timeout;
+        link.network_options.set_connection_timeout(limit.as_secs().saturating_add(1));
+        link.network_options.set_tcp_nodelay(true);
+        let mut shutdown = self.shutdown.clone();
+        let connected = tokio::select! {
+            connected = tokio::time::timeout(limit, link.poll()) => connected,
+            () = shutdown.wait() => return Attempt::Over,
+        };
+        match connected {
+            Ok(Ok(_connack)) => {}
+            Ok(Err(error)) => {
+                return Attempt::Failed(explain::connection(&error, &self.upstream, Phase::Connecting), Duration::ZERO);
+            }
+            Err(_) => return Attempt::Failed(explain::timeout(&self.upstream, Phase::Connecting), Duration::ZERO),
+        }
+        let since = Instant::now();
+        self.tell_connected();
+        // What was evicted while we were away is not sent again.
+        self.window.forget_through(self.feed.settled());
+        let (end, ending) = Session::new(self, link).run().await;
+        self.counters.upstream_up.set(0);
+        let lost = match end {
+            End::Stopped | End::StoreGone => return Attempt::Over,
+            End::Lost(lost) => lost,
+        };
+        let explanation = lost.explain(&self.upstream);
+        if let Some(quarantine) = self.window.on_connection_lost(ending)
+            && self.quarantine(quarantine, &explanation).await.is_err()
+        {
+            return Attempt::Over;
+        }
+        Attempt::Failed(explanation, since.elapsed())
+    }
+
+    /// Reads the credentials aside, since files may lie on a slow disk and parsing keys takes its time.
+    async fn options(&mut self) -> Result<MqttOptions, tls::TlsError> {
+        let (upstream, gateway, now) = (self.upstream.clone(), Arc::clone(&self.gateway), self.clock.wall());
+        let read = tokio::task::spawn_blocking(move || {
+            let options = connection_options(&upstream, &gateway, now)?;
+            Ok((options, tls::warnings(&upstream.credentials, now)))
+        });
+        let (options, warnings) = read.await.unwrap_or_else(|error| {
+            Err(tls::TlsError {
+                file: None,
+                found: format!("reading the credentials failed: {error}"),
+                help: "it is tried again".to_owned(),
+            })
+        })?;
+        for warning in warnings.iter().filter(|warning| !self.warned.contains(warning)) {
+            tracing::warn!("{warning}");
+        }
+        self.warned = warnings;
+        Ok(options)
+    }
+
+    /// Puts an event that the broker does not take into the dead letters.
+    async fn quarantine(&mut self, event: Quarantine<Arc<Event>>, why: &Explanation) -> Result<(), Closed> {
+        let Quarantine { sequence, item, attempts } = event;
+        let reason = format!("{attempts} connections in a row ended when it was sent alone; last: {}", why.text);
+        tracing::error!(sequence, subject = %item.subject, reason, "event set aside: the broker does not take it");
+        self.counters.events_dead.add(1);
+        let mut shutdown = self.shutdown.clone();
+        tokio::select! {
+            done = self.store.dead_letter(item, reason, attempts) => done?,
+            // The request is with the store and is carried out before it closes.
+            () = shutdown.wait() => return Err(Closed),
+        }
+        self.window.set_aside(sequence);
+        let mark = self.window.delivered();
+        self.store.delivered(mark)?;
+        self.reported = mark;
+        Ok(())
+    }
+
+    fn tell_connected(&mut self) {
+        self.counters.upstream_connects.add(1);
+        self.counters.upstream_up.set(1);
+        let waiting = self.feed.status().waiting;
+        let broker = explain::place(&self.upstream);
+        if std::mem::take(&mut self.said_down) {
+            tracing::info!(broker, tls = self.upstream.url.tls, waiting, "connected upstream");
+        } else {
+            tracing::debug!(broker, waiting, "connected upstream again");
+        }
+        self.view.send_modify(|view| {
+            view.connected = true;
+            view.since = self.clock.wall();
+            view.window = self.window.limit();
+        });
+    }
+
+    fn tell_failure(&mut self, explanation: Explanation, lasted: Duration, wait: Duration) {
+        if lasted >= STABLE {
+            self.repeats.clear();
+        }
+        let waiting = self.feed.status().waiting;
+        let retry_in = explain::human(Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)));
+        match self.repeats.note(&explanation.key, self.clock.boot()) {
+            Say::First => {
+                self.said_down = true;
+                tracing::warn!(waiting, retry_in, "not connected upstream: {}", explanation.text);
+            }
+            Say::Again { times, over } => {
+                self.said_down = true;
+                let over = explain::human(Duration::from_secs(over.as_secs()));
+                tracing::warn!(waiting, times, over, "still not connected upstream: {}", explanation.text);
+            }
+            Say::Nothing => tracing::debug!(waiting, retry_in, "not connected upstream: {}", explanation.text),
+        }
+        let now = self.clock.wall();
+        let failures = self.backoff.failures();
+        self.view.send_modify(|view| {
+            if view.connected {
+                view.connected = false;
+                view.since = now;
+            }
+            view.last_error = Some(explanation.text.into());
+            view.next_attempt = Some(now.offset(i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX)));
+            view.failures = failures;
+            view.window = self.window.limit();
+        });
+    }
+}

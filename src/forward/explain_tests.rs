@@ -1,0 +1,157 @@
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail on the spot")]
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::forward::testing;
+
+fn upstream() -> Upstream {
+    let credentials = crate::config::model::Credentials {
+        ca_file: Some(PathBuf::from("/etc/tidegate/ca.pem")),
+        username: Some("boiler".to_owned()),
+        password_file: Some(PathBuf::from("/etc/tidegate/password")),
+        ..Default::default()
+    };
+    testing::upstream("broker.example.com", 8883, Some(credentials))
+}
+
+fn tls_text(error: rustls::Error) -> Explanation {
+    let error = ConnectionError::Tls(rumqttc::TlsError::Io(io::Error::new(io::ErrorKind::InvalidData, error)));
+    connection(&error, &upstream(), Phase::Connecting)
+}
+
+#[track_caller]
+fn assert_says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "expected \"{part}\" in: {text}");
+    }
+}
+
+#[test]
+fn an_expired_certificate_names_both_dates_and_repeats_are_known_by_the_first() {
+    let at = |time| {
+        let not_after = UnixTime::since_unix_epoch(Duration::from_secs(1_767_225_600));
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(time));
+        tls_text(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { time, not_after }))
+    };
+    let first = at(1_767_312_000);
+    assert_says(&first.text, &["expired on 2026-01-01T00:00:00Z", "clock says 2026-01-02T00:00:00Z", "renew"]);
+    assert_eq!(first.key, at(1_767_398_400).key);
+    assert_ne!(first.text, at(1_767_398_400).text);
+}
+
+#[test]
+fn a_clock_that_is_behind_waits_for_time() {
+    let time = UnixTime::since_unix_epoch(Duration::from_secs(0));
+    let not_before = UnixTime::since_unix_epoch(Duration::from_secs(1_767_225_600));
+    let told = tls_text(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before }));
+    assert_says(&told.text, &["valid from 2026-01-01", "clock says 1970-01-01", "waiting for the clock"]);
+}
+
+#[test]
+fn a_certificate_for_another_name_lists_the_names_it_has() {
+    let told = |presented: &[&str]| {
+        let expected = ServerName::try_from("broker.example.com").unwrap();
+        let presented = presented.iter().map(|name| (*name).to_owned()).collect();
+        tls_text(rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, presented }))
+            .text
+    };
+    assert_says(
+        &told(&["DnsName(\"mqtt.example.org\")", "IpAddress(10.0.0.1)"]),
+        &["is for mqtt.example.org, 10.0.0.1, not for the name broker.example.com"],
+    );
+    assert_says(&told(&[]), &["no subjectAltName", "broker.example.com"]);
+    assert_says(&told(&["a", "b", "c", "d", "e", "f", "g"]), &["a, b, c, d, e, 2 more"]);
+}
+
+#[test]
+fn a_certificate_from_another_ca_names_the_file_to_look_at() {
+    let told = |error| tls_text(rustls::Error::InvalidCertificate(error)).text;
+    assert_says(&told(CertificateError::UnknownIssuer), &["not signed by a CA in /etc/tidegate/ca.pem"]);
+    assert_says(&told(CertificateError::BadSignature), &["another key", "/etc/tidegate/ca.pem"]);
+    let mut system = upstream();
+    system.credentials.ca_file = None;
+    let error = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+    assert_says(&tls(&error, &system).text, &["system's root certificates", "`ca_file`"]);
+}
+
+#[test]
+fn every_return_code_of_the_broker_has_its_sentence() {
+    for (code, parts) in [
+        (ConnectReturnCode::BadUserNamePassword, vec!["user \"boiler\"", "/etc/tidegate/password"]),
+        (ConnectReturnCode::NotAuthorized, vec!["user \"boiler\"", "client id \"tidegate-test\"", "access rules"]),
+        (ConnectReturnCode::BadClientId, vec!["\"tidegate-test\"", "`client_id`"]),
+        (ConnectReturnCode::ServiceUnavailable, vec!["not available"]),
+        (ConnectReturnCode::RefusedProtocolVersion, vec!["MQTT 3.1.1"]),
+    ] {
+        let told = connection(&ConnectionError::ConnectionRefused(code), &upstream(), Phase::Connecting);
+        assert_says(&told.text, &["broker.example.com:8883"]);
+        assert_says(&told.text, &parts);
+    }
+}
+
+#[test]
+fn alerts_say_what_is_wrong_with_our_certificate() {
+    let told = |alert| tls_text(rustls::Error::AlertReceived(alert)).text;
+    assert_says(&told(AlertDescription::CertificateRequired), &["demands a client certificate", "`cert_file`"]);
+    assert_says(&told(AlertDescription::HandshakeFailure), &["client certificate"]);
+    assert_says(&told(AlertDescription::ProtocolVersion), &["TLS 1.2"]);
+    let mut with_certificate = upstream();
+    with_certificate.credentials.cert_file = Some(PathBuf::from("/etc/tidegate/client.pem"));
+    let error = rustls::Error::AlertReceived(AlertDescription::UnknownCA);
+    let error = ConnectionError::MqttState(StateError::Deserialization(mqttbytes::Error::Io(io::Error::new(
+        io::ErrorKind::InvalidData,
+        error,
+    ))));
+    let told = connection(&error, &with_certificate, Phase::Connected);
+    assert_says(&told.text, &["does not know the CA", "/etc/tidegate/client.pem"]);
+}
+
+#[test]
+fn the_operating_systems_errors_have_their_sentences() {
+    for (kind, parts) in [
+        (io::ErrorKind::ConnectionRefused, vec!["refuses connections", "8883", "running"]),
+        (io::ErrorKind::NetworkUnreachable, vec!["no route", "cable"]),
+        (io::ErrorKind::HostUnreachable, vec!["no route"]),
+        (io::ErrorKind::TimedOut, vec!["did not answer within 10s", "firewall"]),
+        (io::ErrorKind::ConnectionReset, vec!["closed the connection before it accepted us"]),
+        (io::ErrorKind::UnexpectedEof, vec!["client certificate"]),
+        (io::ErrorKind::Other, vec!["failed"]),
+    ] {
+        let told = io(&io::Error::from(kind), &upstream(), Phase::Connecting);
+        assert_says(&told.text, &parts);
+    }
+    let unknown = io::Error::other("failed to lookup address information: Name or service not known");
+    assert_says(&io(&unknown, &upstream(), Phase::Connecting).text, &["no host named broker.example.com", "spelling"]);
+    let silent = io::Error::other("failed to lookup address information: Temporary failure in name resolution");
+    assert_says(&io(&silent, &upstream(), Phase::Connecting).text, &["no name server answers"]);
+}
+
+#[test]
+fn an_ipv6_address_is_written_with_brackets() {
+    assert_eq!(place(&testing::upstream("::1", 1883, None)), "[::1]:1883");
+}
+
+#[test]
+fn a_fault_is_said_once_then_summed_up_every_ten_minutes() {
+    let mut repeats = Repeats::default();
+    let minute = |n: u64| BootTime(n * 60 * 1_000_000_000);
+    assert_eq!(repeats.note("refused", minute(0)), Say::First);
+    for n in 1..10 {
+        assert_eq!(repeats.note("refused", minute(n)), Say::Nothing);
+    }
+    assert_eq!(repeats.note("refused", minute(10)), Say::Again { times: 10, over: Duration::from_secs(600) });
+    assert_eq!(repeats.note("timeout", minute(11)), Say::First);
+    assert_eq!(repeats.note("refused", minute(12)), Say::Nothing);
+    repeats.clear();
+    assert_eq!(repeats.note("refused", minute(13)), Say::First);
+}
+
+#[test]
+fn the_memory_for_faults_is_bounded() {
+    let mut repeats = Repeats::default();
+    for n in 0..1_000 {
+        assert_eq!(repeats.note(&format!("fault {n}"), BootTime(n)), Say::First);
+    }
+    assert_eq!(repeats.faults.len(), FAULTS_MAX);
+}

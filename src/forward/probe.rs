@@ -1,0 +1,144 @@
+//! One careful look at the upstream, for `tidegate check --environment`: name, TCP, TLS, login.
+//!
+//! Owns the order of the steps and their words. Publishes nothing, subscribes to nothing and uses a client id of its
+//! own, so a gateway that is running is not disturbed.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rumqttc::tokio_rustls::TlsConnector;
+use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, MqttOptions};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+
+use super::explain::{self, Phase};
+use super::options::plain_options;
+use super::tls;
+use crate::clock::{SystemClock, WallTime};
+use crate::config::model::Upstream;
+
+/// Looks up, connects, shakes hands, logs in, leaves. All steps together take at most `connect_timeout` each.
+///
+/// # Errors
+///
+/// The steps that worked, and why the next one did not, with what to do.
+pub async fn probe(upstream: &Upstream) -> Result<String, String> {
+    let mut steps = Steps::default();
+    match run(upstream, &mut steps).await {
+        Ok(()) => Ok(steps.0),
+        Err(why) if steps.0.is_empty() => Err(why),
+        Err(why) => Err(format!("{}; but {why}", steps.0)),
+    }
+}
+
+/// What worked so far.
+#[derive(Default)]
+struct Steps(String);
+
+impl Steps {
+    fn add(&mut self, step: std::fmt::Arguments<'_>) {
+        if !self.0.is_empty() {
+            self.0.push_str(", ");
+        }
+        let _ = self.0.write_fmt(step);
+    }
+}
+
+async fn run(upstream: &Upstream, steps: &mut Steps) -> Result<(), String> {
+    let client_id = format!("{}-check", upstream.client_id);
+    let options = {
+        let (upstream, client_id) = (upstream.clone(), client_id.clone());
+        let read = tokio::task::spawn_blocking(move || plain_options(&upstream, &client_id));
+        read.await.map_err(|error| error.to_string())?.map_err(|error| format!("credentials: {error}"))?
+    };
+    for warning in tls::warnings(&upstream.credentials, SystemClock::new().wall()) {
+        steps.add(format_args!("warning: {warning}"));
+    }
+    let address = resolve(upstream, steps).await?;
+    let tcp = in_time(upstream, TcpStream::connect(address)).await?.map_err(|error| io_text(&error, upstream))?;
+    steps.add(format_args!("TCP connection to {address}"));
+    if upstream.url.tls {
+        handshake(upstream, tcp, steps).await?;
+    }
+    login(upstream, options, &client_id, steps).await
+}
+
+async fn resolve(upstream: &Upstream, steps: &mut Steps) -> Result<SocketAddr, String> {
+    let name = (upstream.url.host.as_str(), upstream.url.port);
+    let found: Vec<SocketAddr> =
+        in_time(upstream, tokio::net::lookup_host(name)).await?.map_err(|error| io_text(&error, upstream))?.collect();
+    let Some(first) = found.first() else { return Err(format!("the name {} has no address", upstream.url.host)) };
+    if upstream.url.host.parse::<std::net::IpAddr>().is_err() {
+        let addresses: Vec<String> = found.iter().map(|address| address.ip().to_string()).collect();
+        steps.add(format_args!("{} is {}", upstream.url.host, addresses.join(" or ")));
+    }
+    // The connection tries them all in turn; a check that fails on a dead IPv6 address would mislead.
+    for address in &found {
+        if let Ok(Ok(_)) = tokio::time::timeout(upstream.connect_timeout, TcpStream::connect(address)).await {
+            return Ok(*address);
+        }
+    }
+    Ok(*first)
+}
+
+async fn handshake(upstream: &Upstream, tcp: TcpStream, steps: &mut Steps) -> Result<(), String> {
+    let credentials = upstream.credentials.clone();
+    let config = tokio::task::spawn_blocking(move || tls::client_config(&credentials))
+        .await
+        .map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())?;
+    let name = ServerName::try_from(upstream.url.host.clone())
+        .map_err(|_| format!("\"{}\" is neither a host name nor an address; correct `url`", upstream.url.host))?;
+    let stream = in_time(upstream, TlsConnector::from(Arc::new(config)).connect(name, tcp))
+        .await?
+        .map_err(|error| io_text(&error, upstream))?;
+    let (_, session) = stream.get_ref();
+    let version = match session.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+        Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
+        _ => "TLS",
+    };
+    let until = session.peer_certificates().and_then(|chain| chain.first()).and_then(|der| {
+        let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+        Some(WallTime::from_millis(certificate.validity().not_after.timestamp().saturating_mul(1000)))
+    });
+    match until {
+        Some(until) => steps.add(format_args!("{version} with a certificate valid until {until}")),
+        None => steps.add(format_args!("{version}")),
+    }
+    Ok(())
+}
+
+async fn login(upstream: &Upstream, options: MqttOptions, client_id: &str, steps: &mut Steps) -> Result<(), String> {
+    let (client, mut link) = AsyncClient::new(options, 1);
+    link.network_options.set_connection_timeout(upstream.connect_timeout.as_secs().saturating_add(1));
+    match in_time(upstream, link.poll()).await? {
+        Ok(_connack) => {}
+        Err(error) => {
+            let mut text = explain::connection(&error, upstream, Phase::Connecting).text;
+            if let ConnectionError::ConnectionRefused(
+                ConnectReturnCode::NotAuthorized | ConnectReturnCode::BadClientId,
+            ) = error
+            {
+                let _ = write!(text, " (this check used the client id \"{client_id}\")");
+            }
+            return Err(text);
+        }
+    }
+    steps.add(format_args!("login accepted"));
+    // Leave in order; if that fails there is nothing left to find out.
+    let _ = client.try_disconnect();
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), async { while link.poll().await.is_ok() {} }).await;
+    Ok(())
+}
+
+async fn in_time<T>(upstream: &Upstream, step: impl Future<Output = T>) -> Result<T, String> {
+    tokio::time::timeout(upstream.connect_timeout, step)
+        .await
+        .map_err(|_| explain::timeout(upstream, Phase::Connecting).text)
+}
+
+fn io_text(error: &std::io::Error, upstream: &Upstream) -> String {
+    explain::io(error, upstream, Phase::Connecting).text
+}

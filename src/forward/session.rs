@@ -1,0 +1,463 @@
+//! One connection upstream, from CONNACK to its end.
+//!
+//! Owns the packet flow: fill the window, write, take acknowledgements, tell the store. Everything that must outlive
+//! the connection is in the [`Forwarder`]'s window and feed; the MQTT library's own queues are thrown away with it.
+//!
+//! Packets are handed to the library's state and network directly instead of through its request channel, for two
+//! reasons: the packet id comes back at once, so it is never guessed, and a window's worth of events goes out in a few
+//! TLS records and system calls instead of one each.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rumqttc::{ConnectionError, EventLoop, Incoming, Packet, Publish, QoS, Request, StateError};
+use tokio::time::Instant;
+
+use super::client::Forwarder;
+use super::explain::{self, Explanation, Phase};
+use super::status;
+use super::window::{Ending, Puback};
+use crate::event::{Event, wire};
+use crate::store::handle::Closed;
+
+/// How often deadlines are looked at, and how long the store may wait for the delivered mark.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Polls in one go before anything else gets its turn: a full window of acknowledgements and some.
+const POLLS_MAX: usize = 128;
+
+/// While stopping: how long without an acknowledgement before the rest is left in the store.
+const DRAIN_STALL_MAX: Duration = Duration::from_secs(3);
+
+/// How long the farewell may take.
+const FAREWELL_MAX: Duration = Duration::from_secs(2);
+
+/// Longest topic sent, bytes. The portable profile is stricter; this is what MQTT can express.
+const TOPIC_BYTES_MAX: usize = 65_535;
+
+/// Acknowledgements after which the store is told even in the middle of a tick.
+const DELIVERED_REPORT_EVENTS: u64 = 1_000;
+
+/// How a connection ended.
+#[derive(Debug)]
+pub enum End {
+    /// We were told to stop, and took our leave.
+    Stopped,
+    /// The store is gone: the process is ending.
+    StoreGone,
+    /// It is to be made again.
+    Lost(Lost),
+}
+
+/// Why a connection is to be made again.
+#[derive(Debug)]
+pub enum Lost {
+    /// The network or the broker ended it.
+    Ended(Box<ConnectionError>),
+    /// Nothing was acknowledged for `ack_timeout`.
+    NoAcknowledgement,
+    /// The broker takes no data.
+    NotTaken,
+    /// The library ran out of packet ids: an old one is still unacknowledged.
+    PacketIds,
+}
+
+impl Lost {
+    /// In words.
+    pub fn explain(&self, upstream: &crate::config::model::Upstream) -> Explanation {
+        let place = explain::place(upstream);
+        match self {
+            Self::Ended(error) => explain::connection(error, upstream, Phase::Connected),
+            Self::NoAcknowledgement => Explanation::plain(format!(
+                "{place} has acknowledged nothing for {}; it hangs or is overloaded (look into its log)",
+                explain::human(upstream.ack_timeout)
+            )),
+            Self::NotTaken => explain::timeout(upstream, Phase::Connected),
+            Self::PacketIds => Explanation::plain(format!(
+                "{place} acknowledges some messages and leaves out others; look into its log"
+            )),
+        }
+    }
+
+    /// Whether the broker may have ended it because of what we sent.
+    fn is_by_broker(&self) -> bool {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        match self {
+            Self::NoAcknowledgement => true,
+            Self::NotTaken | Self::PacketIds => false,
+            Self::Ended(error) => match &**error {
+                ConnectionError::MqttState(StateError::ConnectionAborted) => true,
+                ConnectionError::MqttState(
+                    StateError::Io(error) | StateError::Deserialization(rumqttc::mqttbytes::Error::Io(error)),
+                )
+                | ConnectionError::Io(error) => {
+                    matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof)
+                }
+                _ => false,
+            },
+        }
+    }
+}
+
+impl From<StateError> for Lost {
+    fn from(error: StateError) -> Self {
+        Self::Ended(Box::new(error.into()))
+    }
+}
+
+impl From<ConnectionError> for Lost {
+    fn from(error: ConnectionError) -> Self {
+        Self::Ended(Box::new(error))
+    }
+}
+
+/// An event on its way to the dead letters.
+struct SettingAside {
+    sequence: u64,
+    done: Pin<Box<dyn Future<Output = Result<(), Closed>> + Send>>,
+}
+
+/// A connection that is up.
+pub struct Session<'a> {
+    forwarder: &'a mut Forwarder,
+    link: EventLoop,
+    /// Events up to here were in the store before the connection came up.
+    backlog_through: u64,
+    /// Packet id of a status message that is not acknowledged yet.
+    status_packet: Option<u16>,
+    /// The broker has acknowledged our birth: it takes messages from us.
+    trusted: bool,
+    setting_aside: Option<SettingAside>,
+    last_progress: Instant,
+    stopping: bool,
+    payload_bytes_hint: usize,
+}
+
+impl<'a> Session<'a> {
+    /// Takes over a connection right after its CONNACK.
+    pub fn new(forwarder: &'a mut Forwarder, link: EventLoop) -> Self {
+        let backlog_through = forwarder.feed.status().last_sequence;
+        Self {
+            forwarder,
+            link,
+            backlog_through,
+            status_packet: None,
+            trusted: false,
+            setting_aside: None,
+            last_progress: Instant::now(),
+            stopping: false,
+            payload_bytes_hint: 1024,
+        }
+    }
+
+    /// Forwards until the connection ends. Returns why, and what that says about the events in flight.
+    pub async fn run(mut self) -> (End, Ending) {
+        let end = self.forward().await;
+        // Acknowledgements that arrived together with the end count.
+        self.take_events();
+        self.report_delivered(true);
+        self.forwarder.counters.upstream_inflight.set(0);
+        let ending = match &end {
+            End::Lost(lost) if self.trusted && lost.is_by_broker() => Ending::Suspicious,
+            _ => Ending::Blameless,
+        };
+        (end, ending)
+    }
+
+    async fn forward(&mut self) -> End {
+        match self.work().await {
+            Ok(end) => end,
+            Err(lost) => End::Lost(lost),
+        }
+    }
+
+    async fn work(&mut self) -> Result<End, Lost> {
+        let waiting = self.forwarder.feed.status().waiting;
+        let birth = status::online(self.forwarder.clock.wall(), waiting);
+        self.within(FlowLimit::Acknowledgement, Write::Status(birth)).await?;
+        let tick = tokio::time::sleep(TICK);
+        tokio::pin!(tick);
+        loop {
+            if self.setting_aside.is_none() {
+                self.within(FlowLimit::Acknowledgement, Write::Events).await?;
+            }
+            self.report_delivered(false);
+            self.forwarder.counters.upstream_inflight.set(self.forwarder.window.inflight() as u64);
+            if self.stopping && (self.is_drained() || self.last_progress.elapsed() >= DRAIN_STALL_MAX) {
+                self.farewell().await?;
+                return Ok(End::Stopped);
+            }
+            let busy = self.is_waiting() || self.stopping || self.has_unreported();
+            tokio::select! {
+                polled = self.link.poll() => {
+                    self.on_polled(polled)?;
+                    self.take_what_is_there().await?;
+                }
+                turned = self.forwarder.feed.turn() => {
+                    if turned.is_err() {
+                        return Ok(End::StoreGone);
+                    }
+                }
+                done = set_aside_done(&mut self.setting_aside), if self.setting_aside.is_some() => {
+                    let Ok(sequence) = done else { return Ok(End::StoreGone) };
+                    self.setting_aside = None;
+                    self.forwarder.window.set_aside(sequence);
+                }
+                () = self.forwarder.shutdown.wait(), if !self.stopping => {
+                    self.stopping = true;
+                    self.last_progress = Instant::now();
+                }
+                () = &mut tick, if busy => {
+                    tick.as_mut().reset(Instant::now() + TICK);
+                    self.report_delivered(true);
+                    if self.is_waiting() && self.last_progress.elapsed() >= self.forwarder.upstream.ack_timeout {
+                        return Err(Lost::NoAcknowledgement);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether something is to be acknowledged.
+    fn is_waiting(&self) -> bool {
+        self.forwarder.window.inflight() > 0 || self.status_packet.is_some()
+    }
+
+    fn is_drained(&self) -> bool {
+        self.forwarder.window.is_empty() && self.setting_aside.is_none() && self.forwarder.feed.is_drained()
+    }
+
+    fn has_unreported(&self) -> bool {
+        self.forwarder.window.delivered() > self.forwarder.reported
+    }
+
+    /// Writes, but no longer than the broker may take to acknowledge: one that reads nothing is as good as gone.
+    async fn within(&mut self, limit: FlowLimit, write: Write) -> Result<(), Lost> {
+        let limit = match limit {
+            FlowLimit::Acknowledgement => self.forwarder.upstream.ack_timeout,
+            FlowLimit::Farewell => FAREWELL_MAX,
+        };
+        let work = async {
+            match write {
+                Write::Events => self.publish_what_fits().await,
+                Write::Status(text) => self.publish_status(text).await,
+            }
+        };
+        // Most turns write nothing or never wait: only one that does pays for the timer.
+        tokio::pin!(work);
+        tokio::select! {
+            biased;
+            result = &mut work => result,
+            () = tokio::time::sleep(limit) => Err(Lost::NotTaken),
+        }
+    }
+
+    /// Publishes as long as the window has room and there are events, then flushes once.
+    async fn publish_what_fits(&mut self) -> Result<(), Lost> {
+        let mut wrote = false;
+        // With a window of one an event stands under suspicion: send it only when the broker has shown that it takes
+        // other messages on this connection.
+        while self.trusted || self.forwarder.window.limit() > 1 {
+            let Some((sequence, event)) = self.next_event() else { break };
+            let publish = match self.encode(&event) {
+                Ok(publish) => publish,
+                Err(reason) => {
+                    self.set_aside(sequence, event, reason);
+                    break;
+                }
+            };
+            if !self.is_waiting() {
+                self.last_progress = Instant::now();
+            }
+            let bytes = publish.payload.len();
+            let (packet_id, packet) = self.number(publish)?;
+            self.forwarder.window.on_outgoing(packet_id, bytes);
+            self.forwarder.counters.events_published.add(1);
+            self.write(packet).await?;
+            wrote = true;
+        }
+        if wrote {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// The next event: one to be sent again, or a new one from the feed.
+    fn next_event(&mut self) -> Option<(u64, Arc<Event>)> {
+        let forwarder = &mut *self.forwarder;
+        loop {
+            if let Some(next) = forwarder.window.next() {
+                return Some(next);
+            }
+            if !forwarder.window.wants_more() {
+                return None;
+            }
+            let event = forwarder.feed.pop()?;
+            forwarder.window.offer(event.sequence, event);
+        }
+    }
+
+    /// The PUBLISH of an event, or why there can be none.
+    fn encode(&mut self, event: &Event) -> Result<Publish, String> {
+        let upstream = &self.forwarder.upstream;
+        let mut topic = String::new();
+        wire::topic(&upstream.topic, event, &self.forwarder.gateway, &mut topic)
+            .map_err(|error| format!("no valid topic: {error}"))?;
+        if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX || topic.contains(['+', '#', '\0']) {
+            let start: String = topic.chars().take(64).collect();
+            return Err(format!("no valid topic: \"{start}\" ({} bytes)", topic.len()));
+        }
+        let mut payload = Vec::with_capacity(self.payload_bytes_hint);
+        let backlog = event.sequence <= self.backlog_through;
+        wire::encode(event, &self.forwarder.gateway, upstream.encoding, backlog, &mut payload);
+        if payload.len() > upstream.payload_bytes_max {
+            return Err(format!(
+                "the payload has {} bytes, more than `payload_bytes_max` ({})",
+                payload.len(),
+                upstream.payload_bytes_max
+            ));
+        }
+        self.payload_bytes_hint = payload.len() + payload.len() / 8;
+        Ok(Publish::new(topic, QoS::AtLeastOnce, payload))
+    }
+
+    /// Sends an event to the dead letters; publishing waits until it is there, acknowledgements do not.
+    fn set_aside(&mut self, sequence: u64, event: Arc<Event>, reason: String) {
+        tracing::warn!(sequence, subject = %event.subject, reason, "event set aside: it cannot be sent");
+        self.forwarder.counters.events_dead.add(1);
+        let store = self.forwarder.store.clone();
+        let done = Box::pin(async move { store.dead_letter(event, reason, 0).await });
+        self.setting_aside = Some(SettingAside { sequence, done });
+    }
+
+    async fn publish_status(&mut self, text: Vec<u8>) -> Result<(), Lost> {
+        let mut publish = Publish::new(status::topic(&self.forwarder.gateway), QoS::AtLeastOnce, text);
+        publish.retain = true;
+        let (packet_id, packet) = self.number(publish)?;
+        self.status_packet = Some(packet_id);
+        self.last_progress = Instant::now();
+        self.write(packet).await?;
+        self.flush().await
+    }
+
+    /// Has the library give a PUBLISH its packet id.
+    fn number(&mut self, publish: Publish) -> Result<(u16, Packet), Lost> {
+        match self.link.state.handle_outgoing_packet(Request::Publish(publish))? {
+            Some(Packet::Publish(publish)) => Ok((publish.pkid, Packet::Publish(publish))),
+            // The id is still in use: it belongs to a message that was never acknowledged while a whole window of
+            // others was.
+            _ => Err(Lost::PacketIds),
+        }
+    }
+
+    async fn write(&mut self, packet: Packet) -> Result<(), Lost> {
+        match &mut self.link.network {
+            Some(network) => Ok(network.write(packet).await?),
+            None => Err(StateError::ConnectionAborted.into()),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Lost> {
+        match &mut self.link.network {
+            Some(network) => Ok(network.flush().await?),
+            None => Err(StateError::ConnectionAborted.into()),
+        }
+    }
+
+    /// Takes everything that has already arrived, so that the next write fills all the room there is at once.
+    async fn take_what_is_there(&mut self) -> Result<(), Lost> {
+        for _ in 0..POLLS_MAX {
+            self.take_events();
+            if !self.is_waiting() {
+                break;
+            }
+            tokio::select! {
+                biased;
+                polled = self.link.poll() => self.on_polled(polled)?,
+                () = std::future::ready(()) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what the library has put aside for later polls.
+    fn take_events(&mut self) {
+        while let Some(event) = self.link.state.events.pop_front() {
+            self.on_event(&event);
+        }
+    }
+
+    fn on_polled(&mut self, polled: Result<rumqttc::Event, ConnectionError>) -> Result<(), Lost> {
+        self.on_event(&polled?);
+        Ok(())
+    }
+
+    fn on_event(&mut self, event: &rumqttc::Event) {
+        let rumqttc::Event::Incoming(Incoming::PubAck(puback)) = event else { return };
+        if self.status_packet == Some(puback.pkid) {
+            self.status_packet = None;
+            self.trusted = true;
+            self.last_progress = Instant::now();
+        } else if let Puback::Delivered(_) = self.forwarder.window.on_puback(puback.pkid) {
+            self.forwarder.counters.events_delivered.add(1);
+            self.last_progress = Instant::now();
+        }
+    }
+
+    /// Tells the store how far we are: at once when nothing is in flight, else now and then.
+    fn report_delivered(&mut self, now: bool) {
+        let mark = self.forwarder.window.delivered();
+        let fresh = mark.saturating_sub(self.forwarder.reported);
+        if fresh == 0 || !(now || fresh >= DELIVERED_REPORT_EVENTS || self.forwarder.window.inflight() == 0) {
+            return;
+        }
+        // A store that is gone is noticed by the feed.
+        if self.forwarder.store.delivered(mark).is_ok() {
+            self.forwarder.reported = mark;
+        }
+    }
+
+    /// Says that we go, waits for the acknowledgement, and disconnects so that the broker drops our last will.
+    async fn farewell(&mut self) -> Result<(), Lost> {
+        self.report_delivered(true);
+        let text = status::stopped(self.forwarder.clock.wall());
+        self.within(FlowLimit::Farewell, Write::Status(text)).await?;
+        let until = Instant::now() + FAREWELL_MAX;
+        while self.status_packet.is_some() {
+            match tokio::time::timeout_at(until, self.link.poll()).await {
+                Ok(polled) => self.on_polled(polled)?,
+                Err(_) => return Err(Lost::NoAcknowledgement),
+            }
+        }
+        if let Some(packet) = self.link.state.handle_outgoing_packet(Request::Disconnect(rumqttc::Disconnect))? {
+            self.write(packet).await?;
+            self.flush().await?;
+        }
+        // The broker closes; leaving before it has read everything could cost the DISCONNECT.
+        let closed = async { while self.link.poll().await.is_ok() {} };
+        let _ = tokio::time::timeout_at(until, closed).await;
+        Ok(())
+    }
+}
+
+/// What bounds a write.
+enum FlowLimit {
+    Acknowledgement,
+    Farewell,
+}
+
+/// What is written.
+enum Write {
+    Events,
+    Status(Vec<u8>),
+}
+
+/// Waits until an event is in the dead letters.
+async fn set_aside_done(setting_aside: &mut Option<SettingAside>) -> Result<u64, Closed> {
+    match setting_aside {
+        Some(aside) => aside.done.as_mut().await.map(|()| aside.sequence),
+        None => std::future::pending().await,
+    }
+}

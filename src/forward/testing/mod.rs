@@ -1,0 +1,58 @@
+//! What the forwarder's tests stand on: a store in memory, certificates, real and misbehaving brokers, a network that
+//! can be cut.
+#![allow(clippy::unwrap_used, reason = "a test that cannot set its scene is to fail on the spot")]
+
+mod broker;
+mod mosquitto;
+mod pki;
+mod store;
+
+use std::time::Duration;
+
+pub use broker::{FakeBroker, Manner};
+pub use mosquitto::{Collector, Gate, Mosquitto, free_port};
+pub use pki::{Pki, unix_in_days, write_secret};
+pub use store::FakeStore;
+
+use crate::config::model::{BrokerUrl, Credentials, Encoding, EventPart, Template, TemplatePart, Upstream};
+
+/// How long a condition may take to come true before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for a condition without blocking the runtime.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "waited in vain: {what}");
+}
+
+/// An upstream on this machine, impatient enough for tests.
+pub fn upstream(host: &str, port: u16, credentials: Option<Credentials>) -> Upstream {
+    let event = TemplatePart::Event;
+    let text = |text: &str| TemplatePart::Text(text.into());
+    Upstream {
+        url: BrokerUrl { tls: credentials.is_some(), host: host.to_owned(), port },
+        credentials: credentials.unwrap_or_default(),
+        allow_plaintext: false,
+        client_id: "tidegate-test".to_owned(),
+        topic: Template(vec![
+            text("tidegate/"),
+            event(EventPart::Gateway),
+            text("/"),
+            event(EventPart::Severity),
+            text("/"),
+            event(EventPart::Sensor),
+        ]),
+        encoding: Encoding::Json,
+        window: 64,
+        payload_bytes_max: 128 * 1024,
+        keep_alive: Duration::from_secs(30),
+        connect_timeout: Duration::from_secs(10),
+        ack_timeout: Duration::from_secs(20),
+        backoff_min: Duration::from_millis(20),
+        backoff_max: Duration::from_millis(100),
+    }
+}

@@ -1,0 +1,155 @@
+//! A store in memory behind the real handle.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::clock::{BootTime, ClockState, WallTime};
+use crate::config::model::Severity;
+use crate::event::{Event, EventData, GatewayStarted};
+use crate::store::handle::{Request, StoreHandle, StoreStatus};
+
+/// An event that was set aside.
+#[derive(Clone, Debug)]
+pub struct Dead {
+    pub sequence: u64,
+    pub reason: String,
+    pub attempts: u32,
+}
+
+#[derive(Default)]
+struct Shared {
+    events: Mutex<Vec<Arc<Event>>>,
+    dead: Mutex<Vec<Dead>>,
+    marks: Mutex<Vec<u64>>,
+    reads: AtomicU64,
+    silent: AtomicBool,
+}
+
+/// The store's control. Dropping it (and all handles) ends its thread.
+pub struct FakeStore {
+    handle: StoreHandle,
+    status: Arc<watch::Sender<StoreStatus>>,
+    shared: Arc<Shared>,
+}
+
+impl FakeStore {
+    pub fn new() -> Self {
+        let (status, receiver) = watch::channel(StoreStatus::default());
+        let (handle, inbox) = StoreHandle::new(receiver);
+        let status = Arc::new(status);
+        let shared = Arc::new(Shared::default());
+        let (its_status, its_shared) = (Arc::clone(&status), Arc::clone(&shared));
+        std::thread::spawn(move || {
+            while let Ok(request) = inbox.recv() {
+                if !serve(request, &its_status, &its_shared) {
+                    break;
+                }
+            }
+        });
+        Self { handle, status, shared }
+    }
+
+    pub fn handle(&self) -> StoreHandle {
+        self.handle.clone()
+    }
+
+    /// Adds events with small payloads of five sensors in turn; returns the last sequence number.
+    pub fn add(&self, count: u64) -> u64 {
+        (0..count).fold(0, |_, _| self.add_text(20, Severity::Medium))
+    }
+
+    /// Adds one event that carries a text of `bytes`.
+    pub fn add_text(&self, bytes: usize, severity: Severity) -> u64 {
+        let mut events = self.shared.events.lock().unwrap();
+        let sequence = events.last().map_or(0, |event| event.sequence) + 1;
+        events.push(Arc::new(Event {
+            sequence,
+            id: Uuid::from_u128(u128::from(sequence)),
+            subject: format!("test/device/sensor-{}", sequence % 5).into(),
+            time: WallTime::from_millis(1_767_225_600_000),
+            boot: BootTime(sequence),
+            boot_id: Uuid::nil(),
+            clock: ClockState::Synchronized,
+            severity,
+            correlation: None,
+            data: EventData::GatewayStarted(GatewayStarted {
+                version: "x".repeat(bytes),
+                previous_stop: "clean".to_owned(),
+                waiting: 0,
+            }),
+        }));
+        drop(events);
+        self.status.send_modify(|status| {
+            status.last_sequence = sequence;
+            status.waiting = sequence - status.delivered;
+        });
+        sequence
+    }
+
+    pub fn evict_through(&self, sequence: u64) {
+        self.shared.events.lock().unwrap().retain(|event| event.sequence > sequence);
+        self.status.send_modify(|status| status.delivered = sequence);
+    }
+
+    pub fn hand_out_nothing(&self, silent: bool) {
+        self.shared.silent.store(silent, Ordering::Relaxed);
+    }
+
+    pub fn reads(&self) -> u64 {
+        self.shared.reads.load(Ordering::Relaxed)
+    }
+
+    pub fn delivered(&self) -> u64 {
+        self.status.borrow().delivered
+    }
+
+    /// All marks reported, in order.
+    pub fn marks(&self) -> Vec<u64> {
+        self.shared.marks.lock().unwrap().clone()
+    }
+
+    pub fn dead(&self) -> Vec<Dead> {
+        self.shared.dead.lock().unwrap().clone()
+    }
+}
+
+/// Answers one request; false when the thread is to end.
+fn serve(request: Request, status: &watch::Sender<StoreStatus>, shared: &Shared) -> bool {
+    match request {
+        Request::Read { from, max_events, max_bytes, reply } => {
+            shared.reads.fetch_add(1, Ordering::Relaxed);
+            let events = shared.events.lock().unwrap();
+            let start = events.partition_point(|event| event.sequence < from);
+            let mut bytes = 0;
+            let mut batch = Vec::new();
+            for event in events[start..].iter().take(max_events) {
+                bytes += 100 + if let EventData::GatewayStarted(data) = &event.data { data.version.len() } else { 0 };
+                if bytes > max_bytes && !batch.is_empty() {
+                    break;
+                }
+                batch.push(Arc::clone(event));
+            }
+            if shared.silent.load(Ordering::Relaxed) {
+                batch.clear();
+            }
+            let _ = reply.send(batch);
+        }
+        Request::Delivered { through } => {
+            shared.marks.lock().unwrap().push(through);
+            status.send_modify(|status| {
+                status.delivered = status.delivered.max(through);
+                status.waiting = status.last_sequence - status.delivered;
+            });
+        }
+        Request::DeadLetter { event, reason, attempts, done } => {
+            shared.dead.lock().unwrap().push(Dead { sequence: event.sequence, reason, attempts });
+            let _ = done.send(());
+        }
+        Request::Commit(..) | Request::Configure(_) | Request::DeadLetters { .. } => {}
+        Request::Close => return false,
+    }
+    true
+}

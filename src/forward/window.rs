@@ -1,0 +1,288 @@
+//! The delivery window: which events are in flight upstream, and what to do when one is acknowledged or the connection
+//! ends.
+//!
+//! Owns the packet-id bookkeeping, the delivered mark, the size of the window and the count of suspicions against an
+//! event. Never does I/O, never reads a clock and never touches the store: callers report what happened and carry out
+//! what is returned. Order: events leave in sequence order on every connection, acknowledged ones are not sent again,
+//! so the first deliveries of one sensor are in sequence order too.
+
+use std::collections::VecDeque;
+
+/// Connections in a row that an event must have ended on its own before it is set aside. One may be chance and two bad
+/// luck; with three, and a broker that acknowledged something else on each of them, the event is what it refuses.
+pub const SUSPICIONS_MAX: u32 = 3;
+
+/// Most payload bytes in flight. MQTT keeps them in memory until they are acknowledged; a window of full-sized payloads
+/// would not fit into a small gateway. A single larger event still goes, alone.
+pub const INFLIGHT_BYTES_MAX: usize = 1024 * 1024;
+
+/// One event in the window.
+#[derive(Debug)]
+struct Flight<T> {
+    sequence: u64,
+    item: T,
+    state: State,
+}
+
+/// How far an event has come on this connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// To be sent.
+    Queued,
+    /// Sent, not acknowledged.
+    Sent { packet_id: u16, bytes: usize },
+    /// Acknowledged or set aside; waits for those before it.
+    Done,
+}
+
+/// What a PUBACK meant.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Puback<T> {
+    /// An event of ours is delivered.
+    Delivered(T),
+    /// No event in flight has that packet id (a status message has, or the broker repeats itself).
+    Unknown,
+}
+
+/// What a connection that ended says about the events that were in flight on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The broker took other messages on this connection and ended it, or left the event alone unacknowledged: if there
+    /// was just one event, it is a suspect.
+    Suspicious,
+    /// The network, the operator or a broker that takes nothing at all: no event is to blame.
+    Blameless,
+}
+
+/// An event that is to be set aside: it ended [`SUSPICIONS_MAX`] connections on its own.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Quarantine<T> {
+    /// Its sequence number; report [`Window::set_aside`] once it is in the dead letters.
+    pub sequence: u64,
+    /// The event.
+    pub item: T,
+    /// How many connections it ended.
+    pub attempts: u32,
+}
+
+/// The window over events of type `T` (an `Arc` in the gateway, so that a clone is cheap).
+///
+/// `flights` holds, in sequence order, everything taken and not yet below the delivered mark; its first is never done.
+/// Before `cursor` everything is sent or done, from it on nothing has been sent on this connection.
+#[derive(Debug)]
+pub struct Window<T> {
+    flights: VecDeque<Flight<T>>,
+    cursor: usize,
+    limit: usize,
+    limit_max: usize,
+    delivered: u64,
+    inflight: usize,
+    inflight_bytes: usize,
+    sent_on_connection: u64,
+    acked_on_connection: u64,
+    acked_since_growth: usize,
+    suspect: Option<(u64, u32)>,
+}
+
+impl<T: Clone> Window<T> {
+    /// An empty window of at most `limit_max` events, when everything up to `delivered` is delivered.
+    pub fn new(limit_max: usize, delivered: u64) -> Self {
+        let limit_max = limit_max.max(1);
+        Self {
+            flights: VecDeque::new(),
+            cursor: 0,
+            limit: limit_max,
+            limit_max,
+            delivered,
+            inflight: 0,
+            inflight_bytes: 0,
+            sent_on_connection: 0,
+            acked_on_connection: 0,
+            acked_since_growth: 0,
+            suspect: None,
+        }
+    }
+
+    /// Highest sequence number below which nothing is outstanding.
+    pub fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Events sent and not acknowledged on this connection.
+    pub fn inflight(&self) -> usize {
+        self.inflight
+    }
+
+    /// How many events may be outstanding at the moment.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether every event taken is delivered or set aside.
+    pub fn is_empty(&self) -> bool {
+        self.flights.is_empty()
+    }
+
+    /// Whether another event may be sent. What is acknowledged out of order still takes its place until those before it
+    /// are, so packet ids of the window never come round to one that is still in use.
+    fn has_room(&self) -> bool {
+        self.cursor < self.limit && (self.inflight == 0 || self.inflight_bytes < INFLIGHT_BYTES_MAX)
+    }
+
+    /// Whether [`Window::offer`] would be followed by a send: nothing waits to be sent again and there is room.
+    pub fn wants_more(&self) -> bool {
+        self.cursor == self.flights.len() && self.has_room()
+    }
+
+    /// Takes an event that follows all taken before. A number that is not higher than theirs is a repeat and refused.
+    pub fn offer(&mut self, sequence: u64, item: T) -> bool {
+        let last = self.flights.back().map_or(self.delivered, |flight| flight.sequence);
+        if sequence <= last {
+            return false;
+        }
+        self.flights.push_back(Flight { sequence, item, state: State::Queued });
+        true
+    }
+
+    /// The event to send next, if one waits and there is room. It stays next until [`Window::on_outgoing`] or
+    /// [`Window::set_aside`].
+    pub fn next(&self) -> Option<(u64, T)> {
+        if !self.has_room() {
+            return None;
+        }
+        self.flights.get(self.cursor).map(|flight| (flight.sequence, flight.item.clone()))
+    }
+
+    /// The next event has left with this packet id and payload size.
+    pub fn on_outgoing(&mut self, packet_id: u16, bytes: usize) {
+        let Some(flight) = self.flights.get_mut(self.cursor) else { return };
+        flight.state = State::Sent { packet_id, bytes };
+        self.inflight += 1;
+        self.inflight_bytes += bytes;
+        self.sent_on_connection += 1;
+        self.cursor += 1;
+        self.skip_done();
+    }
+
+    /// The broker has acknowledged this packet id.
+    pub fn on_puback(&mut self, packet_id: u16) -> Puback<T> {
+        let found = self.flights.iter_mut().take(self.cursor).find_map(|flight| match flight.state {
+            State::Sent { packet_id: sent, bytes } if sent == packet_id => Some((flight, bytes)),
+            _ => None,
+        });
+        let Some((flight, bytes)) = found else { return Puback::Unknown };
+        flight.state = State::Done;
+        let item = flight.item.clone();
+        self.inflight -= 1;
+        self.inflight_bytes -= bytes;
+        self.acked_on_connection += 1;
+        self.grow();
+        self.advance();
+        Puback::Delivered(item)
+    }
+
+    /// This event is in the dead letters: it counts as done.
+    pub fn set_aside(&mut self, sequence: u64) {
+        if let Some(flight) = self.flights.iter_mut().find(|flight| flight.sequence == sequence) {
+            if let State::Sent { bytes, .. } = flight.state {
+                self.inflight -= 1;
+                self.inflight_bytes -= bytes;
+            }
+            flight.state = State::Done;
+        }
+        if self.suspect.is_some_and(|(suspect, _)| suspect == sequence) {
+            self.suspect = None;
+        }
+        self.skip_done();
+        self.advance();
+    }
+
+    /// Everything up to here was evicted from the store meanwhile. Between connections only: what is in flight stays.
+    pub fn forget_through(&mut self, sequence: u64) {
+        for flight in self.flights.iter_mut().take_while(|flight| flight.sequence <= sequence) {
+            if flight.state == State::Queued {
+                flight.state = State::Done;
+            }
+        }
+        self.delivered = self.delivered.max(sequence.min(self.before_first()));
+        self.skip_done();
+        self.advance();
+    }
+
+    /// The connection has ended: what was in flight is to be sent again. Halves the window when the connection brought
+    /// no progress. Returns an event that is to be set aside.
+    pub fn on_connection_lost(&mut self, ending: Ending) -> Option<Quarantine<T>> {
+        let progress = self.acked_on_connection > 0;
+        let lone = self.sent_on_connection == 1 && !progress;
+        let fruitless = self.inflight > 0 && !progress;
+        let mut quarantine = None;
+        if lone && ending == Ending::Suspicious {
+            let sent = self.flights.iter().find(|flight| matches!(flight.state, State::Sent { .. }));
+            if let Some(flight) = sent {
+                let before = self.suspect.filter(|(suspect, _)| *suspect == flight.sequence).map_or(0, |(_, n)| n);
+                let attempts = before + 1;
+                self.suspect = Some((flight.sequence, attempts));
+                if attempts >= SUSPICIONS_MAX {
+                    quarantine = Some(Quarantine { sequence: flight.sequence, item: flight.item.clone(), attempts });
+                }
+            }
+        }
+        if fruitless {
+            self.limit = (self.limit / 2).max(1);
+            self.acked_since_growth = 0;
+        }
+        for flight in &mut self.flights {
+            if matches!(flight.state, State::Sent { .. }) {
+                flight.state = State::Queued;
+            }
+        }
+        self.cursor = 0;
+        self.inflight = 0;
+        self.inflight_bytes = 0;
+        self.sent_on_connection = 0;
+        self.acked_on_connection = 0;
+        self.skip_done();
+        quarantine
+    }
+
+    /// Doubles a small window after it has been acknowledged once over.
+    fn grow(&mut self) {
+        if self.limit == self.limit_max {
+            return;
+        }
+        self.acked_since_growth += 1;
+        if self.acked_since_growth >= self.limit {
+            self.limit = (self.limit * 2).min(self.limit_max);
+            self.acked_since_growth = 0;
+        }
+    }
+
+    /// Moves the cursor past what needs no sending.
+    fn skip_done(&mut self) {
+        while self.flights.get(self.cursor).is_some_and(|flight| flight.state == State::Done) {
+            self.cursor += 1;
+        }
+    }
+
+    /// Moves the delivered mark over what is done at the front.
+    fn advance(&mut self) {
+        while let Some(flight) = self.flights.front() {
+            if flight.state != State::Done {
+                break;
+            }
+            self.delivered = self.delivered.max(flight.sequence);
+            self.flights.pop_front();
+            self.cursor = self.cursor.saturating_sub(1);
+        }
+    }
+
+    /// The highest mark that passes no event that is still outstanding.
+    fn before_first(&self) -> u64 {
+        let first = self.flights.iter().find(|flight| flight.state != State::Done);
+        first.map_or(u64::MAX, |flight| flight.sequence.saturating_sub(1))
+    }
+}
+
+#[cfg(test)]
+#[path = "window_tests.rs"]
+mod tests;
