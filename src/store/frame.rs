@@ -21,9 +21,9 @@ pub(super) const FRAME_EVENTS_MAX: usize = 64;
 /// (512 KiB) out into a file of its own, which is never what we want: 17 chunks stay well below.
 pub(super) const CHUNK_BYTES_MAX: usize = 24 * 1024;
 
-/// Most bytes of a frame before compression. Bounds what a decoder allocates; a snapshot of 100,000 alarm states of
-/// 300 bytes is half of it.
-pub(super) const RAW_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most bytes of a frame before compression. Bounds what a decoder allocates; a checkpoint of 100,000 alarm states of
+/// 300 bytes is an eighth of it, and events are kept far below by [`super::commit`].
+pub(super) const RAW_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Bodies smaller than this are not worth compressing.
 const COMPRESS_BYTES_MIN: usize = 96;

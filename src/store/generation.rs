@@ -69,6 +69,7 @@ pub(super) struct Generation {
     /// Frames inserted and not yet synced.
     unsynced: Vec<FrameKey>,
     unsynced_entry: Entry,
+    is_published: bool,
 }
 
 impl Generation {
@@ -115,6 +116,7 @@ impl Generation {
             frames: Vec::new(),
             unsynced: Vec::new(),
             unsynced_entry: entry,
+            is_published: false,
         })
     }
 
@@ -129,6 +131,7 @@ impl Generation {
             contain("writing", || db.insert(key, chunk.as_slice()))?;
         }
         if header.has(kind::EVENTS) {
+            debug_assert!(self.unsynced.last().or(self.frames.last()).is_none_or(|frame| frame.last() < header.first));
             let count = u16::try_from(header.events()).expect("invariant: five bytes add up to at most 1,275");
             let (first, span, chunks) = (header.first, header.span, header.chunks);
             self.unsynced.push(FrameKey { first, sub, span, count, chunks });
@@ -143,7 +146,7 @@ impl Generation {
         let db = self.db.as_ref().ok_or_else(Fault::closed)?;
         contain("flushing", || db.flush())?;
         if let Some(hook) = &self.hook {
-            hook().map_err(|error| Fault::io("syncing", &self.dir, &error))?;
+            contain("syncing", || Ok(hook()?))?;
         }
         self.file.sync_data().map_err(|error| Fault::io("syncing", &self.dir, &error))?;
         self.frames.append(&mut self.unsynced);
@@ -158,13 +161,14 @@ impl Generation {
             let path = path.to_owned();
             move |error: io::Error| Fault::io("publishing", &path, &error)
         };
-        for name in ["conf", "blobs", ""] {
+        for name in ["conf", ""] {
             let path = self.dir.join(name);
             File::open(&path).and_then(|file| file.sync_all()).map_err(failed(&path))?;
         }
         let dir = self.queue.join(directory_name(self.entry.number, self.entry.revision));
         fs::rename(&self.dir, &dir).map_err(failed(&dir))?;
         self.dir = dir;
+        self.is_published = true;
         File::open(&self.queue).and_then(|queue| queue.sync_all()).map_err(failed(&self.queue))
     }
 
@@ -221,6 +225,10 @@ impl Drop for Generation {
     fn drop(&mut self) {
         let db = self.db.take();
         let _ = catch_unwind(AssertUnwindSafe(move || drop(db)));
+        if !self.is_published {
+            // Its bytes count; should this fail the next start clears it away.
+            let _ = fs::remove_dir_all(&self.dir);
+        }
     }
 }
 

@@ -73,7 +73,11 @@
 
 pub use probe::probe;
 
+mod begin;
+mod clean;
 mod commit;
+mod evict;
+mod fault;
 mod frame;
 mod generation;
 pub mod handle;

@@ -3,7 +3,7 @@
 //! Owns the arithmetic of the limits, the measuring of directories, and the reserve file.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,15 @@ use crate::config::model;
 /// part of all.
 const GENERATION_BYTES_MIN: u64 = 2 * 1024 * 1024;
 
-/// The largest generation: what is copied at most on a start, and scanned when it is read again.
+/// The usual generation. sled keeps most pages of an open database in memory however small its cache is set (each of
+/// 256 shards keeps one), about half the file: this is what bounds the store's memory.
+const GENERATION_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Generations in a very large store are larger, so that the catalogue stays a small part of each.
 const GENERATION_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// About how many generations a large store is cut into.
+const GENERATIONS: u64 = 1_024;
 
 /// Room for a commit that was let in when the generation was nearly full, for marks written while the store is full,
 /// and for the files around.
@@ -41,7 +48,8 @@ impl Limits {
     /// From the configuration.
     pub(super) fn new(store: &model::Store) -> Self {
         let max_bytes = store.max_bytes;
-        let generation_bytes = (max_bytes / 16).clamp(GENERATION_BYTES_MIN, GENERATION_BYTES_MAX);
+        let usual = (max_bytes / GENERATIONS).clamp(GENERATION_BYTES, GENERATION_BYTES_MAX);
+        let generation_bytes = usual.min(max_bytes / 16).max(GENERATION_BYTES_MIN);
         Self {
             max_bytes,
             generation_bytes,
@@ -109,6 +117,9 @@ impl Reserve {
         let file = File::options().create(true).truncate(false).write(true).open(&self.path)?;
         let filled = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)
             .map_err(io::Error::from)
+            .or_else(|error| {
+                if error.kind() == io::ErrorKind::Unsupported { fill_with_zeros(&file, bytes) } else { Err(error) }
+            })
             .and_then(|()| file.sync_all());
         self.bytes = disk_bytes(&self.path);
         if let Err(error) = filled {
@@ -124,4 +135,13 @@ impl Reserve {
             self.bytes = 0;
         }
     }
+}
+
+/// For file systems that cannot set blocks aside.
+fn fill_with_zeros(mut file: &File, bytes: u64) -> io::Result<()> {
+    let block = [0; 64 * 1024];
+    for _ in 0..bytes.div_ceil(block.len() as u64) {
+        file.write_all(&block)?;
+    }
+    Ok(())
 }

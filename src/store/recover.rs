@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use super::clean::CleanMarker;
 use super::frame::{self, Header, kind};
 use super::generation::{DIRECTORY_BYTES, directory_name, parse_directory_name};
 use super::quota::disk_bytes;
@@ -243,7 +244,7 @@ fn rebuild(
     base: Option<Checkpoint>,
     marker: Option<CleanMarker>,
 ) -> std::io::Result<Recovered> {
-    let is_damaged_newest = base.is_none() || scanned.len() > 1 || !out.set_aside.is_empty();
+    let is_damaged_newest = base.is_none() || scanned.len() > 1;
     if let Some(base) = &base {
         out.state.reset_to(&base.meta);
         if let Err(error) = apply(&mut out.state, &base.body) {
@@ -418,38 +419,4 @@ fn gaps(spans: &mut [(u64, u64, u64)], from: u64, end: u64, delivered: u64) -> O
         note(next, end - 1);
     }
     lost
-}
-
-/// What a clean stop leaves behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct CleanMarker {
-    /// The next sequence number.
-    pub next_sequence: u64,
-    /// The last commit.
-    pub last_commit: u64,
-}
-
-impl CleanMarker {
-    const NAME: &str = "clean";
-
-    fn read(dir: &Path) -> Option<Self> {
-        let text = fs::read_to_string(dir.join(Self::NAME)).ok()?;
-        let (numbers, sum) = text.trim_end().rsplit_once(' ')?;
-        if format!("{:08x}", crc32c::crc32c(numbers.as_bytes())) != sum {
-            return None;
-        }
-        let mut words = numbers.split(' ');
-        let mut number = || words.next()?.parse().ok();
-        Some(Self { next_sequence: number()?, last_commit: number()? })
-    }
-
-    /// Writes it into the newest generation's directory, on stable storage.
-    pub(super) fn write(self, dir: &Path) -> std::io::Result<()> {
-        let numbers = format!("{} {}", self.next_sequence, self.last_commit);
-        let text = format!("{numbers} {:08x}\n", crc32c::crc32c(numbers.as_bytes()));
-        let path = dir.join(Self::NAME);
-        fs::write(&path, text)?;
-        File::open(&path)?.sync_all()?;
-        File::open(dir)?.sync_all()
-    }
 }

@@ -158,7 +158,7 @@ impl Ring {
             while let Some((sealed, at)) =
                 self.open.as_mut().and_then(|sealed| sealed.frame_from(from).map(|at| (sealed, at)))
             {
-                match sealed.read(at).and_then(|frame| decode(frame)) {
+                match sealed.read(at).and_then(decode) {
                     Ok(events) if events.last().is_some_and(|event| event.sequence >= from) => {
                         self.decoded = events;
                         return Ok(true);

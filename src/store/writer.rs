@@ -3,31 +3,34 @@
 //! Owns the loop and its timers. The steps of writing are in [`super::commit`].
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::Fault;
+use super::clean::CleanMarker;
 use super::commit::{Attempt, Group};
+use super::fault::BACKOFF;
 use super::frame::Packer;
 use super::generation::SyncHook;
 use super::handle::{COMMITS_UNDER_WAY_MAX, Commit, DeadLetter, Request, StoreStatus};
 use super::quota::{Limits, Reserve, disk_bytes};
-use super::recover::{CleanMarker, Recovered};
+use super::recover::Recovered;
 use super::ring::{Missing, Ring};
 use super::state::State;
-use super::tail::Tail;
+use super::tail::{Tail, weight};
 use crate::clock::SystemClock;
 use crate::config::model::{self, Severity};
 use crate::counters::Counters;
-use crate::event::{Event, EventsLost};
+use crate::event::{Event, EventData, EventsLost};
 
 /// Most events in one group; more wait for the next. Bounds memory and the time a commit takes.
 const GROUP_EVENTS_MAX: usize = 4_096;
+
+/// Largest event stored as it is. Far above what any upstream takes (128 KiB is usual), far below what would hurt.
+const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The delivered mark is on disk at latest this long after it moved; what is delivered again after a power cut is what
 /// was acknowledged in that time.
@@ -35,12 +38,6 @@ const MARK_DELAY: Duration = Duration::from_secs(1);
 
 /// The loop turns at least this often, so that a watchdog can see it.
 const TURN: Duration = Duration::from_millis(500);
-
-/// First and longest pause between attempts to write again after a fault.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-
-/// Most directories kept in quarantine.
-const QUARANTINE_MAX: usize = 4;
 
 /// A drained generation is given back once it has this many bytes; below, the disk has more to do with the change than
 /// with keeping it.
@@ -72,16 +69,16 @@ pub(super) struct Writer {
     pub(super) clock: Arc<SystemClock>,
     pub(super) hook: Option<SyncHook>,
     pending: VecDeque<(Commit, Option<OwnedSemaphorePermit>)>,
-    reserve: Reserve,
-    quarantine_bytes: u64,
+    pub(super) reserve: Reserve,
+    pub(super) quarantine_bytes: u64,
     waiting: u64,
     /// The quota is used up and nothing may be dropped.
     is_full: bool,
     /// The reserve was given up: the disk is full.
-    is_disk_full: bool,
-    fault: Option<Arc<str>>,
-    retry_at: Option<Instant>,
-    backoff: Duration,
+    pub(super) is_disk_full: bool,
+    pub(super) fault: Option<Arc<str>>,
+    pub(super) retry_at: Option<Instant>,
+    pub(super) backoff: Duration,
     published: watch::Sender<StoreStatus>,
     _lock: File,
 }
@@ -144,6 +141,15 @@ impl Writer {
             let has_room = writer.total_bytes() + bytes * 2 < writer.limits.max_bytes;
             bytes <= writer.limits.generation_bytes / 4 || (newest.is_damaged && has_room)
         });
+        let carry = if writer.total_bytes() > writer.limits.max_bytes {
+            // The limit was lowered. What must go goes first; with `reject` it is delivered.
+            if let Err(fault) = writer.make_room(0) {
+                tracing::warn!(%fault, "no room can be made");
+            }
+            None
+        } else {
+            carry
+        };
         if let Err(fault) = writer.begin_generation(carry.as_ref()) {
             tracing::warn!(%fault, "the last run's events stay where they are");
             if let Err(fault) = writer.begin_generation(None) {
@@ -209,6 +215,8 @@ impl Writer {
                     && self.can_write()
                     && self.pending.len() < COMMITS_UNDER_WAY_MAX
                     && self.group.events.len() + commit.events.len() < GROUP_EVENTS_MAX / 2;
+                let mut commit = commit;
+                commit.events.iter_mut().filter(|event| weight(event) > EVENT_BYTES_MAX).for_each(shorten);
                 self.pending.push_back((commit, Some(permit).filter(|_| !waits)));
                 self.fill_group();
             }
@@ -339,11 +347,8 @@ impl Writer {
     /// Gives back what is delivered, once the mark that says so is on disk.
     fn give_back(&mut self) {
         while let Some(entry) = self.ring.sealed.front().copied().filter(|entry| entry.last <= self.durable_delivered) {
-            if let Err(fault) = self.ring.remove(&entry) {
-                self.note(&fault);
-                break;
-            }
             self.ring.sealed.pop_front();
+            self.discard(&entry, None);
         }
         // The newest too, when it is drained and has grown.
         let is_drained = self.ring.newest.as_ref().is_some_and(|newest| {
@@ -395,121 +400,10 @@ impl Writer {
         }
     }
 
-    /// After a fault sled is not trusted: what is synced is read without it, what is not stays in the group.
-    fn break_off(&mut self, fault: &Fault) {
-        self.note(fault);
-        self.ring.seal();
-        if fault.is_full {
-            self.reserve.release();
-            self.is_disk_full = true;
-        }
-        self.retry_at = Some(Instant::now() + self.backoff);
-        self.backoff = (self.backoff * 2).min(BACKOFF.1);
-    }
-
-    /// Counts a fault and says it once.
-    fn note(&mut self, fault: &Fault) {
-        self.counters.store_errors.add(1);
-        if self.fault.as_deref() != Some(&fault.text) {
-            tracing::error!(%fault, "the store cannot write; what is stored is still served");
-            self.fault = Some(fault.text.as_str().into());
-        }
-    }
-
-    /// Tries to write again when it is time.
-    fn retry(&mut self) {
-        if self.retry_at.is_none_or(|at| at > Instant::now()) {
-            return;
-        }
-        self.retry_at = None;
-        if self.ring.newest.is_none()
-            && let Err(fault) = self.begin_generation(None)
-        {
-            self.break_off(&fault);
-            return;
-        }
-        self.keep_reserve();
-    }
-
-    /// Takes the reserve again, and new events with it.
-    fn keep_reserve(&mut self) {
-        match self.reserve.fill(self.limits.reserve_bytes) {
-            Ok(()) => {
-                self.is_disk_full = false;
-                if self.ring.newest.is_some() && self.fault.take().is_some() {
-                    tracing::info!("the store can write again");
-                }
-            }
-            Err(error) if super::is_full(&error) => {
-                self.is_disk_full = true;
-                let fault = Fault {
-                    text: format!(
-                        "the disk of {} is full; nothing more is taken until there is room, what is stored is still \
-                         delivered",
-                        self.config.path.display()
-                    ),
-                    is_full: true,
-                };
-                self.note(&fault);
-                self.retry_at = Some(Instant::now() + self.backoff);
-                self.backoff = (self.backoff * 2).min(BACKOFF.1);
-            }
-            // A file system that has no such thing: do without.
-            Err(error) => {
-                tracing::debug!(%error, "no reserve file");
-                self.is_disk_full = false;
-                if self.ring.newest.is_some() {
-                    self.fault = None;
-                }
-            }
-        }
-    }
-
     /// Everything on disk under the store's path.
     pub(super) fn total_bytes(&self) -> u64 {
         let gone: u64 = self.gone.iter().map(|entry| entry.bytes).sum();
         self.ring.bytes() + gone + self.reserve.bytes() + self.quarantine_bytes + FIXED_BYTES
-    }
-
-    /// Moves a directory aside.
-    pub(super) fn quarantine(&mut self, dir: &Path) {
-        let quarantine = self.config.path.join("quarantine");
-        let seconds = self.clock.wall().as_millis() / 1_000;
-        let name = dir.file_name().unwrap_or_default().to_string_lossy();
-        let to = quarantine.join(format!("{seconds:012}-{name}"));
-        let moved = fs::create_dir_all(&quarantine).and_then(|()| fs::rename(dir, &to));
-        match moved {
-            Ok(()) => tracing::warn!(directory = %to.display(), "set aside for a look"),
-            Err(error) => tracing::warn!(directory = %dir.display(), %error, "cannot be set aside"),
-        }
-        for path in [&quarantine, &self.config.path, self.ring.queue()] {
-            // Only the order of two renames after a power cut is at stake; start-up copes with either.
-            let _ = File::open(path).and_then(|dir| dir.sync_all());
-        }
-        self.bound_quarantine(QUARANTINE_MAX, self.limits.quarantine_bytes);
-    }
-
-    /// Empties the quarantine: events need the room more. True when that made some.
-    pub(super) fn empty_quarantine(&mut self) -> bool {
-        let before = self.quarantine_bytes;
-        if before > EMPTY_DIRECTORY_BYTES {
-            self.bound_quarantine(0, 0);
-        }
-        self.quarantine_bytes < before
-    }
-
-    fn bound_quarantine(&mut self, most: usize, bytes: u64) {
-        let quarantine = self.config.path.join("quarantine");
-        let mut dirs: Vec<PathBuf> =
-            fs::read_dir(&quarantine).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        dirs.sort_unstable();
-        let mut dirs = VecDeque::from(dirs);
-        self.quarantine_bytes = disk_bytes(&quarantine);
-        while dirs.len() > most || self.quarantine_bytes > bytes {
-            let Some(dir) = dirs.pop_front() else { break };
-            let _ = fs::remove_dir_all(&dir);
-            self.quarantine_bytes = disk_bytes(&quarantine);
-        }
     }
 
     /// Tells the world.
@@ -556,8 +450,14 @@ impl Writer {
     }
 }
 
-/// What is left of an empty quarantine.
-const EMPTY_DIRECTORY_BYTES: u64 = 4096;
+/// Takes off an event what it can do without.
+fn shorten(event: &mut Event) {
+    tracing::error!(id = %event.id, subject = &*event.subject, "an event is too large; stored without what it carries");
+    if let EventData::Alarm(alarm) = &mut event.data {
+        alarm.attributes = None;
+        alarm.context = Vec::new();
+    }
+}
 
 /// The lock file and the directories above the generations.
 const FIXED_BYTES: u64 = 4 * 4096;

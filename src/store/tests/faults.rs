@@ -1,1 +1,121 @@
-//! soon
+//! Disks that refuse: nothing acknowledged is lost, nothing unacknowledged is forgotten, reading goes on.
+
+use std::io;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use super::*;
+
+/// A disk whose syncs fail with this error number while it is not 0.
+fn failing() -> (Arc<AtomicI32>, SyncHook) {
+    let errno = Arc::new(AtomicI32::new(0));
+    let hook = {
+        let errno = Arc::clone(&errno);
+        Arc::new(move || match errno.load(Ordering::SeqCst) {
+            0 => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        })
+    };
+    (errno, hook)
+}
+
+fn refuses_and_recovers(number: i32) {
+    let dirs = tempfile::tempdir().unwrap();
+    let (errno, hook) = failing();
+    let mut rig = Rig::open_hooked(&config(&dirs.path().join("a")), Some(hook));
+    rig.commit(events(100), vec![record("a", "s", b"1")]);
+    errno.store(number, Ordering::SeqCst);
+    let token = rig.send(events(10), vec![record("a", "s", b"2")]);
+    let status = rig.wait("a fault", |status| status.fault.is_some());
+    assert!(!status.fault.unwrap().is_empty());
+    assert_eq!(status.last_sequence, 100);
+    assert!(rig.acks.1.try_recv().is_err());
+    // Still served, from the disk as well as from memory.
+    assert_eq!(sequences(&rig.read(1, 200)), (1..=100).collect::<Vec<_>>());
+    rig.delivered(40);
+    assert_eq!(sequences(&rig.read(41, 200)), (41..=100).collect::<Vec<_>>());
+    // Killed now, everything acknowledged is there.
+    let killed = Rig::open(&rig.killed(&dirs.path().join("b")));
+    assert!(sequences(&killed.read_all()).starts_with(&(1..=100).collect::<Vec<_>>()));
+    killed.close();
+    errno.store(0, Ordering::SeqCst);
+    assert_eq!(rig.acked(), token);
+    let status = rig.wait("all well", |status| status.fault.is_none() && !status.full);
+    assert_eq!((status.last_sequence, status.delivered), (110, 40));
+    assert_eq!(sequences(&rig.read_all()), (41..=110).collect::<Vec<_>>());
+    let rig = rig.reopen();
+    assert_eq!(sequences(&rig.read_all()), (41..=110).collect::<Vec<_>>());
+    assert_eq!(rig.opened.records, [record("a", "s", b"2")]);
+    assert_eq!(rig.counters.events_lost.get(), 0);
+    rig.close();
+}
+
+#[test]
+fn a_full_disk_holds_commits_and_goes_on_when_there_is_room() {
+    refuses_and_recovers(28);
+}
+
+#[test]
+fn an_input_output_error_holds_commits_and_goes_on_in_a_new_generation() {
+    refuses_and_recovers(5);
+}
+
+#[test]
+fn a_file_size_limit_and_a_read_only_disk_are_faults_like_others() {
+    refuses_and_recovers(27);
+    refuses_and_recovers(30);
+}
+
+#[test]
+fn a_disk_that_fails_from_the_start_serves_what_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&config(dir.path()));
+    rig.commit(events(100), vec![record("a", "s", b"1")]);
+    let config = rig.close();
+    let (errno, hook) = failing();
+    errno.store(5, Ordering::SeqCst);
+    let mut rig = Rig::open_hooked(&config, Some(hook));
+    assert!(rig.status().fault.is_some());
+    assert_eq!(rig.opened.records.len(), 1);
+    assert_eq!(rig.read_all().len(), 100);
+    let token = rig.send(events(1), Vec::new());
+    errno.store(0, Ordering::SeqCst);
+    assert_eq!(rig.acked(), token);
+    assert_eq!(rig.read_all().len(), 101);
+    rig.close();
+}
+
+#[test]
+fn closing_while_the_disk_fails_ends_and_loses_nothing_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let (errno, hook) = failing();
+    let mut rig = Rig::open_hooked(&config(dir.path()), Some(hook));
+    rig.commit(events(100), Vec::new());
+    errno.store(5, Ordering::SeqCst);
+    rig.send(events(10), Vec::new());
+    let config = rig.close();
+    let rig = Rig::open(&config);
+    assert!(rig.read_all().len() >= 100);
+    rig.close();
+}
+
+#[test]
+fn a_panic_on_the_way_to_the_disk_is_a_fault_like_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let panics = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let hook: SyncHook = {
+        let panics = Arc::clone(&panics);
+        Arc::new(move || {
+            if panics.swap(false, Ordering::SeqCst) {
+                std::panic::resume_unwind(Box::new("as sled does on a damaged file"));
+            }
+            Ok(())
+        })
+    };
+    let mut rig = Rig::open_hooked(&config(dir.path()), Some(hook));
+    rig.commit(events(10), Vec::new());
+    panics.store(true, Ordering::SeqCst);
+    rig.commit(events(10), Vec::new());
+    assert_eq!(rig.counters.store_errors.get(), 1);
+    assert_eq!(sequences(&rig.read_all()), (1..=20).collect::<Vec<_>>());
+    rig.close();
+}

@@ -4,6 +4,7 @@
 mod damage;
 mod faults;
 mod model;
+mod power;
 mod quota;
 mod restart;
 

@@ -1,1 +1,198 @@
-//! soon
+//! What gives way when the store is full, and that its size is kept.
+
+use super::*;
+use crate::store::quota::disk_bytes;
+
+const EVENT_BYTES: usize = 3_000;
+
+fn full_config(path: &Path, when_full: WhenFull) -> Store {
+    Store { when_full, ..config(path) }
+}
+
+/// One commit; the bytes really on disk never pass the limit.
+fn commit_within(rig: &mut Rig, severities: &[Severity], count: usize) {
+    let events = (0..count).map(|index| big_event(severities[index % severities.len()], EVENT_BYTES)).collect();
+    rig.commit(events, Vec::new());
+    let bytes = disk_bytes(&rig.config.path);
+    assert!(bytes <= rig.config.max_bytes, "{bytes} on disk");
+    let counted = rig.status().bytes;
+    assert!(counted <= rig.config.max_bytes && counted.abs_diff(bytes) < 512 * 1024, "{counted} counted, {bytes} real");
+}
+
+/// Checks that every number is either there or announced.
+fn account(rig: &Rig) -> (Vec<Arc<Event>>, Vec<EventsLost>) {
+    let all = rig.read_all();
+    let lost = losses(&all);
+    let count: u64 = lost.iter().map(|lost| lost.count).sum();
+    assert_eq!(count, rig.counters.events_lost.get());
+    assert!(all.is_sorted_by(|a, b| a.sequence < b.sequence));
+    assert_eq!(all.len() as u64 + count, rig.status().last_sequence, "announced: {lost:?}");
+    assert_eq!(rig.status().waiting, all.len() as u64);
+    (all, lost)
+}
+
+#[test]
+fn drop_oldest_drops_the_oldest_and_says_exactly_what() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&full_config(dir.path(), WhenFull::DropOldest));
+    for _ in 0..120 {
+        commit_within(&mut rig, &[Severity::Medium], 64);
+    }
+    let (all, lost) = account(&rig);
+    assert!(!lost.is_empty());
+    assert!(lost.iter().all(|lost| lost.reason == "evicted" && lost.whole_range));
+    let bytes = rig.status().bytes;
+    assert!(bytes > rig.config.max_bytes * 3 / 4, "no more is dropped than must be: {bytes} left");
+    assert!(all.len() * EVENT_BYTES > 8_000_000, "{} events left", all.len());
+    // The same after a restart.
+    let rig = rig.reopen();
+    assert_eq!(rig.read_all(), all);
+    assert_eq!(rig.counters.events_lost.get(), 0);
+    rig.close();
+}
+
+#[test]
+fn delivered_events_are_not_counted_as_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&full_config(dir.path(), WhenFull::DropOldest));
+    commit_within(&mut rig, &[Severity::Medium], 64);
+    rig.delivered(50);
+    for _ in 0..119 {
+        commit_within(&mut rig, &[Severity::Medium], 64);
+    }
+    let all = rig.read_all();
+    let lost: u64 = losses(&all).iter().map(|lost| lost.count).sum();
+    assert!(lost > 64);
+    assert_eq!(lost, rig.counters.events_lost.get());
+    assert_eq!(50 + lost + all.len() as u64, rig.status().last_sequence);
+    rig.close();
+}
+
+#[test]
+fn drop_least_severe_keeps_the_severe_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&full_config(dir.path(), WhenFull::DropLeastSevere));
+    let severities = [Severity::Info, Severity::Low, Severity::Info, Severity::Critical];
+    for _ in 0..120 {
+        commit_within(&mut rig, &severities, 64);
+    }
+    let (all, lost) = account(&rig);
+    assert!(lost.iter().all(|lost| lost.reason == "evicted"));
+    let count = |severity| all.iter().filter(|event| event.severity == severity).count();
+    assert_eq!(count(Severity::Critical), 120 * 16, "all critical ones are there");
+    assert!(count(Severity::Info) < 120 * 32 / 2);
+    // The oldest of the least severe went.
+    let oldest_info = all.iter().find(|event| event.severity == Severity::Info).unwrap().sequence;
+    assert!(oldest_info > rig.status().last_sequence / 3);
+    // Delivering into a generation that was picked over counts right, and so does a restart.
+    let half = all[all.len() / 2].sequence;
+    rig.delivered(half);
+    let left = all.len() as u64 - (all.len() as u64 / 2 + 1);
+    rig.wait("counted", |status| status.delivered == half && status.waiting == left);
+    let rig = rig.reopen();
+    assert_eq!(rig.opened.status.waiting, left);
+    assert_eq!(rig.read_all(), all[all.len() / 2 + 1..]);
+    rig.close();
+}
+
+#[test]
+fn drop_least_severe_among_equals_drops_the_oldest() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&full_config(dir.path(), WhenFull::DropLeastSevere));
+    for _ in 0..120 {
+        commit_within(&mut rig, &[Severity::High], 64);
+    }
+    let (all, _) = account(&rig);
+    let first = all[0].sequence;
+    assert_eq!(sequences(&all), (first..=rig.status().last_sequence).collect::<Vec<_>>());
+    rig.close();
+}
+
+#[test]
+fn reject_takes_nothing_more_until_there_is_room_and_then_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&full_config(dir.path(), WhenFull::Reject));
+    let mut token;
+    loop {
+        token = rig.send((0..64).map(|_| big_event(Severity::Low, EVENT_BYTES)).collect(), Vec::new());
+        let opened = &rig.opened;
+        let (acks, mut status) = (&mut rig.acks.1, opened.handle.status());
+        let is_acked = rig.runtime.block_on(async {
+            tokio::select! {
+                acked = acks.recv() => acked == Some(token),
+                _ = status.wait_for(|status| status.full) => false,
+            }
+        });
+        if !is_acked {
+            break;
+        }
+        assert!(disk_bytes(&rig.config.path) <= rig.config.max_bytes);
+    }
+    let stored = rig.status().last_sequence;
+    assert!(rig.acks.1.try_recv().is_err());
+    let all = rig.read_all();
+    assert_eq!(sequences(&all), (1..=stored).collect::<Vec<_>>(), "still read");
+    assert!(stored as usize * EVENT_BYTES > 8_000_000);
+    rig.delivered(stored / 2);
+    assert_eq!(rig.acked(), token);
+    assert!(!rig.wait("room again", |status| !status.full).full);
+    assert_eq!(rig.counters.events_lost.get(), 0);
+    assert!(disk_bytes(&rig.config.path) <= rig.config.max_bytes);
+    rig.close();
+}
+
+#[test]
+fn a_store_closed_while_full_opens_full_and_drains() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&full_config(dir.path(), WhenFull::Reject));
+    while !rig.status().full {
+        rig.send((0..16).map(|_| big_event(Severity::Low, EVENT_BYTES)).collect(), Vec::new());
+        let mut status = rig.handle().status();
+        let acks = &mut rig.acks.1;
+        rig.runtime.block_on(async {
+            tokio::select! {
+                _ = acks.recv() => {}
+                _ = status.wait_for(|status| status.full) => {}
+            }
+        });
+    }
+    let stored = rig.status().last_sequence;
+    for _ in 0..5 {
+        rig = rig.reopen();
+        assert!(disk_bytes(dir.path()) <= rig.config.max_bytes);
+    }
+    assert_eq!(sequences(&rig.read_all()), (1..=stored).collect::<Vec<_>>());
+    rig.delivered(stored);
+    rig.wait("drained", |status| status.waiting == 0 && status.bytes < 4 * 1024 * 1024);
+    rig.commit(events(1), Vec::new());
+    rig.close();
+}
+
+#[test]
+fn a_smaller_limit_after_a_reload_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let large = Store { max_bytes: 64 * 1024 * 1024, ..full_config(dir.path(), WhenFull::DropOldest) };
+    let mut rig = Rig::open(&large);
+    for _ in 0..120 {
+        commit_within(&mut rig, &[Severity::Medium], 64);
+    }
+    assert!(rig.status().bytes > 40 * 1024 * 1024);
+    rig.handle().configure(full_config(dir.path(), WhenFull::DropOldest)).unwrap();
+    rig.config.max_bytes = 32 * 1024 * 1024;
+    commit_within(&mut rig, &[Severity::Medium], 64);
+    account(&rig);
+    rig.close();
+}
+
+#[test]
+fn an_event_larger_than_any_chunk_is_stored_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&full_config(dir.path(), WhenFull::DropOldest));
+    rig.commit(vec![event("before"), big_event(Severity::Low, 3_000_000), event("after")], Vec::new());
+    let all = rig.read_all();
+    assert!(disk_bytes(dir.path()) <= rig.config.max_bytes);
+    let rig = rig.reopen();
+    assert_eq!(rig.read_all(), all);
+    assert_eq!(fs::read_dir(generations(dir.path())[0].join("blobs")).unwrap().count(), 0, "sled made no blob files");
+    rig.close();
+}

@@ -1,0 +1,162 @@
+//! Beginning generations, and what is done with old ones.
+//!
+//! Owns the order in which a new generation comes into being and others go: nothing is removed before a checkpoint
+//! without it is on stable storage under its lasting name. Part of [`Writer`].
+
+use std::sync::Arc;
+
+use super::Fault;
+use super::commit::{Attempt, FLUSH_BYTES, event_frame, event_frames};
+use super::frame::{Frame, Place};
+use super::generation::Generation;
+use super::recover::Newest;
+use super::ring::decode;
+use super::state::Entry;
+use super::writer::Writer;
+use crate::event::Event;
+
+/// Frames of one commit when a generation is begun with the events of another.
+const CARRY_FRAMES: usize = 1_000;
+
+impl Writer {
+    /// Seals the newest generation and begins the next, with room for `bytes` at least.
+    pub(super) fn rotate(&mut self, bytes: u64) -> Result<Attempt, Fault> {
+        if !self.make_room(bytes)? {
+            return Ok(Attempt::Full);
+        }
+        self.ring.seal();
+        self.begin_generation(None)?;
+        Ok(Attempt::Done)
+    }
+
+    /// Begins a generation: a checkpoint, what is to be announced, and the undelivered events of `carry`, which must be
+    /// the last sealed one. Generations that nobody needs any more are removed when it is on stable storage.
+    pub(super) fn begin_generation(&mut self, carry: Option<&Newest>) -> Result<(), Fault> {
+        let delivered = self.state.delivered;
+        let queue = self.ring.queue().to_owned();
+        let number = self.ring.next_number();
+        let carried: Vec<usize> = carry.map_or_else(Vec::new, |carry| {
+            let heads = carry.frames.frames().enumerate();
+            heads.filter(|(_, (_, last, _))| *last > delivered).map(|(index, _)| index).collect()
+        });
+        let events = {
+            let mut events = self.announcement_events();
+            for (event, sequence) in events.iter_mut().zip(self.state.next_sequence..) {
+                event.sequence = sequence;
+            }
+            events
+        };
+        let next_sequence = self.state.next_sequence + events.len() as u64;
+        let mut newest = Generation::create(&queue, number, 1, next_sequence, self.hook.clone())?;
+
+        let mut own = newest.entry;
+        let announced: Vec<Frame> = event_frames(&events);
+        if let Some(carry) = carry {
+            let heads = carry.frames.frames().filter(|(_, last, _)| *last > delivered);
+            heads.for_each(|(first, last, counts)| own.include(counts, first, last));
+        }
+        for frame in &announced {
+            own.include(frame.counts, frame.first, frame.first + u64::from(frame.span));
+        }
+        let carry_commits = carried.len().div_ceil(CARRY_FRAMES) as u64;
+        let created = self.next_commit + carry_commits + u64::from(!announced.is_empty());
+        let gone = self.take_gone(carry.is_some());
+        let meta = self.meta(own, created, next_sequence);
+        let checkpoint = [self.state.checkpoint(&meta)];
+        let result = self
+            .write_creation(&mut newest, &checkpoint)
+            .and_then(|()| carry.map_or(Ok(()), |carry| self.carry_over(&mut newest, carry, &carried)))
+            // Last: they have the highest numbers.
+            .and_then(|()| self.write_creation(&mut newest, &announced))
+            .and_then(|()| newest.sync())
+            .and_then(|()| newest.publish());
+        self.counters.store_syncs.add(1);
+        if let Err(fault) = result {
+            self.put_back(gone, carry.is_some());
+            return Err(fault);
+        }
+        self.ring.newest = Some(newest);
+        self.created_commit = created;
+        self.synced_commit = created;
+        self.generation_commits = 0;
+        self.states_bytes = 0;
+        self.durable_delivered = delivered;
+        self.marks_deadline = None;
+        self.state.next_sequence = next_sequence;
+        self.announcements.clear();
+        self.counters.events_stored.add(events.len() as u64);
+        self.tail.extend(events.into_iter().map(Arc::new));
+        for entry in gone {
+            self.discard(&entry, carry.filter(|carry| carry.frames.id == (entry.number, entry.revision)));
+        }
+        Ok(())
+    }
+
+    /// Inserts one commit of a generation's creation.
+    fn write_creation(&mut self, newest: &mut Generation, frames: &[Frame]) -> Result<(), Fault> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let packed = self.pack(frames, self.next_commit);
+        self.next_commit += 1;
+        packed.iter().try_for_each(|frame| newest.insert(frame))
+    }
+
+    /// Inserts frames of an older generation. One that cannot be read any more ends it: then all of them stay where
+    /// they are.
+    fn carry_over(&mut self, newest: &mut Generation, from: &Newest, frames: &[usize]) -> Result<(), Fault> {
+        let mut unflushed = 0;
+        for commit in frames.chunks(CARRY_FRAMES) {
+            let parts = u16::try_from(commit.len()).expect("invariant: CARRY_FRAMES fits");
+            for (&index, part) in commit.iter().zip(0..) {
+                let place = Place { commit: self.next_commit, synced: self.synced_commit, part, parts };
+                let events = from.frames.read(index).and_then(decode).map_err(Fault::from)?;
+                let events: Vec<Event> = events.iter().map(|event| Event::clone(event)).collect();
+                let packed = self.packer.pack(&event_frame(&events), place);
+                unflushed += packed.bytes();
+                newest.insert(&packed)?;
+                if unflushed > FLUSH_BYTES {
+                    unflushed = 0;
+                    newest.sync()?;
+                }
+            }
+            self.next_commit += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes out of the catalogue what need not outlive the next checkpoint.
+    fn take_gone(&mut self, carried: bool) -> Vec<Entry> {
+        let mut gone = std::mem::take(&mut self.gone);
+        if carried {
+            gone.extend(self.ring.sealed.pop_back());
+        }
+        let delivered = self.state.delivered;
+        self.ring.sealed.retain(|entry| {
+            let is_needed = entry.last > delivered && entry.events() > 0;
+            if !is_needed {
+                gone.push(*entry);
+            }
+            is_needed
+        });
+        gone
+    }
+
+    fn put_back(&mut self, mut gone: Vec<Entry>, carried: bool) {
+        gone.sort_unstable_by_key(|entry| entry.number);
+        if carried {
+            self.ring.sealed.extend(gone.pop());
+        }
+        self.gone = gone;
+    }
+
+    /// Removes a generation from disk, or sets it aside when it was damaged.
+    pub(super) fn discard(&mut self, entry: &Entry, carried: Option<&Newest>) {
+        if carried.is_some_and(|carried| carried.is_damaged) {
+            self.quarantine(&self.ring.dir(entry));
+        } else if let Err(fault) = self.ring.remove(entry) {
+            tracing::warn!(%fault, "a generation that is done with cannot be removed; it is tried again later");
+            self.gone.push(*entry);
+        }
+    }
+}
