@@ -262,8 +262,8 @@ fn refused(code: ConnectReturnCode, upstream: &Upstream) -> Explanation {
     let place = place(upstream);
     let user = match (&upstream.credentials.username, &upstream.credentials.password_file) {
         (Some(user), Some(file)) => format!("user \"{user}\" with the password in {}", file.display()),
-        (Some(user), None) => format!("user \"{user}\" without a password (`password_file` is not set)"),
-        (None, _) => "no user name (`username` is not set)".to_owned(),
+        (Some(user), None) => format!("user \"{user}\" without a password, `password_file` is not set"),
+        (None, _) => "no user name, `username` is not set".to_owned(),
     };
     Explanation::plain(match code {
         ConnectReturnCode::BadUserNamePassword => {

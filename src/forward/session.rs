@@ -326,7 +326,6 @@ impl<'a> Session<'a> {
     /// Sends an event to the dead letters; publishing waits until it is there, acknowledgements do not.
     fn set_aside(&mut self, sequence: u64, event: Arc<Event>, reason: String) {
         tracing::warn!(sequence, subject = %event.subject, reason, "event set aside: it cannot be sent");
-        self.forwarder.counters.events_dead.add(1);
         let store = self.forwarder.store.clone();
         let done = Box::pin(async move { store.dead_letter(event, reason, 0).await });
         self.setting_aside = Some(SettingAside { sequence, done });
