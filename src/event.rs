@@ -3,6 +3,9 @@
 //! Owns the types. Encodings live beside: `event/wire.rs` (CloudEvents JSON and CBOR) and `event/stored.rs` (the
 //! versioned bytes in the store). Never does I/O and never reads a clock.
 
+pub mod rfc3339;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod stored;
 pub mod wire;
 

@@ -5,6 +5,7 @@
 //! looks on from the side and can never slow the data path.
 
 pub mod ack;
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;

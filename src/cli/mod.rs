@@ -1,1 +1,152 @@
-//! (being written)
+//! The command line: one file a subcommand; here, their arguments.
+//!
+//! Owns the words on the command line and their help. Never does the work.
+
+pub mod alarms;
+pub mod check;
+pub mod client;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod status;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::config;
+use crate::error::Failure;
+
+/// Where the packages put the configuration.
+const DEFAULT_CONFIG: &str = "/etc/tidegate/tidegate.toml";
+
+/// Where a gateway listens to its operator when nothing else is configured.
+const DEFAULT_SOCKET: &str = config::model::CONTROL_SOCKET;
+
+/// Edge IoT event gateway: reads sensors, raises threshold events, stores them durably and forwards them over TLS.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, propagate_version = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway (what the systemd unit does)
+    #[command(after_help = "\
+SIGHUP reloads the configuration; a bad one is refused and the old one stays in force.
+SIGTERM stops: sources first, then what can be drained upstream within gateway.shutdown_grace.
+
+Exit codes: 0 stopped when told to, 1 failed, 2 usage, 78 the configuration is wrong.")]
+    Run {
+        /// Configuration file; conf.d/*.toml beside it is read too
+        #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+    },
+    /// Check a configuration without running it; every mistake in one go
+    #[command(after_help = "\
+Examples:
+  tidegate check
+  tidegate check --config ./tidegate.toml --environment
+
+Exit codes: 0 good, 1 the environment is not as configured, 78 the configuration is wrong.")]
+    Check {
+        /// Configuration file; conf.d/*.toml beside it is read too
+        #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+        /// Also open the ports, reach the brokers, shake hands and try the store's folder
+        #[arg(long)]
+        environment: bool,
+    },
+    /// Ask the running gateway how it is
+    Status {
+        /// The running gateway's control socket (gateway.control_socket)
+        #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+        socket: PathBuf,
+        /// For scripts
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the running gateway's alarms; acknowledge or shelve them
+    #[command(after_help = "\
+Examples:
+  tidegate alarms list
+  tidegate alarms ack too-warm zigbee/cold-store/temperature
+  tidegate alarms shelve too-warm 'zigbee/+/temperature' --for 2h")]
+    Alarms {
+        /// The running gateway's control socket (gateway.control_socket)
+        #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET, global = true)]
+        socket: PathBuf,
+        #[command(subcommand)]
+        what: AlarmsCommand,
+    },
+    /// Watch the whole job on this machine: no hardware, no broker, no configuration needed
+    #[cfg(feature = "demo")]
+    Demo {
+        /// Finish in under 8 seconds instead of about 30
+        #[arg(long)]
+        fast: bool,
+        /// Keep the demo's folder with its configuration, logs and store
+        #[arg(long)]
+        keep: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AlarmsCommand {
+    /// Every alarm that is not plainly normal
+    List {
+        /// For scripts
+        #[arg(long)]
+        json: bool,
+    },
+    /// Acknowledge: seen; ends a latched alarm whose condition is gone
+    Ack {
+        /// The alarm's name
+        alarm: String,
+        /// The sensor's name, or a pattern with + and #
+        sensor: String,
+    },
+    /// Take out of force for a while
+    Shelve {
+        /// The alarm's name
+        alarm: String,
+        /// The sensor's name, or a pattern with + and #
+        sensor: String,
+        /// For how long: 30m, 2h, 1d
+        #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+        time: std::time::Duration,
+    },
+    /// Put back into force
+    Unshelve {
+        /// The alarm's name
+        alarm: String,
+        /// The sensor's name, or a pattern with + and #
+        sensor: String,
+    },
+}
+
+impl AlarmsCommand {
+    fn execute(self, socket: &std::path::Path) -> Result<(), Failure> {
+        match self {
+            Self::List { json } => alarms::list(socket, json),
+            Self::Ack { alarm, sensor } => alarms::tell(socket, "acknowledge", alarm, sensor, None),
+            Self::Shelve { alarm, sensor, time } => alarms::tell(socket, "shelve", alarm, sensor, Some(time)),
+            Self::Unshelve { alarm, sensor } => alarms::tell(socket, "unshelve", alarm, sensor, None),
+        }
+    }
+}
+
+impl Arguments {
+    /// Does what the command line says.
+    pub fn execute(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Run { config } => crate::app::run(&config),
+            Command::Check { config, environment } => check::run(&config, environment),
+            Command::Status { socket, json } => status::status(&socket, json),
+            Command::Alarms { socket, what } => what.execute(&socket),
+            #[cfg(feature = "demo")]
+            Command::Demo { fast, keep } => demo::run(fast, keep),
+        }
+    }
+}

@@ -37,7 +37,12 @@ pub struct Gateway {
     pub shutdown_grace: Duration,
     /// `log_level`: error, warn, info, debug or trace. Default info.
     pub log_level: LogLevel,
+    /// `control_socket`: where the running gateway is asked; `None` for "off". Default [`CONTROL_SOCKET`].
+    pub control_socket: Option<PathBuf>,
 }
+
+/// Where the running gateway is asked when nothing else is configured.
+pub const CONTROL_SOCKET: &str = "/run/tidegate/control.sock";
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,1 +1,222 @@
-//! (being written)
+//! From a device's bytes to readings. Pure: time comes with the message, nothing is read or waited for.
+//!
+//! Owns the formats and the rules of a field: numbers, maps, sentinels, times, names. A format is one file that
+//! implements [`Format`] and one line in [`format`]; it only finds values, `sink` applies the rules and makes the
+//! readings. Nothing a device sends can panic, grow without bound or come out as a number that is not finite. A field
+//! that is refused never takes the good ones of its message with it; a message that is malformed yields nothing.
+
+mod carry;
+mod csv;
+pub mod framing;
+mod json;
+mod key_value;
+mod name;
+mod number;
+mod path;
+mod sink;
+#[cfg(test)]
+mod tests;
+mod time;
+mod value;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use self::name::{Names, Refusal};
+use self::sink::{Rules, Sink, Slot, State, Want};
+use self::time::TimeRule;
+use self::value::Rule;
+use crate::clock::WallTime;
+use crate::config::model::{self, SourceKind, Template, TemplatePart};
+use crate::counters::Reject;
+use crate::reading::Reading;
+
+pub use self::sink::{CARRY_BYTES_MAX, READINGS_PER_MESSAGE_MAX};
+
+/// What a source received.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The MQTT topic; a serial source has none.
+    pub topic: Option<&'a str>,
+    /// The payload, line or frame.
+    pub payload: &'a [u8],
+    /// Whether the broker had kept it: it may be days old.
+    pub retained: bool,
+    /// When it came.
+    pub arrival: WallTime,
+}
+
+/// What became of messages. Reused: the caller clears it.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// The readings, in the order found.
+    pub readings: Vec<Reading>,
+    /// What was refused: the label, and in words what was found.
+    pub rejects: Vec<(Reject, String)>,
+    /// Values that were configured sentinels.
+    pub ignored: u64,
+}
+
+impl Decoded {
+    /// Makes ready for the next message.
+    pub fn clear(&mut self) {
+        self.readings.clear();
+        self.rejects.clear();
+        self.ignored = 0;
+    }
+}
+
+/// Finds the wanted values of one format's payloads.
+trait Format: fmt::Debug + Send {
+    /// Puts what is wanted into the sink and ends each record there. An error is about the payload as a whole; the
+    /// record at hand is then dropped.
+    fn read(&mut self, payload: &str, sink: &mut Sink<'_>) -> Result<(), Refusal>;
+}
+
+/// The formats: one line each.
+fn format(decode: &model::Decode, wants: &[Want]) -> Result<Box<dyn Format>, String> {
+    let comma = decode.decimal_comma;
+    Ok(match &decode.format {
+        model::Format::Json => Box::new(json::Json::new(wants)?),
+        model::Format::Number { .. } => Box::new(number::Number),
+        model::Format::KeyValue { separator, assign, strip_unit } => {
+            Box::new(key_value::KeyValue::new(*separator, *assign, *strip_unit, comma, wants))
+        }
+        model::Format::Csv { delimiter, columns, header, comment } => {
+            Box::new(csv::Csv::new(*delimiter, columns, *header, *comment, comma, wants)?)
+        }
+    })
+}
+
+/// Turns one source's messages into readings.
+#[derive(Debug)]
+pub struct Decoder {
+    format: Box<dyn Format>,
+    rules: Rules,
+    state: State,
+}
+
+impl Decoder {
+    /// A decoder for a source; the error says which setting cannot work and why.
+    pub fn new(source: &model::Source) -> Result<Self, String> {
+        let decode = &source.decode;
+        let mut fields: Vec<Rule> = decode.fields.iter().map(Rule::new).collect();
+        let mut quantity = None;
+        let is_number = matches!(decode.format, model::Format::Number { .. });
+        if let model::Format::Number { quantity: template } = &decode.format {
+            check_number(decode, template)?;
+            if fields.is_empty() {
+                quantity = Some(template.clone());
+                fields.push(Rule::plain("value".into()));
+            }
+        }
+        if matches!(source.kind, SourceKind::Serial(_))
+            && let Some(part) = decode.device.0.iter().chain(quantity.iter().flat_map(|q| &q.0)).find(|p| is_topic(p))
+        {
+            return Err(format!("{part:?} needs an MQTT topic, and a serial source has none"));
+        }
+        let wants = wants(decode);
+        let device = wants.iter().filter(|want| matches!(want.slot, Slot::Device(_))).count();
+        let names = Names::new(Arc::clone(&source.name), decode.device.clone(), quantity);
+        let zone = TimeZone::get(&decode.time_zone)
+            .map_err(|error| format!("time zone `{}` is not known here: {error}", decode.time_zone))?;
+        let rules = Rules {
+            take_all: !is_number && decode.fields.is_empty(),
+            decimal_comma: decode.decimal_comma,
+            time: TimeRule {
+                unit: decode.ts_unit,
+                zone,
+                max_future_skew: decode.max_future_skew,
+                max_age: decode.max_age,
+            },
+            carry: attribute_names(decode)?,
+            retained_max_age: match &source.kind {
+                SourceKind::Mqtt(mqtt) => mqtt.retained_max_age,
+                SourceKind::Serial(_) => Duration::ZERO,
+            },
+        };
+        let state = State::new(fields, names, rules.carry.len(), device);
+        Ok(Self { format: format(decode, &wants)?, rules, state })
+    }
+
+    /// Adds what a message holds to `out`.
+    pub fn decode(&mut self, message: &Message<'_>, out: &mut Decoded) {
+        let payload = message.payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message.payload);
+        if payload.trim_ascii().is_empty() {
+            out.rejects.push((Reject::Empty, "nothing in it".to_owned()));
+            return;
+        }
+        let payload = match std::str::from_utf8(payload) {
+            Ok(payload) => payload,
+            Err(error) => {
+                out.rejects.push((Reject::NotUtf8, format!("not UTF-8 from byte {} on", error.valid_up_to())));
+                return;
+            }
+        };
+        self.state.begin();
+        let mut sink = Sink { rules: &self.rules, state: &mut self.state, message, out };
+        if let Err(refusal) = self.format.read(payload, &mut sink) {
+            out.rejects.push(refusal);
+        }
+    }
+}
+
+/// A number has no parts that could be asked for.
+fn check_number(decode: &model::Decode, quantity: &Template) -> Result<(), String> {
+    if decode.fields.len() > 1 {
+        return Err(format!("format \"number\" has one value, and {} fields are configured", decode.fields.len()));
+    }
+    let in_name = decode.device.0.iter().chain(&quantity.0).any(|part| matches!(part, TemplatePart::Payload(_)));
+    if in_name || decode.ts_field.is_some() || !decode.carry.is_empty() {
+        return Err("format \"number\" has one value and no fields to name, to take a time from or to carry".to_owned());
+    }
+    Ok(())
+}
+
+fn is_topic(part: &TemplatePart) -> bool {
+    matches!(part, TemplatePart::Topic | TemplatePart::TopicLevel(_) | TemplatePart::TopicFrom(_))
+}
+
+/// All values that a payload is asked for.
+fn wants(decode: &model::Decode) -> Vec<Want> {
+    let want = |path: &str, slot| Want { path: path.to_owned(), slot };
+    let mut wants: Vec<Want> =
+        decode.fields.iter().enumerate().map(|(index, field)| want(&field.path, Slot::Field(index))).collect();
+    wants.extend(decode.ts_field.iter().map(|path| want(path, Slot::Time)));
+    wants.extend(decode.carry.iter().enumerate().map(|(index, path)| want(path, Slot::Carry(index))));
+    let parts = decode.device.0.iter().filter_map(|part| match part {
+        TemplatePart::Payload(path) => Some(path),
+        _ => None,
+    });
+    wants.extend(parts.enumerate().map(|(index, path)| want(path, Slot::Device(index))));
+    wants
+}
+
+/// What the carried fields are called in the event: the last part of their path, or all of it where that is not unique.
+fn attribute_names(decode: &model::Decode) -> Result<Vec<Arc<str>>, String> {
+    if decode.format != model::Format::Json {
+        return Ok(decode.carry.clone());
+    }
+    let mut names: Vec<Arc<str>> = Vec::new();
+    for path in &decode.carry {
+        names.push(path::last_name(&path::parse(path)?).into());
+    }
+    let unique = |index: usize| names.iter().filter(|name| **name == names[index]).count() == 1;
+    let finished = decode.carry.iter().enumerate();
+    Ok(finished.map(|(index, path)| Arc::clone(if unique(index) { &names[index] } else { path })).collect())
+}
+
+/// Wants gathered by name, for formats that know fields by one.
+fn by_name(wants: &[Want]) -> Vec<(String, Vec<Slot>)> {
+    let mut names: Vec<(String, Vec<Slot>)> = Vec::new();
+    for want in wants {
+        match names.iter_mut().find(|(name, _)| *name == want.path) {
+            Some((_, slots)) => slots.push(want.slot),
+            None => names.push((want.path.clone(), vec![want.slot])),
+        }
+    }
+    names
+}

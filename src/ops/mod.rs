@@ -1,1 +1,8 @@
-//! (being written)
+//! What looks on from the side: logging, the service manager, progress. Reads snapshots and counters only and can
+//! never slow the data path.
+
+pub mod control;
+pub mod logging;
+pub mod progress;
+pub mod status;
+pub mod systemd;

@@ -1,1 +1,163 @@
-//! (being written)
+//! Sources: reconnecting readers of MQTT brokers and serial ports.
+//!
+//! Each source is one task that receives, decodes and hands readings to the engine with the acknowledgement that only
+//! the store releases. A source never waits for the network upstream, never gives up and never panics on input. What
+//! it holds is bounded: see `outbox` (waiting for the engine), `mqtt::ledger` (not yet acknowledged).
+//! Loss and return of a device or broker are told once per change, in words that say what to do.
+
+mod link;
+mod mqtt;
+mod outbox;
+mod serial;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tracing::{error, warn};
+
+use crate::ack::Ack;
+use crate::clock::SystemClock;
+use crate::config::model::{self, SourceKind};
+use crate::counters::{Counters, Reject, SourceCounters};
+use crate::decode::{Decoded, Decoder, Message};
+use crate::forward::explain::{Repeats, Say};
+use crate::reading::Reading;
+use crate::shutdown::Shutdown;
+
+use self::link::Link;
+use self::outbox::Outbox;
+
+/// What a source says to the engine.
+#[derive(Debug)]
+pub enum FromSource {
+    /// Readings of one message, at least one.
+    Readings {
+        /// In the order of the payload.
+        readings: Vec<Reading>,
+        /// To release when all that they cause is stored; `None` where nobody waits for it (QoS 0, serial).
+        ack: Option<Ack>,
+    },
+    /// The device or broker is gone.
+    Lost {
+        /// The source's name.
+        source: Arc<str>,
+        /// What happened and what to do.
+        reason: String,
+    },
+    /// It is back.
+    Restored {
+        /// The source's name.
+        source: Arc<str>,
+        /// In words.
+        reason: String,
+        /// How long it was away, by the boot clock.
+        away: Duration,
+    },
+}
+
+/// Starts a source. The task ends when `shutdown` says so (an MQTT source first waits a little for what it has taken
+/// to be acknowledged) or when the engine's end of `out` is gone.
+pub fn spawn(
+    source: &model::Source,
+    out: mpsc::Sender<FromSource>,
+    counters: Arc<Counters>,
+    clock: Arc<SystemClock>,
+    shutdown: Shutdown,
+) -> JoinHandle<()> {
+    let counts = counters.source(&source.name);
+    let link = Link::new(Arc::clone(&source.name), Arc::clone(&counts), Arc::clone(&clock));
+    let mut outbox = Outbox::new(out);
+    let decoder = match Decoder::new(source) {
+        Ok(decoder) => decoder,
+        Err(reason) => {
+            // The configuration's check refuses what cannot work, so this is a setting it does not know to be wrong.
+            error!(source = %source.name, %reason, "source cannot be started");
+            let lost = FromSource::Lost { source: Arc::clone(&source.name), reason };
+            return tokio::spawn(async move {
+                if outbox.push(lost).is_ok() && !outbox.is_empty() {
+                    let _ = outbox.flush().await;
+                }
+            });
+        }
+    };
+    let intake = Intake {
+        name: Arc::clone(&source.name),
+        decoder,
+        decoded: Decoded::default(),
+        counts,
+        clock,
+        repeats: Repeats::default(),
+    };
+    let parts = Parts { intake, link, outbox, shutdown };
+    match source.kind.clone() {
+        SourceKind::Mqtt(config) => tokio::spawn(mqtt::run(config, parts)),
+        SourceKind::Serial(config) => tokio::spawn(serial::run(config, parts)),
+    }
+}
+
+/// Tries a source's port or broker without disturbing a gateway that runs; says what was found.
+///
+/// # Errors
+///
+/// Why it cannot be reached, and what to do.
+pub async fn probe(source: &model::Source) -> Result<String, String> {
+    Decoder::new(source)?;
+    match &source.kind {
+        SourceKind::Mqtt(config) => mqtt::probe(config).await,
+        SourceKind::Serial(config) => serial::probe(config).await,
+    }
+}
+
+/// What every kind of source is made of.
+struct Parts {
+    intake: Intake,
+    link: Link,
+    outbox: Outbox,
+    shutdown: Shutdown,
+}
+
+/// Decodes what a source receives; counts it and tells of what is refused.
+struct Intake {
+    name: Arc<str>,
+    decoder: Decoder,
+    decoded: Decoded,
+    counts: Arc<SourceCounters>,
+    clock: Arc<SystemClock>,
+    repeats: Repeats,
+}
+
+impl Intake {
+    /// The readings of a message.
+    fn take(&mut self, topic: Option<&str>, payload: &[u8], retained: bool) -> Vec<Reading> {
+        self.counts.messages.add(1);
+        self.decoded.clear();
+        let message = Message { topic, payload, retained, arrival: self.clock.wall() };
+        self.decoder.decode(&message, &mut self.decoded);
+        self.counts.readings.add(self.decoded.readings.len() as u64);
+        if self.decoded.ignored > 0 {
+            self.counts.ignored.add(self.decoded.ignored);
+        }
+        for (reject, what) in std::mem::take(&mut self.decoded.rejects) {
+            self.refuse(reject, topic, &what);
+        }
+        std::mem::take(&mut self.decoded.readings)
+    }
+
+    /// Counts a refusal and says it when it is news, or once in a while how often.
+    fn refuse(&mut self, reject: Reject, topic: Option<&str>, what: &str) {
+        self.counts.reject(reject);
+        let topic = topic.unwrap_or("-");
+        match self.repeats.note(reject.as_str(), self.clock.boot()) {
+            Say::First => {
+                warn!(source = %self.name, reason = reject.as_str(), topic, what, "input refused");
+            }
+            Say::Again { times, over } => {
+                let over_s = over.as_secs();
+                warn!(source = %self.name, reason = reject.as_str(), topic, what, times, over_s, "input refused again");
+            }
+            Say::Nothing => {}
+        }
+    }
+}

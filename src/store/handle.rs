@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::ack::Ack;
+use crate::clock::WallTime;
 use crate::config;
 use crate::event::{AlarmRecord, Event};
 
@@ -58,10 +59,28 @@ pub enum Request {
         /// Told when it is on disk.
         done: oneshot::Sender<()>,
     },
+    /// The events set aside, oldest first.
+    DeadLetters {
+        /// Gets them.
+        reply: oneshot::Sender<Vec<DeadLetter>>,
+    },
     /// New limits after a reload (a changed path needs a restart and is refused before).
     Configure(config::model::Store),
     /// Commit what is waiting, mark the stop as clean and end the thread.
     Close,
+}
+
+/// An event that was set aside because the upstream refuses it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeadLetter {
+    /// The event.
+    pub event: Arc<Event>,
+    /// Why, in words.
+    pub reason: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was given up.
+    pub time: WallTime,
 }
 
 /// What the store shows of itself. Published after every commit.
@@ -128,6 +147,13 @@ impl StoreHandle {
     pub async fn dead_letter(&self, event: Arc<Event>, reason: String, attempts: u32) -> Result<(), Closed> {
         let (done, answer) = oneshot::channel();
         self.send(Request::DeadLetter { event, reason, attempts, done })?;
+        answer.await.map_err(|_| Closed)
+    }
+
+    /// The events set aside, oldest first; at most a thousand.
+    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, Closed> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::DeadLetters { reply })?;
         answer.await.map_err(|_| Closed)
     }
 

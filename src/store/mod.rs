@@ -1,3 +1,307 @@
 //! The durable queue: events, alarm state, delivered mark and dead letters in a ring of sled generations.
+//!
+//! Owns everything under the store's `path` and the thread `tidegate-store` that works there; the only user of sled.
+//! Reached through [`handle::StoreHandle`]. Never talks to the network and never looks into an alarm's state.
+//!
+//! # Promises
+//!
+//! 1. An acknowledgement is released only after `fdatasync` returned for its commit and for all commits before it.
+//! 2. Sequence numbers are given from 1 without gaps, by this store only. A number lost before its sync was never seen
+//!    by anyone and may be given again; after damage the counter jumps past all that may have been given out.
+//! 3. Every number given out is delivered, or covered by an `EventsLost` event that is itself in the store.
+//! 4. An alarm's state is never on disk without the events it came from: in a commit of several frames the states go
+//!    with the last, and frames count only up to the first commit that is not whole.
+//! 5. Bytes on disk stay within `max_bytes`, reserve, quarantine and temporary copies included.
+//! 6. Whatever is found on disk, the store opens. What cannot be read is set aside, counted and announced.
+//! 7. A disk error stops taking, never serving: what was stored can still be read, and nothing that was not
+//!    acknowledged is forgotten.
+//!
+//! # On disk
+//!
+//! ```text
+//! <path>/lock                           locked by the running process, holds its process id
+//! <path>/reserve                        real blocks, given up when the disk is full
+//! <path>/queue/gen-<number>.<revision>/ a generation; the highest number is the newest
+//!     db, conf, blobs/                  sled's
+//!     clean                             "<next sequence> <last commit> <CRC-32C of the text before, hex>": a clean stop
+//! <path>/queue/tmp-*                    being made or being removed; rubbish at the next start
+//! <path>/quarantine/<unix time>-gen-*   damaged generations, for a person to look at; the newest few are kept
+//! ```
+//!
+//! A generation is one sled database. It is made under a `tmp-` name, and gets its own name when its first commits are
+//! on stable storage. It is written until it reaches its size or the process ends; then it is *sealed* and only read,
+//! by [`scan`], without sled: sled never opens a database that already exists, since opening is a write, and the step
+//! in which power cuts were seen to do harm. A restart begins a new generation; what little the last one held is
+//! carried over into it, so that many restarts do not make many generations. Nothing inside a generation is ever
+//! changed or removed; generations leave as directories. `drop-least-severe` writes a shorter copy with the next
+//! revision instead.
+//!
+//! # A frame
+//!
+//! What is stored is a frame: some sections, compressed together, cut into chunks of at most 24 KiB. A chunk is one
+//! value in sled; its key is the frame's first sequence number (u64, big-endian) and a number that grows with every
+//! chunk of the generation (u32, big-endian). All other numbers are little-endian.
+//!
+//! ```text
+//!  0  magic d7 54 9b 47            32  chunk u16, position in the frame
+//!  4  version u8, 1                34  chunks u16, of the frame
+//!  5  codec u8: 0 plain, 1 zstd    36  part u16, position of the frame in its commit
+//!  6  kinds u8, bits as below      38  parts u16, frames of the commit
+//!  7  0                            40  synced u32: the commit so many before this one was certainly synced
+//!  8  5 x u8, events by severity,  44  raw u32, bytes of the frame's body before compression
+//!     least severe first           48  length u32, bytes of this chunk's body
+//! 13  0                            52  CRC-32C u32 of bytes 0..52 and the body
+//! 14  span u16, last - first       56  body
+//! 16  first sequence number u64
+//! 24  commit u64
+//! ```
+//!
+//! The uncompressed body is a row of sections `kind u8, length u32, bytes`:
+//!
+//! ```text
+//!  1  events           event::stored (its own version inside), at most 64
+//!  2  alarm states     event::stored; the last of each alarm and sensor counts
+//!  4  delivered mark   u64
+//!  8  dead letters     version u8, CBOR
+//! 32  checkpoint       version u8, CBOR: next sequence, delivered mark, creation's last commit, catalogue
+//! ```
+//!
+//! Commits are numbered without gaps through the life of the store; a frame belongs to one commit. The first frame of a
+//! generation is a checkpoint: all alarm states, all dead letters, the delivered mark and the catalogue (each
+//! generation's number, range, events by severity, last commit, bytes). A later checkpoint shortens recovery when the
+//! alarm states after the last one have become many. So a start reads the newest generation and no other.
 
+pub use probe::probe;
+
+mod probe;
+mod commit;
+mod frame;
+mod generation;
 pub mod handle;
+mod quota;
+mod recover;
+mod ring;
+mod scan;
+mod sealed;
+mod state;
+mod tail;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use self::generation::SyncHook;
+use self::handle::{StoreHandle, StoreStatus};
+use crate::clock::SystemClock;
+use crate::config::model;
+use crate::counters::Counters;
+use crate::event::AlarmRecord;
+
+/// An open store.
+#[derive(Debug)]
+pub struct Opened {
+    /// For everyone who uses it.
+    pub handle: StoreHandle,
+    /// The writer; ends after [`StoreHandle::close`].
+    pub thread: JoinHandle<()>,
+    /// The alarm states as they were stored.
+    pub records: Vec<AlarmRecord>,
+    /// What it holds at the start.
+    pub status: StoreStatus,
+    /// How the last run ended.
+    pub previous_stop: PreviousStop,
+    /// What a person should know about what was found; empty when all was well.
+    pub findings: Vec<String>,
+}
+
+/// How the last run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PreviousStop {
+    /// There was none.
+    First,
+    /// As it should.
+    Clean,
+    /// Killed, cut off or crashed.
+    Unclean,
+}
+
+impl PreviousStop {
+    /// As in `GatewayStarted`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Clean => "clean",
+            Self::Unclean => "unclean",
+        }
+    }
+}
+
+/// Why the store cannot be opened at all. Damage and full disks are no reason.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process works there.
+    InUse {
+        /// The store's path.
+        path: PathBuf,
+        /// The other process's id, as it wrote it down.
+        process: String,
+    },
+    /// The directory cannot be made, listed or locked.
+    Unusable {
+        /// What was tried on.
+        path: PathBuf,
+        /// What came of it.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse { path, process } => write!(
+                f,
+                "store {}: in use by another tidegate (process {process}); stop that one, or give this one its own \
+                 `path` in [store]",
+                path.display()
+            ),
+            Self::Unusable { path, error } => write!(
+                f,
+                "store {}: {error}; the directory must exist on a writable disk and belong to the user tidegate runs as",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// Opens the store, whatever state it is in, and starts its thread.
+pub fn open(store: &model::Store, counters: Arc<Counters>, clock: Arc<SystemClock>) -> Result<Opened, OpenError> {
+    open_with(store, counters, clock, None)
+}
+
+fn open_with(
+    store: &model::Store,
+    counters: Arc<Counters>,
+    clock: Arc<SystemClock>,
+    hook: Option<SyncHook>,
+) -> Result<Opened, OpenError> {
+    let unusable = |path: &Path| {
+        let path = path.to_owned();
+        move |error| OpenError::Unusable { path, error }
+    };
+    let queue = store.path.join("queue");
+    create_dirs(&queue).map_err(unusable(&queue))?;
+    let lock = lock(&store.path)?;
+    let recovered = recover::recover(&queue).map_err(unusable(&queue))?;
+    let (records, previous_stop) = (recovered.state.records(), recovered.previous_stop);
+    let (published, status) = tokio::sync::watch::channel(StoreStatus::default());
+    let (handle, inbox) = StoreHandle::new(status);
+    let (writer, findings) = writer::Writer::start(store, recovered, lock, counters, clock, published, hook);
+    for finding in &findings {
+        tracing::warn!(store = %store.path.display(), "{finding}");
+    }
+    let status = handle.status().borrow().clone();
+    let thread = std::thread::Builder::new()
+        .name("tidegate-store".to_owned())
+        .spawn(move || writer.run(&inbox))
+        .map_err(unusable(&store.path))?;
+    Ok(Opened { handle, thread, records, status, previous_stop, findings })
+}
+
+/// Makes a directory and those above it, each on stable storage in its parent.
+fn create_dirs(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        create_dirs(parent)?;
+    }
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        result => result?,
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
+}
+
+/// Keeps other processes out until the returned file is closed.
+fn lock(store: &Path) -> Result<File, OpenError> {
+    let path = store.join("lock");
+    let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+    // A read-only disk can still be drained; its lock file is there already.
+    let mut file = opened
+        .or_else(|error| File::open(&path).map_err(|_| error))
+        .map_err(|error| OpenError::Unusable { path: path.clone(), error })?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut process = String::new();
+            let _ = (&mut file).take(20).read_to_string(&mut process);
+            let process = process.trim().to_owned();
+            let process = if process.is_empty() { "unknown".to_owned() } else { process };
+            return Err(OpenError::InUse { path: store.to_owned(), process });
+        }
+        Err(errno) => return Err(OpenError::Unusable { path, error: errno.into() }),
+    }
+    // Who it is is for people only; a full disk may refuse it.
+    let _ = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
+    Ok(file)
+}
+
+/// Stored bytes that do not say what they should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Damaged(String);
+
+/// Something that went wrong on the way to the disk. The database it happened in is not used any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Fault {
+    text: String,
+    is_full: bool,
+}
+
+impl Fault {
+    fn io(doing: &str, path: &Path, error: &io::Error) -> Self {
+        Self { text: format!("{doing} {}: {error}", path.display()), is_full: is_full(error) }
+    }
+
+    fn sled(doing: &str, text: &str, error: Option<&io::Error>) -> Self {
+        // sled hands errors on as text, where their kind is lost.
+        let is_full = error.is_some_and(is_full) || text.contains("os error 28") || text.contains("StorageFull");
+        Self { text: format!("{doing} the store's database: {text}"), is_full }
+    }
+
+    fn damaged(text: &str) -> Self {
+        Self { text: text.to_owned(), is_full: false }
+    }
+
+    fn closed() -> Self {
+        Self::damaged("the store's database is closed")
+    }
+}
+
+impl From<Damaged> for Fault {
+    fn from(Damaged(text): Damaged) -> Self {
+        Self { text, is_full: false }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

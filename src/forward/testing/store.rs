@@ -148,7 +148,7 @@ fn serve(request: Request, status: &watch::Sender<StoreStatus>, shared: &Shared)
             shared.dead.lock().unwrap().push(Dead { sequence: event.sequence, reason, attempts });
             let _ = done.send(());
         }
-        Request::Commit(..) | Request::Configure(_) => {}
+        Request::Commit(..) | Request::Configure(_) | Request::DeadLetters { .. } => {}
         Request::Close => return false,
     }
     true

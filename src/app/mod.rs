@@ -1,0 +1,351 @@
+//! The running gateway: wires the tasks, supervises them, reloads, and stops in order.
+//!
+//! Owns the life of every task. Never looks at a reading or an event: those go from task to task. A task that ends by
+//! itself is an error of ours: sources and the forwarder are started again after a pause, the pipeline and the store
+//! end the process (the service manager starts it anew, and the store has everything).
+
+pub mod pipeline;
+mod tasks;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::clock::SystemClock;
+use crate::config::{self, model::Config};
+use crate::counters::Counters;
+use crate::engine::{Engine, Output, Settings};
+use crate::error::Failure;
+use crate::event::GatewayStarted;
+use crate::ops::progress::{Progress, Turns};
+use crate::ops::status::{Configured, StatusSources};
+use crate::ops::systemd::ServiceManager;
+use crate::ops::{control, logging};
+use crate::shutdown::{self, Trigger};
+use crate::store::handle::{Closed, StoreHandle};
+use pipeline::{Command, MESSAGES_WAITING_MAX, Pipeline};
+use tasks::{Forwarder, Sources};
+
+/// Most sensors kept in memory. A site has tens to thousands; a device that makes up names must not fill the memory.
+const SENSORS_MAX: usize = 20_000;
+
+/// How often the app looks after its tasks and its status.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Part of the shutdown grace that sources may take to hand over what they have; the rest is for draining upstream.
+const SOURCES_GRACE_SHARE: u32 = 4;
+
+/// Loads the configuration and runs the gateway until it is told to stop.
+pub fn run(path: &Path) -> Result<(), Failure> {
+    let loaded = load(path)?;
+    let log = logging::init(loaded.config.gateway.log_level);
+    warn_each(&loaded);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("error: the runtime cannot start: {error}")))?;
+    let clock = Arc::new(SystemClock::new());
+    let counters = Arc::new(Counters::default());
+    let opened = crate::store::open(&loaded.config.store, Arc::clone(&counters), Arc::clone(&clock))
+        .map_err(|error| Failure::Failed(format!("error: {error}")))?;
+    for finding in &opened.findings {
+        tracing::warn!("{finding}");
+    }
+    let started = GatewayStarted {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        previous_stop: opened.previous_stop.as_str().to_owned(),
+        waiting: opened.status.waiting,
+    };
+    let outcome = runtime.block_on(async {
+        let app = App::start(path, loaded.config, log, clock, counters, opened.handle, &opened.records, started).await?;
+        app.serve().await
+    });
+    // The store's thread ends after `Close`, or when the last handle is gone with the runtime.
+    drop(runtime);
+    if opened.thread.join().is_err() {
+        return Err(Failure::Failed("error: the store's thread ended in a panic".to_owned()));
+    }
+    outcome
+}
+
+/// Loads and checks a configuration. The files it names are looked at too, but a missing certificate only degrades a
+/// gateway: it is told, and read again at every connection.
+fn load(path: &Path) -> Result<config::Loaded, Failure> {
+    config::load(path, &|name| std::env::var(name).ok())
+        .map_err(|report| Failure::Configuration(report.to_string()))
+}
+
+fn warn_each(loaded: &config::Loaded) {
+    let mut report = loaded.warnings.clone();
+    report.extend(config::files::check(loaded));
+    if !report.is_empty() {
+        tracing::warn!("the configuration is valid, but:\n{report}");
+    }
+}
+
+struct App {
+    path: PathBuf,
+    config: Config,
+    log: logging::Control,
+    counters: Arc<Counters>,
+    store: StoreHandle,
+    sources: Sources,
+    forwarder: Forwarder,
+    commands: mpsc::Sender<Command>,
+    pipeline: JoinHandle<Result<(), Closed>>,
+    service: ServiceManager,
+    configured: watch::Sender<Configured>,
+    /// Dropping it ends the control socket.
+    _control: Option<Trigger>,
+}
+
+impl App {
+    #[allow(clippy::too_many_arguments, reason = "called once; a struct would only repeat the names")]
+    async fn start(
+        path: &Path,
+        config: Config,
+        log: logging::Control,
+        clock: Arc<SystemClock>,
+        counters: Arc<Counters>,
+        store: StoreHandle,
+        records: &[crate::event::AlarmRecord],
+        started: GatewayStarted,
+    ) -> Result<Self, Failure> {
+        let now = clock.now();
+        let settings = Settings {
+            boot_id: clock.boot_id,
+            started: now,
+            time_zone: time_zone(&config),
+            seed: fastrand::u64(..),
+            sensors_max: SENSORS_MAX,
+        };
+        let mut engine = Engine::new(settings, &config.alarms);
+        let mut first = Output::default();
+        engine.restore(records, now, &mut first);
+        let (to_engine, inbox) = mpsc::channel(MESSAGES_WAITING_MAX);
+        let (commands, asked) = mpsc::channel(1);
+        let pipeline = Pipeline {
+            engine,
+            store: store.clone(),
+            clock: Arc::clone(&clock),
+            counters: Arc::clone(&counters),
+            inbox,
+            commands: asked,
+            first,
+        };
+        let mut sources = Sources::new(to_engine, Arc::clone(&counters), Arc::clone(&clock));
+        sources.follow(&config.sources);
+        let mut forwarder = Forwarder::new(store.clone(), Arc::clone(&counters), Arc::clone(&clock));
+        forwarder.follow(config.upstream.as_ref(), &config.gateway.id);
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            gateway = %config.gateway.id,
+            sources = config.sources.len(),
+            alarms = config.alarms.len(),
+            waiting = started.waiting,
+            previous_stop = started.previous_stop,
+            "started"
+        );
+        let (configured, shown) = watch::channel(Configured::default());
+        let status = StatusSources {
+            gateway: Arc::clone(&config.gateway.id),
+            counters: Arc::clone(&counters),
+            store: store.status(),
+            configured: shown,
+        };
+        let control = open_control(&config, commands.clone(), status, clock).await;
+        Ok(Self {
+            path: path.to_owned(),
+            config,
+            log,
+            counters,
+            store,
+            sources,
+            forwarder,
+            commands,
+            pipeline: tokio::spawn(pipeline.run(started)),
+            service: ServiceManager::default(),
+            configured,
+            _control: control,
+        })
+    }
+
+    async fn serve(mut self) -> Result<(), Failure> {
+        let mut terminate = on(SignalKind::terminate())?;
+        let mut interrupt = on(SignalKind::interrupt())?;
+        let mut hang_up = on(SignalKind::hangup())?;
+        let watchdog = self.service.watchdog_interval();
+        // Three looks an interval: one may come late on a loaded machine without a needless restart.
+        let look_every = watchdog.map_or(LOOK_EVERY, |interval| (interval / 3).min(LOOK_EVERY));
+        let mut looks = tokio::time::interval(look_every);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut progress = Progress::default();
+        self.show();
+        self.service.ready();
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hang_up.recv() => self.reload().await,
+                ended = &mut self.pipeline => return Err(pipeline_ended(ended)),
+                _ = looks.tick() => {
+                    self.sources.look_after();
+                    self.forwarder.look_after();
+                    self.show();
+                    let turns = Turns {
+                        engine: self.counters.engine_turns.get(),
+                        store: self.counters.store_turns.get(),
+                        store_full: self.counters.store_full.get() > 0,
+                    };
+                    if progress.moved(turns) && watchdog.is_some() {
+                        self.service.feed_watchdog();
+                    }
+                }
+            }
+        }
+        self.stop().await
+    }
+
+    /// Publishes what status and the service manager show.
+    fn show(&mut self) {
+        self.configured.send_replace(Configured {
+            sources: self.sources.names(),
+            upstream: self.forwarder.view(),
+            store_bytes_max: self.config.store.max_bytes,
+        });
+        self.service.status(self.status());
+    }
+
+    /// One line: what a technician wants to see in `systemctl status`.
+    fn status(&self) -> String {
+        let store = self.store.status().borrow().clone();
+        let sources = self.sources.up();
+        let upstream = match self.forwarder.is_connected() {
+            None => "not configured",
+            Some(true) => "connected",
+            Some(false) => "not connected",
+        };
+        let mut text = format!(
+            "sources {}/{} up, upstream {upstream}, {} events waiting",
+            sources.0, sources.1, store.waiting
+        );
+        if let Some(fault) = &store.fault {
+            text.push_str(", store: ");
+            text.push_str(fault);
+        } else if store.full {
+            text.push_str(", store full");
+        }
+        text
+    }
+
+    /// Takes a changed configuration, or keeps the old one and says why.
+    async fn reload(&mut self) {
+        self.service.reloading();
+        match self.take_new_configuration().await {
+            Ok(()) => tracing::info!(
+                sources = self.config.sources.len(),
+                alarms = self.config.alarms.len(),
+                "configuration reloaded"
+            ),
+            Err(report) => {
+                tracing::error!("configuration not reloaded, the old one stays in force:\n{report}");
+            }
+        }
+        self.show();
+        self.service.ready();
+    }
+
+    async fn take_new_configuration(&mut self) -> Result<(), String> {
+        let loaded = load(&self.path).map_err(|failure| failure.to_string())?;
+        let new = loaded.config.clone();
+        if new.gateway.id != self.config.gateway.id {
+            return Err(needs_restart("gateway.id", &self.config.gateway.id, &new.gateway.id));
+        }
+        if new.store.path != self.config.store.path {
+            let (old, new) = (self.config.store.path.display(), new.store.path.display());
+            return Err(needs_restart("store.path", old, new));
+        }
+        warn_each(&loaded);
+        self.log.set_level(new.gateway.log_level);
+        if new.alarms != self.config.alarms || new.gateway.time_zone != self.config.gateway.time_zone {
+            let (done, reconfigured) = oneshot::channel();
+            let command =
+                Command::Reconfigure { alarms: new.alarms.clone(), time_zone: time_zone(&new), done };
+            // Both ends fail only when the pipeline has ended; `serve` sees that and ends the process.
+            if self.commands.send(command).await.is_ok() {
+                let _ = reconfigured.await;
+            }
+        }
+        if new.store != self.config.store {
+            let _ = self.store.configure(new.store.clone());
+        }
+        self.sources.follow(&new.sources);
+        self.forwarder.follow(new.upstream.as_ref(), &new.gateway.id);
+        self.config = new;
+        Ok(())
+    }
+
+    /// Stops in the order of the data's way, within the grace: sources, pipeline, forwarder, store.
+    async fn stop(self) -> Result<(), Failure> {
+        let grace = self.config.gateway.shutdown_grace;
+        let deadline = Instant::now() + grace;
+        self.service.stopping();
+        tracing::info!(grace_ms = grace.as_millis() as u64, "stopping");
+        self.sources.stop(grace / SOURCES_GRACE_SHARE).await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        if let Ok(ended) = tokio::time::timeout(left, self.pipeline).await
+            && !matches!(ended, Ok(Ok(())))
+        {
+            return Err(pipeline_ended(ended));
+        }
+        self.forwarder.stop(deadline.saturating_duration_since(Instant::now())).await;
+        let waiting = self.store.status().borrow().waiting;
+        // An error means that the thread has ended already; joining it tells.
+        let _ = self.store.close();
+        tracing::info!(waiting, "stopped; what waits is in the store");
+        Ok(())
+    }
+}
+
+/// Opens the control socket. Without it the gateway still does its work, so a fault is only told.
+async fn open_control(
+    config: &Config,
+    commands: mpsc::Sender<Command>,
+    status: StatusSources,
+    clock: Arc<SystemClock>,
+) -> Option<Trigger> {
+    let path = config.gateway.control_socket.as_deref()?;
+    let (trigger, shutdown) = shutdown::channel();
+    match control::spawn(path, commands, Arc::new(move || status.status()), clock, shutdown).await {
+        Ok(_) => Some(trigger),
+        Err(reason) => {
+            tracing::warn!("no control socket, so `tidegate status` and `tidegate alarms` cannot ask: {reason}");
+            None
+        }
+    }
+}
+
+fn on(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::Failed(format!("error: signals cannot be handled: {error}")))
+}
+
+fn needs_restart(key: &str, old: impl std::fmt::Display, new: impl std::fmt::Display) -> String {
+    format!("error: `{key}` changes from `{old}` to `{new}`, which needs a restart\n  = help: systemctl restart tidegate")
+}
+
+fn time_zone(config: &Config) -> jiff::tz::TimeZone {
+    // The loader has checked the name; a zone database that vanished since leaves schedules in UTC.
+    jiff::tz::TimeZone::get(&config.gateway.time_zone).unwrap_or(jiff::tz::TimeZone::UTC)
+}
+
+fn pipeline_ended(ended: Result<Result<(), Closed>, tokio::task::JoinError>) -> Failure {
+    Failure::Failed(match ended {
+        Ok(Ok(())) => "error: the pipeline ended by itself".to_owned(),
+        Ok(Err(Closed)) => "error: the store's thread is gone; the store is intact, see the log above".to_owned(),
+        Err(error) => format!("error: the pipeline failed: {error}"),
+    })
+}

@@ -1,0 +1,233 @@
+//! The pipeline's one turn: take what the sources have, let the engine step, hand the outcome to the store.
+//!
+//! Owns the order of things: a commit is reserved before anything is taken from the sources (that is where
+//! back-pressure begins), and everything of one turn (events, alarm states, acknowledgements) is one commit. Never
+//! touches the network or the disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::clock::{BootTime, Now, SystemClock};
+use crate::config::model::{Alarm, Severity};
+use crate::counters::{Counters, Reject};
+use crate::engine::{Accepted, AlarmView, Engine, Output};
+use crate::event::{Event, EventData, GatewayStarted, SourceChange};
+use crate::source::FromSource;
+use crate::store::handle::{Closed, Commit, StoreHandle};
+
+/// Messages taken in one turn. Enough that a burst shares one sync, few enough that a turn stays around a millisecond
+/// on a Pi.
+const MESSAGES_PER_TURN_MAX: usize = 512;
+
+/// Messages that wait between the sources and the engine. A turn's worth: more would only hide a slow store from the
+/// sources.
+pub const MESSAGES_WAITING_MAX: usize = 512;
+
+/// The engine turns at least this often, so that timers never wait on a suspended machine's monotonic clock and the
+/// watchdog sees progress.
+const TURN_EVERY: Duration = Duration::from_millis(500);
+
+/// What the rest of the program may ask of the running engine.
+pub enum Command {
+    /// Take these alarms from now on.
+    Reconfigure {
+        /// All of them.
+        alarms: Vec<Alarm>,
+        /// For schedules.
+        time_zone: jiff::tz::TimeZone,
+        /// Told when it is done.
+        done: oneshot::Sender<()>,
+    },
+    /// Tell the machines of an alarm something.
+    Alarm {
+        /// The alarm's name.
+        alarm: String,
+        /// The sensor's name or a pattern of names.
+        sensor: String,
+        /// What.
+        command: AlarmCommand,
+        /// Told whether any machine was changed, once the change is handed to the store.
+        done: oneshot::Sender<bool>,
+    },
+    /// Show all machines.
+    Alarms(oneshot::Sender<Vec<AlarmView>>),
+}
+
+/// What an operator may tell an alarm (ISA-18.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlarmCommand {
+    /// Seen; a latched one whose condition is gone becomes inactive.
+    Acknowledge,
+    /// Inactive for this long, whatever the values are.
+    Shelve(Duration),
+    /// No longer shelved.
+    Unshelve,
+}
+
+/// The task between the sources and the store.
+pub struct Pipeline {
+    /// The alarms.
+    pub engine: Engine,
+    /// Where events go.
+    pub store: StoreHandle,
+    /// The time.
+    pub clock: Arc<SystemClock>,
+    /// What is counted.
+    pub counters: Arc<Counters>,
+    /// From the sources; when all of them and the app have dropped their ends, the pipeline ends.
+    pub inbox: mpsc::Receiver<FromSource>,
+    /// From the app.
+    pub commands: mpsc::Receiver<Command>,
+    /// Events and alarm states to commit first: the start, and what restoring brought to light.
+    pub first: Output,
+}
+
+impl Pipeline {
+    /// Runs until every sender of `inbox` is gone and what they sent is handed to the store.
+    pub async fn run(mut self, started: GatewayStarted) -> Result<(), Closed> {
+        let now = self.clock.now();
+        let mut out = std::mem::take(&mut self.first);
+        out.events.insert(0, self.gateway_event(now, Severity::Info, Arc::from("gateway"), None, EventData::GatewayStarted(started)));
+        let mut lost_sources: Vec<(Arc<str>, Uuid)> = Vec::new();
+        let mut acks = Vec::new();
+        let mut messages = Vec::with_capacity(MESSAGES_PER_TURN_MAX);
+        let mut open = true;
+        while open {
+            let permit = self.store.reserve().await?;
+            let mut command = None;
+            if out.events.is_empty() && out.records.is_empty() {
+                let wake = tokio::time::sleep(self.until_deadline());
+                tokio::select! {
+                    biased;
+                    asked = self.commands.recv() => command = asked,
+                    taken = self.inbox.recv_many(&mut messages, MESSAGES_PER_TURN_MAX) => open = taken > 0,
+                    () = wake => {}
+                }
+            }
+            self.counters.engine_turns.add(1);
+            let now = self.clock.now();
+            if self.engine.next_deadline().is_some_and(|deadline| deadline <= now.boot) {
+                self.engine.on_deadline(now, &mut out);
+            }
+            for message in messages.drain(..) {
+                match message {
+                    FromSource::Readings { readings, ack } => {
+                        self.evaluate(&readings, now, &mut out);
+                        acks.extend(ack);
+                    }
+                    FromSource::Lost { source, reason } => {
+                        let data = change(&source, reason, Duration::ZERO);
+                        let event = self.source_event(now, &source, None, EventData::SourceLost(data));
+                        lost_sources.retain(|(name, _)| *name != source);
+                        lost_sources.push((source, event.id));
+                        out.events.push(event);
+                    }
+                    FromSource::Restored { source, reason, away } => {
+                        let episode = lost_sources.iter().position(|(name, _)| *name == source);
+                        let episode = episode.map(|index| lost_sources.swap_remove(index).1);
+                        let data = change(&source, reason, away);
+                        out.events.push(self.source_event(now, &source, episode, EventData::SourceRestored(data)));
+                    }
+                }
+            }
+            let answer = command.map(|command| self.carry_out(command, now, &mut out));
+            if !(out.events.is_empty() && out.records.is_empty() && acks.is_empty()) {
+                self.counters.events_raised.add(out.events.len() as u64);
+                let commit = Commit {
+                    events: std::mem::take(&mut out.events),
+                    records: std::mem::take(&mut out.records),
+                    acks: std::mem::take(&mut acks),
+                };
+                self.store.commit(commit, permit)?;
+            }
+            if let Some(answer) = answer {
+                answer();
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, readings: &[crate::reading::Reading], now: Now, out: &mut Output) {
+        for reading in readings {
+            match self.engine.on_reading(reading, now, out) {
+                Accepted::Evaluated => self.counters.readings.add(1),
+                Accepted::NotFresh => {}
+                Accepted::Late => self.counters.readings_late.add(1),
+                Accepted::TooManySensors => {
+                    self.counters.readings_refused.add(1);
+                    let source = reading.sensor.as_str().split('/').next().unwrap_or_default();
+                    self.counters.source(&Arc::from(source)).reject(Reject::TooManySensors);
+                }
+            }
+        }
+    }
+
+    /// Does what was asked; the answer it returns is given when the change is handed to the store. Whoever asked may
+    /// have given up waiting, which is no error.
+    fn carry_out(&mut self, command: Command, now: Now, out: &mut Output) -> Box<dyn FnOnce() + Send> {
+        match command {
+            Command::Reconfigure { alarms, time_zone, done } => {
+                self.engine.reconfigure(&alarms, time_zone, now, out);
+                Box::new(move || done.send(()).unwrap_or_default())
+            }
+            Command::Alarm { alarm, sensor, command, done } => {
+                let engine = &mut self.engine;
+                let changed = match command {
+                    AlarmCommand::Acknowledge => engine.acknowledge(&alarm, &sensor, now, out),
+                    AlarmCommand::Shelve(time) => engine.shelve(&alarm, &sensor, now.boot.after(time), now, out),
+                    AlarmCommand::Unshelve => engine.unshelve(&alarm, &sensor, now, out),
+                };
+                tracing::info!(alarm, sensor, ?command, changed, "operator's command");
+                Box::new(move || done.send(changed).unwrap_or_default())
+            }
+            Command::Alarms(reply) => {
+                let views = self.engine.snapshot();
+                Box::new(move || reply.send(views).unwrap_or_default())
+            }
+        }
+    }
+
+    fn until_deadline(&self) -> Duration {
+        let deadline = self.engine.next_deadline().unwrap_or(BootTime(u64::MAX));
+        deadline.since(self.clock.boot()).min(TURN_EVERY)
+    }
+
+    fn source_event(&self, now: Now, source: &str, episode: Option<Uuid>, data: EventData) -> Event {
+        let subject = Arc::from(format!("source/{source}"));
+        let mut event = self.gateway_event(now, Severity::High, subject, episode, data);
+        event.correlation.get_or_insert(event.id);
+        event
+    }
+
+    fn gateway_event(
+        &self,
+        now: Now,
+        severity: Severity,
+        subject: Arc<str>,
+        correlation: Option<Uuid>,
+        data: EventData,
+    ) -> Event {
+        let millis = u64::try_from(now.wall.as_millis()).unwrap_or(0);
+        let random: [u8; 10] = std::array::from_fn(|_| fastrand::u8(..));
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &random);
+        Event {
+            sequence: 0,
+            id: id.into_uuid(),
+            subject,
+            time: now.wall,
+            boot: now.boot,
+            boot_id: self.clock.boot_id,
+            clock: now.clock,
+            severity,
+            correlation,
+            data,
+        }
+    }
+}
+
+fn change(source: &Arc<str>, reason: String, away: Duration) -> SourceChange {
+    SourceChange { source: source.to_string(), reason, away_ms: u64::try_from(away.as_millis()).unwrap_or(u64::MAX) }
+}

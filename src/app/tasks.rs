@@ -1,0 +1,188 @@
+//! The tasks at both ends: sources and the forwarder, started, restarted and stopped as the configuration says.
+//!
+//! Owns their handles. Never sees what they carry.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::clock::SystemClock;
+use crate::config::model::{Source, Upstream};
+use crate::counters::Counters;
+use crate::forward::{self, UpstreamView};
+use crate::shutdown::{self, Trigger};
+use crate::source::{self, FromSource};
+use crate::store::handle::StoreHandle;
+
+/// A task that ended by itself is started again after this long, so that a fault that comes at once does not spin.
+const RESTART_AFTER: Duration = Duration::from_secs(5);
+
+struct RunningSource {
+    config: Source,
+    trigger: Trigger,
+    task: JoinHandle<()>,
+    ended: Option<Instant>,
+}
+
+/// All sources.
+pub struct Sources {
+    running: Vec<RunningSource>,
+    to_engine: mpsc::Sender<FromSource>,
+    counters: Arc<Counters>,
+    clock: Arc<SystemClock>,
+}
+
+impl Sources {
+    pub fn new(to_engine: mpsc::Sender<FromSource>, counters: Arc<Counters>, clock: Arc<SystemClock>) -> Self {
+        Self { running: Vec::new(), to_engine, counters, clock }
+    }
+
+    /// Makes the running sources those of the configuration; one that has not changed is not touched.
+    pub fn follow(&mut self, wanted: &[Source]) {
+        // A changed source stops by itself once its trigger is dropped; its broker keeps what was not acknowledged.
+        self.running.retain(|running| wanted.contains(&running.config));
+        for config in wanted {
+            if !self.running.iter().any(|running| running.config == *config) {
+                let started = self.start(config);
+                self.running.push(started);
+            }
+        }
+    }
+
+    /// Starts again what has ended by itself.
+    pub fn look_after(&mut self) {
+        for index in 0..self.running.len() {
+            let running = &mut self.running[index];
+            if !running.task.is_finished() {
+                continue;
+            }
+            let name = &running.config.name;
+            let ended = *running.ended.get_or_insert_with(|| {
+                tracing::error!(source = %name, "the source's task ended by itself; it is started again");
+                Instant::now()
+            });
+            if ended.elapsed() >= RESTART_AFTER {
+                let config = running.config.clone();
+                self.running[index] = self.start(&config);
+            }
+        }
+    }
+
+    /// How many are up, and how many there are.
+    pub fn up(&self) -> (usize, usize) {
+        let up = self.running.iter().filter(|running| self.counters.source(&running.config.name).up.get() > 0);
+        (up.count(), self.running.len())
+    }
+
+    /// Their names.
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.running.iter().map(|running| Arc::clone(&running.config.name)).collect()
+    }
+
+    /// Stops all and drops the way to the engine, which ends the pipeline when it has taken what is left.
+    pub async fn stop(self, grace: Duration) {
+        let deadline = tokio::time::Instant::now() + grace;
+        for running in &self.running {
+            running.trigger.stop();
+        }
+        for mut running in self.running {
+            if tokio::time::timeout_at(deadline, &mut running.task).await.is_err() {
+                running.task.abort();
+                tracing::warn!(source = %running.config.name, "the source did not stop in time");
+            }
+        }
+    }
+
+    fn start(&self, config: &Source) -> RunningSource {
+        let (trigger, shutdown) = shutdown::channel();
+        let to_engine = self.to_engine.clone();
+        let task = source::spawn(config, to_engine, Arc::clone(&self.counters), Arc::clone(&self.clock), shutdown);
+        RunningSource { config: config.clone(), trigger, task, ended: None }
+    }
+}
+
+struct RunningForwarder {
+    config: Upstream,
+    trigger: Trigger,
+    task: JoinHandle<()>,
+    view: watch::Receiver<UpstreamView>,
+    ended: Option<Instant>,
+}
+
+/// The forwarder, or none where no upstream is configured.
+pub struct Forwarder {
+    running: Option<RunningForwarder>,
+    gateway: Arc<str>,
+    store: StoreHandle,
+    counters: Arc<Counters>,
+    clock: Arc<SystemClock>,
+}
+
+impl Forwarder {
+    pub fn new(store: StoreHandle, counters: Arc<Counters>, clock: Arc<SystemClock>) -> Self {
+        Self { running: None, gateway: Arc::from(""), store, counters, clock }
+    }
+
+    /// Makes the running forwarder that of the configuration; an unchanged one is not touched.
+    pub fn follow(&mut self, wanted: Option<&Upstream>, gateway: &Arc<str>) {
+        if self.running.as_ref().map(|running| &running.config) == wanted {
+            return;
+        }
+        self.gateway = Arc::clone(gateway);
+        // The old connection is dropped as it is, not drained: two at a time would break the order per sensor.
+        if let Some(old) = self.running.take() {
+            old.task.abort();
+        }
+        self.running = wanted.map(|config| self.start(config));
+    }
+
+    /// Starts it again if it has ended by itself.
+    pub fn look_after(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        if !running.task.is_finished() {
+            return;
+        }
+        let ended = *running.ended.get_or_insert_with(|| {
+            tracing::error!("the forwarder's task ended by itself; it is started again");
+            Instant::now()
+        });
+        if ended.elapsed() >= RESTART_AFTER {
+            let config = running.config.clone();
+            self.running = Some(self.start(&config));
+        }
+    }
+
+    /// What it shows of itself; `None` without an upstream.
+    pub fn view(&self) -> Option<watch::Receiver<UpstreamView>> {
+        self.running.as_ref().map(|running| running.view.clone())
+    }
+
+    /// Whether it is connected; `None` without an upstream.
+    pub fn is_connected(&self) -> Option<bool> {
+        self.running.as_ref().map(|running| running.view.borrow().connected)
+    }
+
+    /// Lets it drain for as long as the grace lasts.
+    pub async fn stop(self, grace: Duration) {
+        let Some(mut running) = self.running else { return };
+        running.trigger.stop();
+        if tokio::time::timeout(grace, &mut running.task).await.is_err() {
+            running.task.abort();
+        }
+    }
+
+    fn start(&self, config: &Upstream) -> RunningForwarder {
+        let (trigger, shutdown) = shutdown::channel();
+        let (task, view) = forward::spawn(
+            config.clone(),
+            Arc::clone(&self.gateway),
+            self.store.clone(),
+            Arc::clone(&self.counters),
+            Arc::clone(&self.clock),
+            shutdown,
+        );
+        RunningForwarder { config: config.clone(), trigger, task, view, ended: None }
+    }
+}

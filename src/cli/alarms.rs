@@ -1,0 +1,72 @@
+//! `tidegate alarms`: shows the alarms of the running gateway and tells them what an operator decides.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::cli::client;
+use crate::error::Failure;
+use crate::ops::control::{AlarmAnswer, AlarmLine, AlarmRequest};
+use crate::reading::Value;
+
+/// Lists every alarm that is not plainly normal.
+///
+/// # Errors
+/// No gateway answers, or standard output cannot be written.
+pub fn list(socket: &Path, json: bool) -> Result<(), Failure> {
+    let alarms: Vec<AlarmLine> = client::get(socket, "/v1/alarms")?;
+    if json {
+        let text = client::to_json(&alarms)?;
+        return client::print(|out| writeln!(out, "{text}"));
+    }
+    client::print(|out| {
+        if alarms.is_empty() {
+            writeln!(out, "no alarm is active, pending, shelved or suppressed")?;
+        }
+        alarms.iter().try_for_each(|alarm| writeln!(out, "{}", line(alarm)))
+    })
+}
+
+/// Sends one command and says what came of it.
+///
+/// # Errors
+/// No gateway answers, or no alarm was changed by it.
+pub fn tell(socket: &Path, what: &str, alarm: String, sensor: String, time: Option<Duration>) -> Result<(), Failure> {
+    let request = AlarmRequest { alarm, sensor, for_seconds: time.map(|time| time.as_secs()) };
+    let answer: AlarmAnswer = client::post(socket, &format!("/v1/alarms/{what}"), &request)?;
+    if answer.changed {
+        return client::print(|out| writeln!(out, "done"));
+    }
+    let AlarmRequest { alarm, sensor, .. } = request;
+    Err(Failure::Failed(format!(
+        "error: nothing to {what} for alarm `{alarm}` on `{sensor}`\n  = help: `tidegate alarms list` shows what there is"
+    )))
+}
+
+fn line(alarm: &AlarmLine) -> String {
+    let unit = alarm.unit.as_deref().unwrap_or_default();
+    let shown = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), |value| format!("{value} {unit}"));
+    let mut line = format!(
+        "{:<8} {:<8} {} on {}: {} (peak {})",
+        format!("{:?}", alarm.state).to_lowercase(),
+        alarm.severity.as_str(),
+        alarm.alarm,
+        alarm.sensor,
+        shown(&alarm.value),
+        shown(&alarm.peak),
+    );
+    if let Some(since) = &alarm.since {
+        line.push_str(", since ");
+        line.push_str(since);
+    }
+    for (holds, word) in [
+        (alarm.acknowledged, ", acknowledged"),
+        (alarm.waits_for_acknowledgement, ", gone but latched: `tidegate alarms ack` ends it"),
+        (alarm.suppressed, ", suppressed"),
+    ] {
+        line.push_str(if holds { word } else { "" });
+    }
+    if let Some(seconds) = alarm.shelved_s {
+        line.push_str(&format!(", shelved for {}", humantime::format_duration(Duration::from_secs(seconds))));
+    }
+    line
+}

@@ -1,0 +1,228 @@
+//! `[gateway]`, `[store]` and `[upstream]`: the tables of which there is one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::model::{CONTROL_SOCKET, Encoding, EventPart, Gateway, LogLevel, Store, Template, TemplatePart, Upstream, WhenFull};
+use super::section::Section;
+use super::suggest::nearest;
+use super::template::{self, Place};
+use super::text::Text;
+use super::tree::{Context, Spot};
+use super::{broker, url};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// MQTT writes the keep-alive as 16 bits of seconds.
+pub const KEEP_ALIVE_MAX: Duration = Duration::from_secs(18 * 3600);
+
+/// Topic levels that every broker in use takes, counted by their slashes.
+const TOPIC_SLASHES_MAX: usize = 7;
+
+const DEFAULT_TOPIC: &str = "tidegate/{gateway}/{severity}/{sensor}";
+
+/// Longest path, bytes.
+const PATH_BYTES_MAX: usize = 4095;
+
+/// `[gateway]`
+pub fn gateway(ctx: &mut Context<'_>, section: &Section<'_>) -> Gateway {
+    let levels = [
+        ("error", LogLevel::Error),
+        ("warn", LogLevel::Warn),
+        ("info", LogLevel::Info),
+        ("debug", LogLevel::Debug),
+        ("trace", LogLevel::Trace),
+    ];
+    Gateway {
+        id: section.name(ctx, "id").map_or_else(host_name, |text| text.value).into(),
+        time_zone: time_zone(ctx, section),
+        shutdown_grace: section.duration(ctx, "shutdown_grace", Duration::ZERO..=10 * MINUTE).unwrap_or(10 * SECOND),
+        log_level: section.choice(ctx, "log_level", &levels).unwrap_or(LogLevel::Info),
+        control_socket: control_socket(ctx, section),
+    }
+}
+
+fn control_socket(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<PathBuf> {
+    let Some(text) = section.filled_text(ctx, "control_socket", PATH_BYTES_MAX) else {
+        return Some(PathBuf::from(CONTROL_SOCKET));
+    };
+    (text.value != "off").then(|| PathBuf::from(text.value))
+}
+
+/// The first part of the host name, in the characters of an id.
+fn host_name() -> String {
+    let uname = rustix::system::uname();
+    id_from_host(&uname.nodename().to_string_lossy())
+}
+
+fn id_from_host(host: &str) -> String {
+    let first = host.split('.').next().unwrap_or("");
+    let id: String =
+        first.chars().take(super::NAME_BYTES_MAX).map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    match id.trim_matches('-') {
+        "" => "gateway".to_owned(),
+        _ => id,
+    }
+}
+
+/// `time_zone`: one that this system knows. Default "UTC".
+pub fn time_zone(ctx: &mut Context<'_>, section: &Section<'_>) -> String {
+    let Some(text) = section.filled_text(ctx, "time_zone", 128) else {
+        return "UTC".to_owned();
+    };
+    if jiff::tz::TimeZone::get(&text.value).is_err() {
+        let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+        let near = nearest(&text.value, known.iter().map(String::as_str)).map(str::to_owned);
+        let shown = text.shown().map_or_else(|| "this".to_owned(), |shown| format!("\"{shown}\""));
+        let problem = ctx.error(text.spot, format!("{shown} is no time zone that this system knows"));
+        match near {
+            Some(near) => problem.label(format!("did you mean \"{near}\"?")),
+            None => problem.label("expected a name such as \"Europe/Berlin\" or \"UTC\""),
+        };
+        if known.len() < 2 {
+            problem.help("this system has no time zone database; install the package tzdata");
+        }
+    }
+    text.value
+}
+
+/// `[store]`
+pub fn store(ctx: &mut Context<'_>, section: &Section<'_>) -> Store {
+    let policies = [
+        ("drop-oldest", WhenFull::DropOldest),
+        ("drop-least-severe", WhenFull::DropLeastSevere),
+        ("reject", WhenFull::Reject),
+    ];
+    let path = section.filled_text(ctx, "path", PATH_BYTES_MAX).map(|text| {
+        let path = PathBuf::from(&text.value);
+        if path.is_relative() {
+            ctx.warning(text.spot, "a relative path: it depends on where the program is started")
+                .label("write it from the root, as in \"/var/lib/tidegate\"");
+        }
+        path
+    });
+    Store {
+        path: path.unwrap_or_else(|| PathBuf::from("/var/lib/tidegate")),
+        max_bytes: section.size(ctx, "max_bytes", 32 << 20..=1 << 40).unwrap_or(256 << 20),
+        when_full: section.choice(ctx, "when_full", &policies).unwrap_or(WhenFull::DropOldest),
+        commit_interval: section.duration(ctx, "commit_interval", Duration::ZERO..=MINUTE).unwrap_or(Duration::ZERO),
+    }
+}
+
+/// `[upstream]`
+pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str) -> Option<Upstream> {
+    section.check_variant(ctx, "");
+    let url = broker::url(ctx, section);
+    let allow_plaintext = section.boolean(ctx, "allow_plaintext").unwrap_or(false);
+    if let Some(url) = &url
+        && !url.tls
+        && !allow_plaintext
+        && !url::is_loopback(url)
+    {
+        ctx.error(section.spot("url"), "events would cross the network without encryption")
+            .label("`mqtt://` goes in the clear")
+            .help(format!("write \"mqtts://{}\" (and `ca_file` if the broker's certificate is your own)", url.host))
+            .help("if the network itself is trusted (a VPN, say), set allow_plaintext = true");
+    }
+    let credentials = broker::credentials(ctx, section, url.as_ref());
+    let client_id = broker::client_id(ctx, section, format!("tidegate-{gateway}"));
+    let topic = match section.filled_text(ctx, "topic", template::TEMPLATE_BYTES_MAX) {
+        Some(text) => topic(ctx, &text),
+        None => template::parse(DEFAULT_TOPIC, Place::Upstream).ok(),
+    };
+    let encodings = [("json", Encoding::Json), ("cbor", Encoding::Cbor)];
+    let encoding = section.choice(ctx, "encoding", &encodings).unwrap_or(Encoding::Json);
+    let window = section.integer(ctx, "window", 1..=1000).unwrap_or(256);
+    let payload_bytes_max = section.size(ctx, "payload_bytes_max", 4 << 10..=16 << 20).unwrap_or(128 << 10);
+    let keep_alive = section.duration(ctx, "keep_alive", SECOND..=KEEP_ALIVE_MAX).unwrap_or(30 * SECOND);
+    let connect_timeout = section.duration(ctx, "connect_timeout", SECOND..=10 * MINUTE).unwrap_or(20 * SECOND);
+    let ack_timeout = section.duration(ctx, "ack_timeout", SECOND..=HOUR).unwrap_or(60 * SECOND);
+    let backoff_min = section.duration(ctx, "backoff_min", Duration::from_millis(100)..=HOUR).unwrap_or(SECOND);
+    let backoff_max = section.duration(ctx, "backoff_max", Duration::from_millis(100)..=DAY).unwrap_or(5 * MINUTE);
+    if backoff_max < backoff_min {
+        let name = if section.has("backoff_max") { "backoff_max" } else { "backoff_min" };
+        ctx.error(section.spot(name), "`backoff_max` is shorter than `backoff_min`");
+    }
+    Some(Upstream {
+        url: url?,
+        credentials,
+        allow_plaintext,
+        client_id,
+        topic: topic?,
+        encoding,
+        window,
+        payload_bytes_max: usize::try_from(payload_bytes_max).unwrap_or(usize::MAX),
+        keep_alive,
+        connect_timeout,
+        ack_timeout,
+        backoff_min,
+        backoff_max,
+    })
+}
+
+fn topic(ctx: &mut Context<'_>, text: &Text) -> Option<Template> {
+    let template = template_of(ctx, text, Place::Upstream)?;
+    let written = text.value.matches('/').count();
+    if written > TOPIC_SLASHES_MAX {
+        ctx.error(text.spot, format!("{written} slashes in a topic"))
+            .label(format!("at most {TOPIC_SLASHES_MAX}, those of the sensor's name included"));
+        return None;
+    }
+    if text.value.starts_with('/') {
+        ctx.warning(text.at(0, 1), "the topic starts with a slash: its first level is empty");
+    }
+    let tells = |part: &TemplatePart| {
+        matches!(part, TemplatePart::Event(EventPart::Sensor | EventPart::Alarm | EventPart::Gateway))
+    };
+    if !template.0.iter().any(tells) {
+        ctx.warning(text.spot, "every event of every gateway gets the same topic")
+            .help("put {gateway}, {sensor} or {alarm} into it to tell them apart");
+    }
+    Some(template)
+}
+
+/// Reads a template, or reports where it goes wrong.
+pub fn template_of(ctx: &mut Context<'_>, text: &Text, place: Place) -> Option<Template> {
+    match template::parse(&text.value, place) {
+        Ok(template) => Some(template),
+        Err((at, why)) => {
+            let rest = &text.value[at.min(text.value.len())..];
+            let end = match rest.starts_with('{') {
+                true => rest.find('}').map_or(rest.len(), |end| end + 1),
+                false => rest.chars().next().map_or(0, char::len_utf8),
+            };
+            ctx.error(text.at(at, at + end), "this template cannot be filled in").label(why);
+            None
+        }
+    }
+}
+
+/// Reports a pattern or filter that is not well formed.
+pub fn pattern_fault(ctx: &mut Context<'_>, text: &Text, fault: (std::ops::Range<usize>, String), what: &str) {
+    let (bytes, why) = fault;
+    let spot: Spot = if bytes.is_empty() { text.spot } else { text.at(bytes.start, bytes.end) };
+    ctx.error(spot, format!("this is no {what}")).label(why);
+}
+
+/// A text shared by many.
+pub fn shared(text: Text) -> Arc<str> {
+    text.value.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_host_name_makes_an_id() {
+        assert_eq!(id_from_host("pi-7.plant.example"), "pi-7");
+        assert_eq!(id_from_host("my_pi"), "my-pi");
+        assert_eq!(id_from_host("été"), "-t-");
+        assert_eq!(id_from_host(""), "gateway");
+        assert_eq!(id_from_host("---"), "gateway");
+    }
+}

@@ -1,0 +1,87 @@
+//! Every key of the configuration, declared once.
+//!
+//! Owns the names, what they take, their defaults and meaning. The loader uses these lists to refuse unknown keys with
+//! a suggestion, and [`super::reference()`] makes the reference page from them, so the two cannot drift apart.
+
+mod alarm;
+mod general;
+mod source;
+
+pub use alarm::{ALARM, CONDITIONS};
+pub use general::{GATEWAY, ROOT, STORE, UPSTREAM};
+pub use source::{DECODE, FIELD, FRAMING, SOURCE};
+
+/// What happens when a key is left out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Default {
+    /// It is refused.
+    Required,
+    /// Said in words.
+    Words(&'static str),
+    /// This value, as it would be written.
+    Toml(&'static str),
+}
+
+/// A key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// As written.
+    pub name: &'static str,
+    /// The kind of value, in words.
+    pub takes: &'static str,
+    /// What happens without it.
+    pub default: Default,
+    /// What it does.
+    pub meaning: &'static str,
+    /// Other words for it, from manuals and other programs; suggested, never accepted.
+    pub near: &'static [&'static str],
+    /// The variants of the table (`type`, `format`) it belongs to; empty: all.
+    pub only: &'static [&'static str],
+}
+
+impl Key {
+    const fn near(self, near: &'static [&'static str]) -> Self {
+        Self { near, ..self }
+    }
+
+    const fn only(self, only: &'static [&'static str]) -> Self {
+        Self { only, ..self }
+    }
+}
+
+/// A table and its keys.
+#[derive(Debug)]
+pub struct KeyTable {
+    /// As written: `[gateway]`, `[[source]]`, `decode`.
+    pub title: &'static str,
+    /// In a sentence: "an alarm".
+    pub noun: &'static str,
+    /// The key that chooses the variant.
+    pub selector: &'static str,
+    /// What the table is for.
+    pub meaning: &'static str,
+    /// The keys, in the order of the reference.
+    pub keys: &'static [Key],
+}
+
+impl KeyTable {
+    /// The key of a name.
+    pub fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+}
+
+const fn required(name: &'static str, takes: &'static str, meaning: &'static str) -> Key {
+    Key { name, takes, default: Default::Required, meaning, near: &[], only: &[] }
+}
+
+const fn optional(name: &'static str, takes: &'static str, without: &'static str, meaning: &'static str) -> Key {
+    Key { name, takes, default: Default::Words(without), meaning, near: &[], only: &[] }
+}
+
+const fn with_default(name: &'static str, takes: &'static str, toml: &'static str, meaning: &'static str) -> Key {
+    Key { name, takes, default: Default::Toml(toml), meaning, near: &[], only: &[] }
+}
+
+/// All tables that hold keys, in the order of the reference.
+pub static TABLES: [&KeyTable; 8] = [&GATEWAY, &SOURCE, &FRAMING, &DECODE, &FIELD, &ALARM, &STORE, &UPSTREAM];

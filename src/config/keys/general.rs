@@ -1,0 +1,215 @@
+//! The keys of the tables of which there is one.
+
+use super::{Key, KeyTable, optional, required, with_default};
+
+pub(super) const CA_FILE: Key = optional(
+    "ca_file",
+    "path",
+    "the system's roots",
+    "PEM file with the certificates that may sign the broker's. Only with `mqtts://`.",
+)
+.near(&["ca", "cafile", "ca_cert", "ca_certificate", "tls_ca", "cacert"]);
+pub(super) const CERT_FILE: Key = optional(
+    "cert_file",
+    "path",
+    "no client certificate",
+    "PEM file with our certificate chain (mutual TLS). Comes with `key_file`.",
+)
+.near(&["cert", "certfile", "certificate", "client_cert", "tls_cert"]);
+pub(super) const KEY_FILE: Key = optional(
+    "key_file",
+    "path",
+    "no client certificate",
+    "PEM file with the private key of `cert_file`; refused when others can read it.",
+)
+.near(&["key", "keyfile", "private_key", "client_key", "tls_key"]);
+pub(super) const USERNAME: Key =
+    optional("username", "text", "no login", "User name at the broker.").near(&["user", "login"]);
+pub(super) const PASSWORD_FILE: Key = optional(
+    "password_file",
+    "path",
+    "no password",
+    "File that holds the password (its trailing line end does not count); refused when others can read it.",
+)
+.near(&["password", "pass", "passwd", "pw", "passwordfile", "secret"]);
+
+/// The top of the file.
+pub static ROOT: KeyTable = KeyTable {
+    title: "the file",
+    noun: "the file",
+    selector: "",
+    meaning: "",
+    keys: &[
+        optional("gateway", "table", "all defaults", "This gateway.").near(&["general", "global", "agent", "main"]),
+        optional("source", "tables", "nothing is read", "Where readings come from.")
+            .near(&["sources", "input", "inputs", "sensor", "sensors", "mqtt", "serial", "port"]),
+        optional("alarm", "tables", "no alarm is raised", "What raises an event.").near(&[
+            "alarms",
+            "alert",
+            "alerts",
+            "rule",
+            "rules",
+            "threshold",
+            "thresholds",
+        ]),
+        optional("store", "table", "all defaults", "Where events wait until they are delivered.")
+            .near(&["storage", "queue", "buffer", "database", "db", "sled"]),
+        optional("upstream", "table", "events are stored and not forwarded", "Where events go.").near(&[
+            "output",
+            "outputs",
+            "broker",
+            "forward",
+            "forwarder",
+            "sink",
+            "cloud",
+            "remote",
+        ]),
+    ],
+};
+
+/// `[gateway]`
+pub static GATEWAY: KeyTable = KeyTable {
+    title: "[gateway]",
+    noun: "[gateway]",
+    selector: "",
+    meaning: "This gateway: its name and how it runs.",
+    keys: &[
+        optional(
+            "id",
+            "name",
+            "the host name",
+            "Names this gateway in topics and events. Letters, digits, `-` and `_`; at most 64.",
+        )
+        .near(&["name", "gateway_id", "device_id", "hostname"]),
+        with_default("time_zone", "IANA name", "\"UTC\"", "Local time of alarm schedules, as in \"Europe/Berlin\".")
+            .near(&["timezone", "tz", "zone"]),
+        with_default(
+            "shutdown_grace",
+            "duration, 0 s to 10 m",
+            "\"10s\"",
+            "How long a stop may go on delivering; what is left waits in the store.",
+        )
+        .near(&["grace", "shutdown_timeout", "stop_timeout"]),
+        with_default(
+            "log_level",
+            "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
+            "\"info\"",
+            "How much is logged.",
+        )
+        .near(&["log", "loglevel", "level", "verbosity"]),
+        with_default(
+            "control_socket",
+            "absolute path, or \"off\"",
+            "\"/run/tidegate/control.sock\"",
+            "Where `tidegate status` and `tidegate alarms` ask the running gateway.",
+        )
+        .near(&["socket", "control", "socket_path"]),
+    ],
+};
+
+/// `[store]`
+pub static STORE: KeyTable = KeyTable {
+    title: "[store]",
+    noun: "[store]",
+    selector: "",
+    meaning: "Where events wait, safe from power cuts, until they are delivered.",
+    keys: &[
+        with_default(
+            "path",
+            "path",
+            "\"/var/lib/tidegate\"",
+            "A directory of its own, on a disk that keeps what it is told to keep.",
+        )
+            .near(&["dir", "directory", "folder", "file"]),
+        with_default("max_bytes", "size, 32 MiB to 1 TiB", "\"256MiB\"", "All it may take on the disk.")
+            .near(&["size", "max_size", "limit", "quota", "capacity", "bytes_max"]),
+        with_default(
+            "when_full",
+            "\"drop-oldest\", \"drop-least-severe\" or \"reject\"",
+            "\"drop-oldest\"",
+            "What gives way when it is full. What is dropped is announced; `reject` lets readings wait at their broker.",
+        )
+        .near(&["full", "overflow", "on_full", "drop", "policy"]),
+        with_default(
+            "commit_interval",
+            "duration, up to 1 m",
+            "\"0s\"",
+            "How long events below `critical` may wait for company before they are written. More is kinder to flash.",
+        )
+        .near(&["flush_interval", "sync_interval", "flush", "sync"]),
+    ],
+};
+
+/// `[upstream]`
+pub static UPSTREAM: KeyTable = KeyTable {
+    title: "[upstream]",
+    noun: "[upstream]",
+    selector: "",
+    meaning: "The broker that events go to.",
+    keys: &[
+        required(
+            "url",
+            "address",
+            "`mqtts://host[:port]`, or `mqtt://` to this machine; ports 8883 and 1883 when left out.",
+        )
+        .near(&["broker", "host", "address", "server", "uri", "endpoint"]),
+        with_default(
+            "allow_plaintext",
+            "true or false",
+            "false",
+            "Lets `mqtt://` go to another machine: anyone on the way can read and change events.",
+        )
+        .near(&["plaintext", "insecure", "allow_insecure"]),
+        CA_FILE,
+        CERT_FILE,
+        KEY_FILE,
+        USERNAME,
+        PASSWORD_FILE,
+        optional("client_id", "text, at most 128 bytes", "`tidegate-<gateway>`", "Must be this gateway's own.")
+            .near(&["clientid", "client"]),
+        with_default(
+            "topic",
+            "template",
+            "\"tidegate/{gateway}/{severity}/{sensor}\"",
+            "Where events are published: `{gateway}`, `{severity}`, `{sensor}`, `{type}` and `{alarm}` are filled in. \
+             At most 7 slashes.",
+        )
+        .near(&["topics", "publish", "prefix", "base_topic"]),
+        with_default(
+            "encoding",
+            "\"json\" or \"cbor\"",
+            "\"json\"",
+            "How events are written (CloudEvents, structured).",
+        )
+        .near(&["format", "codec", "content_type"]),
+        with_default("window", "1 to 1000", "256", "Events in flight at a time.").near(&[
+            "inflight",
+            "max_inflight",
+            "inflight_max",
+        ]),
+        with_default(
+            "payload_bytes_max",
+            "size, 4 KiB to 16 MiB",
+            "\"128KiB\"",
+            "A larger event is set aside instead of sent.",
+        )
+        .near(&["max_payload", "packet_bytes_max", "max_packet_size"]),
+        with_default("keep_alive", "duration, 1 s to 18 h", "\"30s\"", "Silence after which the connection is tested.")
+            .near(&["keepalive", "ping_interval"]),
+        with_default("connect_timeout", "duration, 1 s to 10 m", "\"20s\"", "For TCP, TLS and login together.")
+            .near(&["timeout"]),
+        with_default(
+            "ack_timeout",
+            "duration, 1 s to 1 h",
+            "\"60s\"",
+            "A connection that acknowledges nothing for this long is given up.",
+        ),
+        with_default("backoff_min", "duration, 100 ms to 1 h", "\"1s\"", "First wait before connecting again.")
+            .near(&["retry_min", "reconnect_min"]),
+        with_default("backoff_max", "duration, up to 1 d", "\"5m\"", "Longest wait before connecting again.").near(&[
+            "retry_max",
+            "reconnect_max",
+            "backoff",
+        ]),
+    ],
+};

@@ -1,0 +1,169 @@
+//! `[[source]]` and `framing`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::decode;
+use super::general::{KEEP_ALIVE_MAX, pattern_fault};
+use super::keys::{self, FRAMING};
+use super::model::{FlowControl, Framing, MqttSource, Parity, SerialSource, Source, SourceKind};
+use super::section::Section;
+use super::text::wrong_type;
+use super::tree::{Context, Data, Spot};
+use super::{broker, pattern};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Filters of one source.
+const TOPICS_MAX: usize = 256;
+
+/// Longest path of a port, bytes.
+const PORT_BYTES_MAX: usize = 255;
+
+const LINE_BYTES_DEFAULT: usize = 12 << 10;
+
+/// A source and where it said what the cross-checks need.
+pub struct Read {
+    pub source: Source,
+    /// `name`
+    pub name: Spot,
+    /// `port`, or `client_id` where it is given, or `url`.
+    pub address: Spot,
+}
+
+/// Reads one source.
+pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str) -> Option<Read> {
+    let chosen = section.choice(ctx, "type", &[("mqtt", true), ("serial", false)]);
+    let name = section.name(ctx, "name");
+    match chosen {
+        Some(mqtt) => section.check_variant(ctx, if mqtt { "mqtt" } else { "serial" }),
+        None => {
+            section.require(ctx, "name");
+            section.require(ctx, "type");
+        }
+    }
+    let mqtt = chosen?;
+    let label = name.as_ref().map_or("", |name| &name.value).to_owned();
+    let (kind, topics) = match mqtt {
+        true => {
+            let source = mqtt_source(ctx, section, gateway, &label);
+            let topics = source.as_ref().map_or_else(Vec::new, |source| source.topics.clone());
+            (source.map(SourceKind::Mqtt), Some(topics))
+        }
+        false => (serial_source(ctx, section).map(SourceKind::Serial), None),
+    };
+    let decode = section.entry("decode").and_then(|entry| match &entry.value.data {
+        Data::Table(entries) => {
+            let section = Section::new(ctx, &keys::DECODE, entry.value.spot, &[entries]);
+            decode::read(ctx, &section, topics.as_deref())
+        }
+        _ => {
+            wrong_type(ctx, &entry.value, "`decode`", "a table such as { format = \"json\" }");
+            None
+        }
+    });
+    let address = ["port", "client_id", "url"]
+        .into_iter()
+        .find(|key| section.has(key))
+        .map_or(section.head, |key| section.spot(key));
+    let name = name?;
+    Some(Read { name: name.spot, address, source: Source { name: name.value.into(), kind: kind?, decode: decode? } })
+}
+
+fn mqtt_source(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str, name: &str) -> Option<MqttSource> {
+    let url = broker::url(ctx, section);
+    let client_id = broker::client_id(ctx, section, format!("tidegate-{gateway}-{name}"));
+    let credentials = broker::credentials(ctx, section, url.as_ref());
+    let topics = topics(ctx, section);
+    let qos = section.integer(ctx, "qos", 0..=2).unwrap_or(1);
+    let keep_alive = section.duration(ctx, "keep_alive", SECOND..=KEEP_ALIVE_MAX).unwrap_or(30 * SECOND);
+    let inflight_max = section.integer(ctx, "inflight_max", 1..=65_535).unwrap_or(1000);
+    let packet_bytes_max = section.size(ctx, "packet_bytes_max", 1 << 10..=16 << 20).unwrap_or(256 << 10);
+    let retained_max_age =
+        section.duration(ctx, "retained_max_age", Duration::ZERO..=3660 * DAY).unwrap_or(3600 * SECOND);
+    Some(MqttSource {
+        url: url?,
+        client_id,
+        topics: topics?,
+        qos,
+        credentials,
+        keep_alive,
+        inflight_max,
+        packet_bytes_max: usize::try_from(packet_bytes_max).unwrap_or(usize::MAX),
+        retained_max_age,
+    })
+}
+
+fn topics(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Vec<String>> {
+    let texts = section.texts(ctx, "topics", TOPICS_MAX)?;
+    if texts.is_empty() {
+        let items = section.list(ctx, "topics", TOPICS_MAX)?;
+        if items.is_empty() {
+            ctx.error(section.spot("topics"), "`topics` is empty")
+                .label("expected at least one, as in [\"zigbee2mqtt/+\"]");
+        }
+        return None;
+    }
+    let mut topics: Vec<String> = Vec::with_capacity(texts.len());
+    for text in texts {
+        if let Err(fault) = pattern::check_filter(&text.value) {
+            pattern_fault(ctx, &text, fault, "MQTT filter");
+        } else if topics.contains(&text.value) {
+            ctx.warning(text.spot, "this filter is there twice").label("the broker may send every message twice");
+        } else {
+            topics.push(text.value);
+        }
+    }
+    Some(topics)
+}
+
+fn serial_source(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<SerialSource> {
+    let port = section.filled_text(ctx, "port", PORT_BYTES_MAX).map(|text| {
+        if !text.value.starts_with('/') {
+            ctx.error(text.spot, "`port` is no path of a device").label("expected a path such as \"/dev/ttyUSB0\"");
+        } else if text.value.starts_with("/dev/ttyUSB") || text.value.starts_with("/dev/ttyACM") {
+            ctx.warning(text.spot, "this name depends on the order of plugging in")
+                .help("use the port's lasting name: ls -l /dev/serial/by-id/");
+        }
+        PathBuf::from(text.value)
+    });
+    let parities = [("none", Parity::None), ("even", Parity::Even), ("odd", Parity::Odd)];
+    let flows = [("none", FlowControl::None), ("software", FlowControl::Software), ("hardware", FlowControl::Hardware)];
+    let baud = section.integer(ctx, "baud", 50..=4_000_000).unwrap_or(9600);
+    let data_bits = section.integer(ctx, "data_bits", 7..=8).unwrap_or(8);
+    let parity = section.choice(ctx, "parity", &parities).unwrap_or(Parity::None);
+    let stop_bits = section.integer(ctx, "stop_bits", 1..=2).unwrap_or(1);
+    let flow_control = section.choice(ctx, "flow_control", &flows).unwrap_or(FlowControl::None);
+    let framing = framing(ctx, section);
+    let silence_after = section.duration(ctx, "silence_after", SECOND..=366 * DAY);
+    Some(SerialSource {
+        port: port?,
+        baud,
+        data_bits,
+        parity,
+        stop_bits,
+        flow_control,
+        framing: framing?,
+        silence_after,
+    })
+}
+
+fn framing(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Framing> {
+    let Some(entry) = section.entry("framing") else {
+        return Some(Framing::Line { max_bytes: LINE_BYTES_DEFAULT, keep_first: false });
+    };
+    let Data::Table(entries) = &entry.value.data else {
+        wrong_type(ctx, &entry.value, "`framing`", "a table such as { by = \"line\" }");
+        return None;
+    };
+    let framing = Section::new(ctx, &FRAMING, entry.value.spot, &[entries]);
+    framing.require(ctx, "by");
+    let by = framing.choice(ctx, "by", &[("line", ())]);
+    let max_bytes = framing.size(ctx, "max_bytes", 16..=1 << 20);
+    let keep_first = framing.choice(ctx, "first_line", &[("drop", false), ("keep", true)]).unwrap_or(false);
+    by.map(|()| Framing::Line {
+        max_bytes: max_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(LINE_BYTES_DEFAULT),
+        keep_first,
+    })
+}

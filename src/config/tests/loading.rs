@@ -1,0 +1,170 @@
+//! Files: the main one, conf.d, and those the configuration names.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::cli::check::check_to;
+use crate::config::{files, load};
+use crate::error::Failure;
+
+fn write(directory: &Path, name: &str, text: impl AsRef<[u8]>) -> std::path::PathBuf {
+    let path = directory.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn refused(path: &Path) -> String {
+    load(path, &env).map(|_| ()).unwrap_err().to_string()
+}
+
+#[test]
+fn a_missing_unreadable_or_odd_main_file_is_told_plainly() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    assert!(refused(&at.join("none.toml")).contains("does not exist"));
+    assert!(refused(at).contains("is a directory"));
+    let latin = write(at, "latin.toml", b"# ok\n# temp\xe9rature\n");
+    assert!(refused(&latin).contains("line 2"), "{}", refused(&latin));
+    assert!(refused(&latin).contains("not UTF-8"));
+    let huge = write(at, "huge.toml", vec![b'#'; (1 << 20) + 1]);
+    assert!(refused(&huge).contains("larger than 1 MiB"));
+    let full = write(at, "full.toml", vec![b'#'; 1 << 20]);
+    assert!(load(&full, &env).is_ok());
+}
+
+#[test]
+fn files_in_conf_d_add_up_in_the_order_of_their_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let main = write(directory.path(), "tidegate.toml", GOOD);
+    let alarm = |name: &str| format!("[[alarm]]\nname = \"{name}\"\nsensors = [\"#\"]\nlow = 1\n");
+    write(directory.path(), "conf.d/20-b.toml", alarm("b"));
+    write(directory.path(), "conf.d/10-a.toml", alarm("a") + "[gateway]\ntime_zone = \"Europe/Berlin\"\n");
+    write(directory.path(), "conf.d/ignored.toml.bak", "nonsense");
+    write(directory.path(), "conf.d/.hidden.toml", "nonsense");
+    let loaded = load(&main, &env).unwrap();
+    let names: Vec<&str> = loaded.config.alarms.iter().map(|alarm| &*alarm.name).collect();
+    assert_eq!(names, ["too-warm", "a", "b"]);
+    assert_eq!(loaded.config.gateway.time_zone, "Europe/Berlin");
+    assert_eq!(loaded.files.len(), 3);
+}
+
+#[test]
+fn a_key_set_in_two_files_is_refused_with_both_places() {
+    let directory = tempfile::tempdir().unwrap();
+    let main = write(directory.path(), "tidegate.toml", GOOD);
+    write(
+        directory.path(),
+        "conf.d/10.toml",
+        "[gateway]\n\nid = \"other\"\n[[source]]\nname = \"boiler\"\ntype = \"x\"\n",
+    );
+    let report = refused(&main);
+    assert!(report.contains("`id` of [gateway] is set twice"), "{report}");
+    assert!(report.contains("10.toml:3:1") && report.contains("tidegate.toml:3:1"), "{report}");
+    assert!(report.contains("10.toml:6:8"), "errors in both files come in one run: {report}");
+}
+
+#[test]
+fn an_unreadable_file_in_conf_d_refuses_the_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let main = write(directory.path(), "tidegate.toml", GOOD);
+    write(directory.path(), "conf.d/10.toml", b"\xff");
+    assert!(refused(&main).contains("10.toml"));
+}
+
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";
+
+/// A configuration whose credentials are in `at`, with the given modes.
+fn with_files(at: &Path) -> std::path::PathBuf {
+    let at = at.display();
+    let keys = format!(
+        "[upstream]\nca_file = \"{at}/ca.pem\"\ncert_file = \"{at}/cert.pem\"\nkey_file = \"{at}/key.pem\"\nusername = \"u\"\n\
+         password_file = \"{at}/password\"\n"
+    );
+    write(Path::new(&at.to_string()), "tidegate.toml", with("[upstream]\n", &keys))
+}
+
+fn file_faults(main: &Path, env: &dyn Fn(&str) -> Option<String>) -> String {
+    files::check(&load(main, env).unwrap()).to_string()
+}
+
+#[test]
+fn files_that_are_named_are_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let main = with_files(at);
+    let faults = file_faults(&main, &env);
+    assert!(faults.contains("4 errors") && faults.contains("ca.pem does not exist"), "{faults}");
+    assert!(faults.contains("tidegate.toml:20:11"), "{faults}");
+
+    write(at, "ca.pem", CERTIFICATE);
+    write(at, "cert.pem", CERTIFICATE);
+    let key = write(at, "key.pem", KEY);
+    let password = write(at, "password", "hunter2\n");
+    let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    set(&key, 0o640);
+    set(&password, 0o604);
+    let faults = file_faults(&main, &env);
+    assert!(faults.contains("2 errors") && faults.contains("(mode 0640)"), "{faults}");
+    assert!(faults.contains(&format!("chmod 600 {}", key.display())), "{faults}");
+    assert!(!faults.contains("hunter2"));
+
+    set(&key, 0o600);
+    set(&password, 0o400);
+    assert_eq!(file_faults(&main, &env), "");
+
+    write(at, "cert.pem", KEY);
+    write(at, "ca.pem", "x");
+    write(at, "key.pem", CERTIFICATE);
+    set(&password, 0o600);
+    write(at, "password", "\n");
+    let faults = file_faults(&main, &env);
+    assert!(faults.contains("4 errors") && faults.contains("swapped?"), "{faults}");
+    assert!(faults.contains("no certificate in PEM form") && faults.contains("password is empty"), "{faults}");
+
+    write(at, "key.pem", KEY.replace("PRIVATE", "ENCRYPTED PRIVATE"));
+    assert!(file_faults(&main, &env).contains("passphrase"));
+}
+
+#[test]
+fn group_bits_are_no_matter_in_the_credentials_directory_of_systemd() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let main = with_files(at);
+    write(at, "ca.pem", CERTIFICATE);
+    write(at, "cert.pem", CERTIFICATE);
+    for name in ["key.pem", "password"] {
+        let path = write(at, name, KEY);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o440)).unwrap();
+    }
+    let credentials = at.display().to_string();
+    let env = |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| credentials.clone());
+    assert_eq!(file_faults(&main, &env), "");
+    fs::set_permissions(at.join("key.pem"), fs::Permissions::from_mode(0o444)).unwrap();
+    assert!(file_faults(&main, &env).contains("others can read"));
+}
+
+#[test]
+fn check_says_good_or_gives_the_whole_report() {
+    let directory = tempfile::tempdir().unwrap();
+    let main = write(directory.path(), "tidegate.toml", with("zigbee/+/temperature", "zigbe/#"));
+    let mut out = Vec::new();
+    check_to(&main, false, &env, &mut out).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert!(
+        out.contains("1 warning") && out.contains("The configuration is good: gateway `g`, 2 sources, 1 alarm"),
+        "{out}"
+    );
+    assert!(out.contains("upstream mqtts://broker.example.com:8883"), "{out}");
+
+    let main = with_files(directory.path());
+    let failure = check_to(&main, true, &env, &mut Vec::new()).map(|_| ()).unwrap_err();
+    assert!(
+        matches!(&failure, Failure::Configuration(report) if report.contains("does not exist") && report.contains("\x1b["))
+    );
+    let main = write(directory.path(), "tidegate.toml", "x = 1\n");
+    let failure = check_to(&main, false, &env, &mut Vec::new()).map(|_| ()).unwrap_err();
+    assert!(matches!(failure, Failure::Configuration(report) if report.contains("unknown key `x`")));
+}

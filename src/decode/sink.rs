@@ -1,0 +1,377 @@
+//! Where the formats put what they find: rules are applied, readings made.
+//!
+//! Owns the half-made record (one set of fields that belong together) and everything that is reused from message to
+//! message. A record becomes readings only when its format says that it is whole, so a message that turns out to be
+//! malformed leaves nothing behind. Bounded: readings a message, carried bytes a message, quantities and names kept.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::name::Names;
+use super::time::{Stamp, TimeRule};
+use super::value::{Converted, Raw, Rule};
+use super::{Decoded, Message};
+use crate::counters::Reject;
+use crate::reading::{Attributes, Reading, SENSOR_BYTES_MAX, TimeSource, Value};
+
+/// Most readings taken from one message. A data logger's hour at one a second is 3,600, sent in several messages.
+pub const READINGS_PER_MESSAGE_MAX: usize = 1_000;
+
+/// Most bytes of carried fields kept of one message, as text plus [`CARRIED_NODE_BYTES`] a value: they travel in every
+/// event that the message causes.
+pub const CARRY_BYTES_MAX: usize = 4 * 1024;
+
+/// What one carried value counts for beside its text.
+pub(super) const CARRIED_NODE_BYTES: usize = 16;
+
+/// Most quantities of unconfigured fields remembered; beyond it they are forgotten and learned anew.
+const LEARNED_MAX: usize = 1_000;
+
+/// What a value of the payload is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// A reading, by the index of its rule.
+    Field(usize),
+    /// The message's time.
+    Time,
+    /// An attribute, by its index.
+    Carry(usize),
+    /// A part of the device's name, by its index.
+    Device(usize),
+}
+
+/// A value of the payload that is wanted.
+#[derive(Clone, Debug)]
+pub(super) struct Want {
+    /// Where it is, in the format's own terms.
+    pub(super) path: String,
+    /// What for.
+    pub(super) slot: Slot,
+}
+
+/// What the configuration says.
+#[derive(Debug)]
+pub(super) struct Rules {
+    /// True when no fields are configured: every value that can be a reading is one.
+    pub(super) take_all: bool,
+    pub(super) decimal_comma: bool,
+    pub(super) time: TimeRule,
+    /// The attributes' names.
+    pub(super) carry: Vec<Arc<str>>,
+    /// How old a retained message's own time may be for it to count as fresh.
+    pub(super) retained_max_age: Duration,
+}
+
+/// A rule, and where its value of the record at hand is.
+#[derive(Debug)]
+struct Entry {
+    rule: Rule,
+    record: u64,
+    position: usize,
+}
+
+#[derive(Debug)]
+struct Pending {
+    entry: usize,
+    /// `None` when a later, unusable value of the same field took an earlier one back.
+    value: Option<Value>,
+    unit: Option<Arc<str>>,
+}
+
+/// What is reused from message to message.
+#[derive(Debug)]
+pub(super) struct State {
+    /// Configured fields first, learned ones behind.
+    entries: Vec<Entry>,
+    configured: usize,
+    learned: HashMap<Arc<str>, usize>,
+    /// The rule of everything learned.
+    plain: Rule,
+    names: Names,
+    /// Counts records, so that entries of earlier ones need no clearing.
+    record: u64,
+    /// Values of the record at hand, in the order found.
+    pending: Vec<Pending>,
+    /// Whether the record has anything that could have been a reading.
+    found: bool,
+    stamp: Option<Stamp>,
+    carried: Vec<Option<serde_json::Value>>,
+    device: Vec<Option<String>>,
+    /// Of the message at hand.
+    carried_bytes: usize,
+    overflowed: bool,
+}
+
+impl State {
+    pub(super) fn new(rules: Vec<Rule>, names: Names, carried: usize, device: usize) -> Self {
+        let entries: Vec<Entry> = rules.into_iter().map(|rule| Entry { rule, record: 0, position: 0 }).collect();
+        Self {
+            configured: entries.len(),
+            entries,
+            learned: HashMap::new(),
+            plain: Rule::plain("value".into()),
+            names,
+            record: 1,
+            pending: Vec::new(),
+            found: false,
+            stamp: None,
+            carried: vec![None; carried],
+            device: vec![None; device],
+            carried_bytes: 0,
+            overflowed: false,
+        }
+    }
+
+    /// Makes ready for a message.
+    pub(super) fn begin(&mut self) {
+        if self.learned.len() > LEARNED_MAX {
+            self.learned.clear();
+            self.entries.truncate(self.configured);
+            self.names.forget();
+        }
+        self.carried_bytes = 0;
+        self.overflowed = false;
+        self.clear_record();
+    }
+
+    fn clear_record(&mut self) {
+        self.record += 1;
+        self.pending.clear();
+        self.found = false;
+        self.stamp = None;
+        self.carried.fill(None);
+        self.device.fill(None);
+    }
+
+    /// The index of a field that is not configured.
+    fn learn(&mut self, quantity: &str) -> usize {
+        if let Some(index) = self.learned.get(quantity) {
+            return *index;
+        }
+        let quantity: Arc<str> = quantity.into();
+        let index = self.entries.len();
+        self.entries.push(Entry { rule: Rule::plain(Arc::clone(&quantity)), record: 0, position: 0 });
+        self.learned.insert(quantity, index);
+        index
+    }
+
+    fn store(&mut self, index: usize, value: Option<Value>, unit: Option<Arc<str>>) {
+        let entry = &mut self.entries[index];
+        if entry.record == self.record {
+            // The same field again: the last one counts.
+            let pending = &mut self.pending[entry.position];
+            pending.value = value;
+            pending.unit = unit;
+        } else if value.is_some() {
+            if self.pending.len() >= READINGS_PER_MESSAGE_MAX {
+                self.overflowed = true;
+                return;
+            }
+            entry.record = self.record;
+            entry.position = self.pending.len();
+            self.pending.push(Pending { entry: index, value, unit });
+        }
+    }
+}
+
+/// What a format gets to put its finds into.
+pub(super) struct Sink<'m> {
+    pub(super) rules: &'m Rules,
+    pub(super) state: &'m mut State,
+    pub(super) message: &'m Message<'m>,
+    pub(super) out: &'m mut Decoded,
+}
+
+impl Sink<'_> {
+    /// Whether values that nothing is configured for are wanted too (see [`Sink::other`]).
+    pub(super) fn takes_all(&self) -> bool {
+        self.rules.take_all
+    }
+
+    /// A value that is wanted.
+    pub(super) fn put(&mut self, slot: Slot, raw: &Raw<'_>) {
+        match slot {
+            Slot::Field(index) => self.field(index, raw),
+            Slot::Time => self.state.stamp = self.rules.time.read(raw),
+            Slot::Carry(index) => {
+                if let Some(value) = carried(raw) {
+                    self.carry(index, value, carried_bytes(raw));
+                }
+            }
+            Slot::Device(index) => self.state.device[index] = device_text(raw),
+        }
+    }
+
+    /// A value that nothing is configured for: a reading if it is a number or a boolean, else passed over.
+    pub(super) fn other(&mut self, key: &str, raw: &Raw<'_>) {
+        match raw {
+            Raw::Null | Raw::Bare { text: "", .. } => self.state.found = true,
+            Raw::Text(_) | Raw::Composite => {}
+            _ if key.len() > SENSOR_BYTES_MAX => {
+                self.state.found = true;
+                self.refuse(Reject::BadName, format!("a name of {} bytes, at most {SENSOR_BYTES_MAX}", key.len()));
+            }
+            Raw::Bare { .. } => {
+                if let Converted::Value(value, unit) = self.state.plain.convert(raw, self.rules.decimal_comma) {
+                    self.state.found = true;
+                    let index = self.state.learn(key);
+                    self.state.store(index, Some(value), unit);
+                }
+            }
+            _ => {
+                let index = self.state.learn(key);
+                self.field(index, raw);
+            }
+        }
+    }
+
+    /// An attribute that its format has made itself, and how much it counts for.
+    pub(super) fn carry(&mut self, index: usize, value: serde_json::Value, bytes: usize) {
+        if self.state.carried_bytes + bytes > CARRY_BYTES_MAX {
+            self.too_much_carried(index);
+        } else {
+            self.state.carried_bytes += bytes;
+            self.state.carried[index] = Some(value);
+        }
+    }
+
+    /// How many bytes may still be carried.
+    pub(super) fn carry_budget(&self) -> usize {
+        CARRY_BYTES_MAX - self.state.carried_bytes
+    }
+
+    /// An attribute is left out because it would be too much.
+    pub(super) fn too_much_carried(&mut self, index: usize) {
+        let name = &self.rules.carry[index];
+        self.refuse(Reject::TooLong, format!("`{name}` is not carried: more than {CARRY_BYTES_MAX} bytes in all"));
+    }
+
+    /// Something is refused; what else the message holds is not touched by it.
+    pub(super) fn refuse(&mut self, reject: Reject, what: String) {
+        self.out.rejects.push((reject, what));
+    }
+
+    fn field(&mut self, index: usize, raw: &Raw<'_>) {
+        self.state.found = true;
+        let rule = &self.state.entries[index].rule;
+        match rule.convert(raw, self.rules.decimal_comma) {
+            Converted::Value(value, unit) => self.state.store(index, Some(value), unit),
+            Converted::Nothing => self.state.store(index, None, None),
+            Converted::Ignored => {
+                self.out.ignored += 1;
+                self.state.store(index, None, None);
+            }
+            Converted::Refused(reject, what) => {
+                let what = format!("{}: {what}", rule.path);
+                self.refuse(reject, what);
+                self.state.store(index, None, None);
+            }
+        }
+    }
+
+    /// The record is whole: its values become readings.
+    pub(super) fn end_record(&mut self) {
+        if !self.state.found {
+            let what = self.expected();
+            self.refuse(Reject::MissingField, what);
+        } else if !self.state.pending.is_empty()
+            && let Err((reject, what)) = self.emit()
+        {
+            self.refuse(reject, what);
+        }
+        if std::mem::take(&mut self.state.overflowed) {
+            let what = format!("more than {READINGS_PER_MESSAGE_MAX} readings in one message");
+            self.refuse(Reject::TooManyReadings, what);
+        }
+        self.state.clear_record();
+    }
+
+    fn emit(&mut self) -> Result<(), (Reject, String)> {
+        let State { entries, names, pending, stamp, carried, device, overflowed, .. } = &mut *self.state;
+        let mut sensors = names.device(self.message.topic, device)?;
+        let arrival = self.message.arrival;
+        let (time, time_source) = self.rules.time.resolve(*stamp, arrival);
+        // A retained message may be days old: only a time of its own can show that it is not.
+        let fresh = !self.message.retained
+            || time_source == TimeSource::Payload
+                && arrival.since(time).is_none_or(|age| age <= self.rules.retained_max_age);
+        let attributes = attributes(&self.rules.carry, carried);
+        for found in pending.drain(..) {
+            let Some(value) = found.value else { continue };
+            if self.out.readings.len() >= READINGS_PER_MESSAGE_MAX {
+                *overflowed = true;
+                break;
+            }
+            let rule = &entries[found.entry].rule;
+            match sensors.sensor(found.entry, &rule.quantity) {
+                Ok(sensor) => self.out.readings.push(Reading {
+                    sensor,
+                    value,
+                    unit: rule.unit.clone().or(found.unit),
+                    time,
+                    time_source,
+                    fresh,
+                    attributes: attributes.clone(),
+                }),
+                Err(refusal) => self.out.rejects.push(refusal),
+            }
+        }
+        Ok(())
+    }
+
+    fn expected(&self) -> String {
+        if self.rules.take_all {
+            return "no number or boolean in it".to_owned();
+        }
+        let mut names: Vec<&str> = self.state.entries.iter().map(|entry| &*entry.rule.path).collect();
+        let more = if names.len() > 5 { ", .." } else { "" };
+        names.truncate(5);
+        format!("none of the configured fields ({}{more}) is there", names.join(", "))
+    }
+}
+
+/// The record's attributes; none when it has none.
+fn attributes(names: &[Arc<str>], carried: &mut [Option<serde_json::Value>]) -> Option<Attributes> {
+    if carried.iter().all(Option::is_none) {
+        return None;
+    }
+    let found = names.iter().zip(carried).filter_map(|(name, value)| Some((Arc::clone(name), value.take()?)));
+    Some(Arc::new(found.collect()))
+}
+
+fn carried(raw: &Raw<'_>) -> Option<serde_json::Value> {
+    Some(match *raw {
+        Raw::Null => serde_json::Value::Null,
+        Raw::Bool(state) => state.into(),
+        Raw::Integer(whole) => whole.into(),
+        Raw::Unsigned(whole) => whole.into(),
+        Raw::Number(number) => number.into(),
+        Raw::Text(text) => text.into(),
+        Raw::Bare { text: "", .. } | Raw::Composite => return None,
+        // A number where JSON would write it the same way; "007" and "+1" stay texts.
+        Raw::Bare { text, .. } => {
+            text.parse::<serde_json::Number>().map_or_else(|_| text.into(), serde_json::Value::Number)
+        }
+    })
+}
+
+fn carried_bytes(raw: &Raw<'_>) -> usize {
+    CARRIED_NODE_BYTES
+        + match raw {
+            Raw::Text(text) | Raw::Bare { text, .. } => text.len(),
+            _ => 0,
+        }
+}
+
+/// A value as a part of a name; `None` where there is nothing to name with. Its length is checked with the name's.
+fn device_text(raw: &Raw<'_>) -> Option<String> {
+    Some(match *raw {
+        Raw::Null | Raw::Composite | Raw::Bare { text: "", .. } => return None,
+        Raw::Bool(state) => state.to_string(),
+        Raw::Integer(whole) => whole.to_string(),
+        Raw::Unsigned(whole) => whole.to_string(),
+        Raw::Number(number) => number.to_string(),
+        Raw::Text(text) | Raw::Bare { text, .. } => text.to_owned(),
+    })
+}

@@ -1,0 +1,219 @@
+//! From a payload's own time to a [`WallTime`], or to the arrival with a doubt.
+//!
+//! Owns units, ISO 8601 and plausibility. Never reads a clock: arrival comes with the message.
+//!
+//! Whole numbers and decimal texts are exact to the nanosecond. A JSON number with a fraction is an `f64`, which at
+//! today's epoch seconds resolves 0.24 us, so it is rounded to the microsecond.
+
+use std::time::Duration;
+
+use jiff::fmt::temporal::DateTimeParser;
+use jiff::tz::TimeZone;
+
+use super::value::{Raw, parse};
+use crate::clock::WallTime;
+use crate::config::model::TsUnit;
+use crate::reading::TimeSource;
+
+/// A payload's time, as far as it could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stamp {
+    /// Nanoseconds since the epoch.
+    At(i64),
+    /// There is one, but it makes no sense.
+    Unreadable,
+}
+
+/// How a source's times are read and how far they are believed.
+#[derive(Clone, Debug)]
+pub(super) struct TimeRule {
+    pub(super) unit: TsUnit,
+    pub(super) zone: TimeZone,
+    pub(super) max_future_skew: Duration,
+    pub(super) max_age: Duration,
+}
+
+impl TimeRule {
+    /// Reads a time; `None` where the payload says that there is none.
+    pub(super) fn read(&self, raw: &Raw<'_>) -> Option<Stamp> {
+        let nanos = match *raw {
+            Raw::Null | Raw::Text("") | Raw::Bare { text: "", .. } => return None,
+            Raw::Text(text) | Raw::Bare { text, .. } => self.text(text),
+            Raw::Integer(whole) => self.whole(i128::from(whole)),
+            Raw::Unsigned(whole) => self.whole(i128::from(whole)),
+            Raw::Number(number) => self.real(number),
+            Raw::Bool(_) | Raw::Composite => None,
+        };
+        Some(nanos.map_or(Stamp::Unreadable, Stamp::At))
+    }
+
+    /// The time a reading gets.
+    pub(super) fn resolve(&self, stamp: Option<Stamp>, arrival: WallTime) -> (WallTime, TimeSource) {
+        match stamp {
+            None => (arrival, TimeSource::Arrival),
+            Some(Stamp::At(nanos)) if self.is_plausible(WallTime(nanos), arrival) => {
+                (WallTime(nanos), TimeSource::Payload)
+            }
+            Some(_) => (arrival, TimeSource::Doubtful),
+        }
+    }
+
+    fn is_plausible(&self, time: WallTime, arrival: WallTime) -> bool {
+        match arrival.since(time) {
+            Some(age) => age <= self.max_age,
+            None => time.since(arrival).is_some_and(|ahead| ahead <= self.max_future_skew),
+        }
+    }
+
+    /// How many decimal digits there are between the unit and a nanosecond.
+    fn digits(&self) -> Option<u32> {
+        match self.unit {
+            TsUnit::Seconds => Some(9),
+            TsUnit::Millis => Some(6),
+            TsUnit::Micros => Some(3),
+            TsUnit::Nanos => Some(0),
+            TsUnit::Iso8601 => None,
+        }
+    }
+
+    fn whole(&self, whole: i128) -> Option<i64> {
+        let nanos = whole.checked_mul(10_i128.pow(self.digits()?))?;
+        i64::try_from(nanos).ok()
+    }
+
+    fn real(&self, number: f64) -> Option<i64> {
+        let digits = self.digits()?;
+        let whole = number.trunc();
+        if !whole.is_finite() || whole.abs() > i64::MAX as f64 {
+            return None;
+        }
+        let micros = ((number - whole) * 10_f64.powi(digits as i32) / 1_000.0).round() as i64;
+        self.whole(whole as i128)?.checked_add(micros.checked_mul(1_000)?)
+    }
+
+    fn text(&self, text: &str) -> Option<i64> {
+        let text = text.trim_ascii();
+        let Some(digits) = self.digits() else {
+            return self.iso8601(text);
+        };
+        match text.split_once('.') {
+            Some((whole, fraction)) if whole.parse::<i64>().is_ok() && fraction.bytes().all(|b| b.is_ascii_digit()) => {
+                let seen: String = fraction.chars().chain(std::iter::repeat('0')).take(digits as usize).collect();
+                let part: i64 = if seen.is_empty() { 0 } else { seen.parse().ok()? };
+                let nanos = self.whole(whole.parse::<i128>().ok()?)?;
+                if whole.starts_with('-') { nanos.checked_sub(part) } else { nanos.checked_add(part) }
+            }
+            _ => match text.parse::<i128>() {
+                Ok(whole) => self.whole(whole),
+                Err(_) => self.real(parse(text, false)?.as_f64()),
+            },
+        }
+    }
+
+    fn iso8601(&self, text: &str) -> Option<i64> {
+        let pieces = DateTimeParser::new().parse_pieces(text).ok()?;
+        // A date alone could mean any time of that day.
+        let local = pieces.date().to_datetime(pieces.time()?);
+        let stamp = match pieces.to_numeric_offset() {
+            Some(offset) => offset.to_timestamp(local).ok()?,
+            None => self.zone.to_timestamp(local).ok()?,
+        };
+        i64::try_from(stamp.as_nanosecond()).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    const NOON: i64 = 1_772_366_400_000_000_000; // 2026-03-01T12:00:00Z
+    const ARRIVAL: WallTime = WallTime(NOON + 60_000_000_000);
+
+    fn rule(unit: TsUnit) -> TimeRule {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let day = Duration::from_secs(86_400);
+        TimeRule { unit, zone, max_future_skew: Duration::from_secs(3_600), max_age: 30 * day }
+    }
+
+    fn text(unit: TsUnit, text: &str) -> Option<Stamp> {
+        rule(unit).read(&Raw::Text(text))
+    }
+
+    #[test]
+    fn whole_numbers_are_exact_in_every_unit() {
+        let at = |unit, whole| rule(unit).read(&Raw::Integer(whole));
+        assert_eq!(at(TsUnit::Seconds, 1_772_366_400), Some(Stamp::At(NOON)));
+        assert_eq!(at(TsUnit::Millis, 1_772_366_400_123), Some(Stamp::At(NOON + 123_000_000)));
+        assert_eq!(at(TsUnit::Micros, 1_772_366_400_123_456), Some(Stamp::At(NOON + 123_456_000)));
+        assert_eq!(at(TsUnit::Nanos, 1_772_366_400_123_456_789), Some(Stamp::At(NOON + 123_456_789)));
+        assert_eq!(at(TsUnit::Seconds, i64::MAX), Some(Stamp::Unreadable));
+        assert_eq!(rule(TsUnit::Nanos).read(&Raw::Unsigned(u64::MAX)), Some(Stamp::Unreadable));
+    }
+
+    #[test]
+    fn fractions_keep_what_their_form_can_hold() {
+        let seconds = rule(TsUnit::Seconds);
+        assert_eq!(seconds.read(&Raw::Number(1_772_366_400.123)), Some(Stamp::At(NOON + 123_000_000)));
+        assert_eq!(text(TsUnit::Seconds, "1772366400.123456789"), Some(Stamp::At(NOON + 123_456_789)));
+        assert_eq!(text(TsUnit::Seconds, "1772366400."), Some(Stamp::At(NOON)));
+        assert_eq!(text(TsUnit::Millis, "1772366400000.5"), Some(Stamp::At(NOON + 500_000)));
+        assert_eq!(text(TsUnit::Nanos, "1772366400000000000.9"), Some(Stamp::At(NOON)));
+        assert_eq!(text(TsUnit::Seconds, "-0.5"), Some(Stamp::At(-500_000_000)));
+        assert_eq!(text(TsUnit::Seconds, "1.7723664e9"), Some(Stamp::At(NOON)));
+        assert_eq!(seconds.read(&Raw::Number(f64::MAX)), Some(Stamp::Unreadable));
+    }
+
+    #[test]
+    fn iso8601_is_read_with_and_without_an_offset() {
+        let noon = Some(Stamp::At(NOON));
+        for spelling in [
+            "2026-03-01T12:00:00Z",
+            "2026-03-01 12:00:00z",
+            "2026-03-01t12:00:00.000Z",
+            "2026-03-01T13:30:00+01:30",
+            "2026-03-01T13:30:00+0130",
+            "2026-03-01T13:00:00",
+            "20260301T120000Z",
+        ] {
+            assert_eq!(text(TsUnit::Iso8601, spelling), noon, "{spelling}");
+        }
+        // Summer time in the source's zone.
+        let summer = text(TsUnit::Iso8601, "2026-07-01T19:34:28");
+        assert_eq!(summer, text(TsUnit::Iso8601, "2026-07-01T17:34:28Z"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_doubtful_and_does_not_panic() {
+        for spelling in ["yesterday", "2026-03-01", "2026-13-01T00:00:00Z", "12:00", "9999-12-31T23:59:59Z"] {
+            assert_eq!(text(TsUnit::Iso8601, spelling), Some(Stamp::Unreadable), "{spelling}");
+        }
+        assert_eq!(rule(TsUnit::Iso8601).read(&Raw::Integer(1)), Some(Stamp::Unreadable));
+        assert_eq!(rule(TsUnit::Seconds).read(&Raw::Bool(true)), Some(Stamp::Unreadable));
+        assert_eq!(rule(TsUnit::Seconds).read(&Raw::Null), None);
+        let (time, source) = rule(TsUnit::Iso8601).resolve(Some(Stamp::Unreadable), ARRIVAL);
+        assert_eq!((time, source), (ARRIVAL, TimeSource::Doubtful));
+    }
+
+    #[test]
+    fn a_leap_second_is_read_or_doubted_but_never_a_crash() {
+        let rule = rule(TsUnit::Iso8601);
+        let stamp = rule.read(&Raw::Text("2016-12-31T23:59:60Z"));
+        assert_eq!(rule.resolve(stamp, ARRIVAL), (ARRIVAL, TimeSource::Doubtful));
+    }
+
+    #[test]
+    fn far_future_and_ancient_times_give_way_to_arrival() {
+        let rule = rule(TsUnit::Seconds);
+        let source = |seconds: i64| rule.resolve(rule.read(&Raw::Integer(seconds)), ARRIVAL).1;
+        let arrival = ARRIVAL.0 / 1_000_000_000;
+        assert_eq!(source(arrival), TimeSource::Payload);
+        assert_eq!(source(arrival + 3_600), TimeSource::Payload);
+        assert_eq!(source(arrival + 3_601), TimeSource::Doubtful);
+        assert_eq!(source(arrival - 30 * 86_400), TimeSource::Payload);
+        assert_eq!(source(arrival - 30 * 86_400 - 1), TimeSource::Doubtful);
+        assert_eq!(source(4_102_444_800), TimeSource::Doubtful);
+        assert_eq!(rule.resolve(None, ARRIVAL), (ARRIVAL, TimeSource::Arrival));
+    }
+}

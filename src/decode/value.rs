@@ -1,0 +1,323 @@
+//! From what a payload says to a [`Value`]: number grammar, scaling, sentinels, maps.
+//!
+//! Owns the rules of one field. Never looks at bytes (the formats do) and never lets a number through that is not
+//! finite.
+//!
+//! Number grammar, blanks around it allowed: `[+-] digits [. digits] [e [+-] digits]`, where one side of the point may
+//! be empty (".5"). With `decimal_comma` the comma is the point, and dots group thousands: three digits each, strictly.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::config::model;
+use crate::counters::Reject;
+use crate::reading::{TEXT_BYTES_MAX, Value};
+
+/// Above this magnitude `f64` cannot hold every whole number.
+const EXACT_F64_MAX: u64 = 1 << 53;
+
+/// Longest unit glued to a number, bytes ("ug/m3" is 5; more is a word that begins with a digit).
+const UNIT_BYTES_MAX: usize = 12;
+
+/// Longest piece of a payload quoted in a message to people, characters.
+const QUOTE_CHARS_MAX: usize = 40;
+
+/// One value as its format found it, before any rule.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Raw<'a> {
+    /// Said to be unknown.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A whole number; above `i64::MAX` it is carried exactly but measured as the nearest `f64`.
+    Unsigned(u64),
+    /// A number with a fraction or an exponent.
+    Number(f64),
+    /// A text in a format that tells texts from numbers.
+    Text(&'a str),
+    /// A piece of a format that has only texts.
+    Bare {
+        /// Without blanks around it; empty means that there is no value.
+        text: &'a str,
+        /// Whether a unit may be glued to a number.
+        strip_unit: bool,
+    },
+    /// An object or a list where one value was expected.
+    Composite,
+}
+
+/// What became of a raw value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Converted {
+    /// A value, and the unit that was glued to it.
+    Value(Value, Option<Arc<str>>),
+    /// The device says that it knows none.
+    Nothing,
+    /// A configured sentinel.
+    Ignored,
+    /// Refused, with what was found.
+    Refused(Reject, String),
+}
+
+/// How one field is read.
+#[derive(Clone, Debug)]
+pub(super) struct Rule {
+    pub(super) quantity: Arc<str>,
+    pub(super) path: String,
+    pub(super) unit: Option<Arc<str>>,
+    scale: f64,
+    offset: f64,
+    valid_range: Option<(f64, f64)>,
+    ignore_values: Vec<f64>,
+    /// The text, the number it reads as (a JSON `1` matches the key "1"), the value.
+    map: Vec<(Arc<str>, Option<f64>, Value)>,
+    text: bool,
+}
+
+impl Rule {
+    /// The rule of a configured field.
+    pub(super) fn new(field: &model::Field) -> Self {
+        let map = field
+            .map
+            .iter()
+            .map(|(key, value)| (Arc::clone(key), parse(key, false).map(Number::as_f64), value.clone()))
+            .collect();
+        Self {
+            quantity: Arc::clone(&field.quantity),
+            path: field.path.clone(),
+            unit: field.unit.clone(),
+            scale: field.scale,
+            offset: field.offset,
+            valid_range: field.valid_range,
+            ignore_values: field.ignore_values.clone(),
+            map,
+            text: field.text,
+        }
+    }
+
+    /// The rule of a field that nobody configured: the value as it is.
+    pub(super) fn plain(quantity: Arc<str>) -> Self {
+        Self {
+            path: quantity.to_string(),
+            quantity,
+            unit: None,
+            scale: 1.0,
+            offset: 0.0,
+            valid_range: None,
+            ignore_values: Vec::new(),
+            map: Vec::new(),
+            text: false,
+        }
+    }
+
+    /// Applies the rule.
+    pub(super) fn convert(&self, raw: &Raw<'_>, decimal_comma: bool) -> Converted {
+        match *raw {
+            Raw::Null | Raw::Bare { text: "", .. } => Converted::Nothing,
+            Raw::Bool(state) => {
+                let text = if state { "true" } else { "false" };
+                Converted::Value(self.mapped_text(text).unwrap_or(Value::Bool(state)), None)
+            }
+            Raw::Integer(whole) => self.number(Number::Whole(whole)),
+            Raw::Unsigned(whole) => self.number(Number::from(whole)),
+            Raw::Number(number) => self.number(Number::Real(number)),
+            Raw::Text(text) => self.text(text, decimal_comma, false),
+            Raw::Bare { text, strip_unit } => self.text(text, decimal_comma, strip_unit),
+            Raw::Composite => Converted::Refused(Reject::NotANumber, "found an object or a list".to_owned()),
+        }
+    }
+
+    fn text(&self, text: &str, decimal_comma: bool, strip_unit: bool) -> Converted {
+        if let Some(value) = self.mapped_text(text) {
+            return Converted::Value(value, None);
+        }
+        if self.text {
+            if text.len() > TEXT_BYTES_MAX {
+                let why = format!("a text of {} bytes, at most {TEXT_BYTES_MAX} are kept", text.len());
+                return Converted::Refused(Reject::TooLong, why);
+            }
+            return Converted::Value(Value::Text(text.into()), None);
+        }
+        if let Some(number) = parse(text, decimal_comma) {
+            return self.number(number);
+        }
+        if strip_unit && let Some((number, unit)) = split_unit(text, decimal_comma) {
+            return match self.number(number) {
+                Converted::Value(value, _) => Converted::Value(value, Some(unit.into())),
+                other => other,
+            };
+        }
+        let what = if self.map.is_empty() { "no finite decimal number" } else { "not in the map and no number" };
+        Converted::Refused(Reject::NotANumber, format!("{} is {what}", quote(text)))
+    }
+
+    fn number(&self, number: Number) -> Converted {
+        let raw = number.as_f64();
+        if !raw.is_finite() {
+            return Converted::Refused(Reject::NotANumber, "the number is not finite".to_owned());
+        }
+        if let Some((.., value)) = self.map.iter().find(|(_, key, _)| *key == Some(raw)) {
+            return Converted::Value(value.clone(), None);
+        }
+        if self.ignore_values.contains(&raw) {
+            return Converted::Ignored;
+        }
+        let unscaled = self.scale == 1.0 && self.offset == 0.0;
+        // Adding zero turns -0 into 0.
+        let scaled = if unscaled { raw + 0.0 } else { raw * self.scale + self.offset };
+        if !scaled.is_finite() {
+            return Converted::Refused(Reject::NotANumber, format!("{raw} is not finite after scaling"));
+        }
+        if let Some((low, high)) = self.valid_range
+            && !(low..=high).contains(&scaled)
+        {
+            return Converted::Refused(Reject::OutOfRange, format!("{scaled} is outside {low} to {high}"));
+        }
+        Converted::Value(
+            match number {
+                Number::Whole(whole) if unscaled && whole.unsigned_abs() > EXACT_F64_MAX => Value::Integer(whole),
+                _ => Value::Number(scaled),
+            },
+            None,
+        )
+    }
+
+    fn mapped_text(&self, text: &str) -> Option<Value> {
+        self.map.iter().find(|(key, ..)| **key == *text).map(|(.., value)| value.clone())
+    }
+}
+
+/// A number as written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Number {
+    /// Without fraction and exponent, exact.
+    Whole(i64),
+    /// Any other.
+    Real(f64),
+}
+
+impl Number {
+    /// On the number line.
+    pub(super) fn as_f64(self) -> f64 {
+        match self {
+            Self::Whole(whole) => whole as f64,
+            Self::Real(number) => number,
+        }
+    }
+}
+
+impl From<u64> for Number {
+    fn from(whole: u64) -> Self {
+        i64::try_from(whole).map_or(Self::Real(whole as f64), Self::Whole)
+    }
+}
+
+/// Reads a finite number, or nothing.
+pub(super) fn parse(text: &str, decimal_comma: bool) -> Option<Number> {
+    let text = text.trim_ascii();
+    let text = if decimal_comma { point_for_comma(text)? } else { Cow::Borrowed(text) };
+    let (length, whole) = scan(text.as_bytes());
+    if length == 0 || length != text.len() {
+        return None;
+    }
+    if whole && let Ok(number) = text.parse::<i64>() {
+        return Some(Number::Whole(number));
+    }
+    let number = text.parse::<f64>().ok()?;
+    number.is_finite().then_some(Number::Real(number))
+}
+
+/// How many bytes at the start follow the grammar, and whether they are a whole number.
+fn scan(bytes: &[u8]) -> (usize, bool) {
+    let digits = |from: usize| bytes[from.min(bytes.len())..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let sign = usize::from(matches!(bytes.first(), Some(b'+' | b'-')));
+    let before = digits(sign);
+    let mut end = sign + before;
+    let mut whole = true;
+    let mut after = 0;
+    if bytes.get(end) == Some(&b'.') {
+        after = digits(end + 1);
+        if before + after > 0 {
+            end += 1 + after;
+            whole = false;
+        }
+    }
+    if before + after == 0 {
+        return (0, false);
+    }
+    if matches!(bytes.get(end), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+        let exponent = digits(end + 1 + sign);
+        if exponent > 0 {
+            end += 1 + sign + exponent;
+            whole = false;
+        }
+    }
+    (end, whole)
+}
+
+/// "1.234,5" to "1234.5"; `None` where the dots do not group thousands.
+fn point_for_comma(text: &str) -> Option<Cow<'_, str>> {
+    let (before, after) = match text.split_once(',') {
+        Some((before, after)) => (before, Some(after)),
+        None => (text, None),
+    };
+    if after.is_some_and(|after| after.contains(['.', ','])) {
+        return None;
+    }
+    let unsigned = before.trim_start_matches(['+', '-']);
+    let mut groups = unsigned.split('.');
+    let first = groups.next().unwrap_or_default();
+    let mut grouped = false;
+    for group in groups {
+        grouped = true;
+        if group.len() != 3 {
+            return None;
+        }
+    }
+    if grouped && !(1..=3).contains(&first.len()) {
+        return None;
+    }
+    if !grouped && after.is_none() {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut out: String = before.chars().filter(|character| *character != '.').collect();
+    if let Some(after) = after {
+        out.push('.');
+        out.push_str(after);
+    }
+    Some(Cow::Owned(out))
+}
+
+/// "21.5°C" to 21.5 and "°C"; `None` where what follows the number is no unit.
+fn split_unit(text: &str, decimal_comma: bool) -> Option<(Number, &str)> {
+    let bytes = text.as_bytes();
+    let end = if decimal_comma {
+        text.find(|character: char| !matches!(character, '0'..='9' | '.' | ',' | '+' | '-')).unwrap_or(text.len())
+    } else {
+        scan(bytes).0
+    };
+    let (number, unit) = text.split_at(end);
+    let hexadecimal = matches!(bytes.get(end), Some(b'x' | b'X'));
+    let unit_like =
+        unit.starts_with(|first: char| first.is_alphabetic() || matches!(first, '%' | '\u{b0}' | '*' | '/' | '"'));
+    if !unit_like || hexadecimal || unit.len() > UNIT_BYTES_MAX || unit.contains(char::is_control) {
+        return None;
+    }
+    Some((parse(number, decimal_comma)?, unit))
+}
+
+/// A piece of a payload as it may be shown to people: quoted, escaped, cut off.
+pub(super) fn quote(text: &str) -> String {
+    let mut quoted = format!("{:?}", text.chars().take(QUOTE_CHARS_MAX).collect::<String>());
+    if text.chars().nth(QUOTE_CHARS_MAX).is_some() {
+        quoted.push_str("...");
+    }
+    quoted
+}
+
+#[cfg(test)]
+#[path = "value_tests.rs"]
+mod tests;

@@ -1,0 +1,147 @@
+//! What the rules of a field make of raw values.
+
+use super::*;
+
+fn field() -> model::Field {
+    model::Field {
+        quantity: "t".into(),
+        path: "t".to_owned(),
+        unit: None,
+        scale: 1.0,
+        offset: 0.0,
+        valid_range: None,
+        ignore_values: Vec::new(),
+        map: Vec::new(),
+        text: false,
+    }
+}
+
+fn number(text: &str) -> Option<f64> {
+    parse(text, false).map(Number::as_f64)
+}
+
+fn reject(field: &model::Field, raw: &Raw<'_>) -> Option<Reject> {
+    match Rule::new(field).convert(raw, false) {
+        Converted::Refused(reject, _) => Some(reject),
+        _ => None,
+    }
+}
+
+fn value(field: &model::Field, raw: &Raw<'_>) -> Option<Value> {
+    match Rule::new(field).convert(raw, false) {
+        Converted::Value(value, _) => Some(value),
+        _ => None,
+    }
+}
+
+#[test]
+fn plain_decimal_numbers_are_read() {
+    for (text, expected) in [
+        ("21.5", 21.5),
+        (" 21.5\r\n", 21.5),
+        ("+21.5", 21.5),
+        ("2.15e1", 21.5),
+        ("2.15E+1", 21.5),
+        (".5", 0.5),
+        ("5.", 5.0),
+        ("-.25", -0.25),
+        ("007", 7.0),
+        ("-0", 0.0),
+    ] {
+        assert_eq!(number(text), Some(expected), "{text:?}");
+    }
+}
+
+#[test]
+fn anything_else_is_no_number() {
+    for text in [
+        "", " ", "+", ".", "-.", "e5", "1e", "1e+", "NaN", "nan", "inf", "-inf", "infinity", "1e999", "-1e999", "0x15",
+        "21.5 C", "21,5", "1.234,5", "21.5.3", "null", "\"21.5\"", "--1", "1_000", "1 000", "\u{661}",
+    ] {
+        assert_eq!(number(text), None, "{text:?}");
+    }
+}
+
+#[test]
+fn a_decimal_comma_is_never_guessed_and_groups_are_strict() {
+    let comma = |text| parse(text, true).map(Number::as_f64);
+    assert_eq!(comma("21,5"), Some(21.5));
+    assert_eq!(comma("1.234,5"), Some(1234.5));
+    assert_eq!(comma("-0,25"), Some(-0.25));
+    assert_eq!(comma("1.234.567"), Some(1_234_567.0));
+    assert_eq!(comma("48"), Some(48.0));
+    for text in ["21.5", "1.23,5", "1234.567,5", "1,2,3", "1,2.3", ".123", "", ","] {
+        assert_eq!(comma(text), None, "{text:?}");
+    }
+}
+
+#[test]
+fn whole_numbers_beyond_f64_stay_exact() {
+    let beyond = (1_i64 << 53) + 1;
+    assert_eq!(value(&field(), &Raw::Integer(beyond)), Some(Value::Integer(beyond)));
+    let text = beyond.to_string();
+    assert_eq!(value(&field(), &Raw::Text(&text)), Some(Value::Integer(beyond)));
+    assert_eq!(value(&field(), &Raw::Integer(1 << 53)), Some(Value::Number(9_007_199_254_740_992.0)));
+    assert_eq!(value(&field(), &Raw::Integer(i64::MIN)), Some(Value::Integer(i64::MIN)));
+    assert_eq!(value(&field(), &Raw::Unsigned(u64::MAX)), Some(Value::Number(18_446_744_073_709_551_615.0)));
+}
+
+#[test]
+fn scale_and_offset_come_before_the_range_and_after_the_sentinels() {
+    let mut field = field();
+    field.scale = 0.1;
+    field.offset = -40.0;
+    field.valid_range = Some((-40.0, 85.0));
+    field.ignore_values = vec![32_768.0];
+    assert_eq!(value(&field, &Raw::Integer(0)), Some(Value::Number(-40.0)));
+    assert_eq!(value(&field, &Raw::Integer(1250)), Some(Value::Number(85.0)));
+    assert_eq!(reject(&field, &Raw::Integer(1251)), Some(Reject::OutOfRange));
+    assert_eq!(Rule::new(&field).convert(&Raw::Integer(32_768), false), Converted::Ignored);
+    field.scale = f64::MAX;
+    assert_eq!(reject(&field, &Raw::Number(10.0)), Some(Reject::NotANumber));
+}
+
+#[test]
+fn a_map_turns_texts_booleans_and_numbers_into_values() {
+    let mut field = field();
+    field.map = vec![
+        ("ON".into(), Value::Number(1.0)),
+        ("true".into(), Value::Text("open".into())),
+        ("2".into(), Value::Bool(true)),
+    ];
+    assert_eq!(value(&field, &Raw::Text("ON")), Some(Value::Number(1.0)));
+    assert_eq!(reject(&field, &Raw::Text("on")), Some(Reject::NotANumber));
+    assert_eq!(value(&field, &Raw::Bool(true)), Some(Value::Text("open".into())));
+    assert_eq!(value(&field, &Raw::Bool(false)), Some(Value::Bool(false)));
+    assert_eq!(value(&field, &Raw::Integer(2)), Some(Value::Bool(true)));
+    assert_eq!(value(&field, &Raw::Number(3.5)), Some(Value::Number(3.5)));
+}
+
+#[test]
+fn a_text_is_kept_only_when_asked_for_and_only_if_short() {
+    let mut field = field();
+    assert_eq!(reject(&field, &Raw::Text("E04")), Some(Reject::NotANumber));
+    field.text = true;
+    assert_eq!(value(&field, &Raw::Text("E04")), Some(Value::Text("E04".into())));
+    assert_eq!(value(&field, &Raw::Text("04")), Some(Value::Text("04".into())));
+    assert_eq!(value(&field, &Raw::Integer(4)), Some(Value::Number(4.0)));
+    let long = "x".repeat(TEXT_BYTES_MAX + 1);
+    assert_eq!(reject(&field, &Raw::Text(&long)), Some(Reject::TooLong));
+}
+
+#[test]
+fn a_unit_glued_to_the_number_is_cut_off_and_kept() {
+    let rule = Rule::new(&field());
+    let bare = |text| rule.convert(&Raw::Bare { text, strip_unit: true }, false);
+    for (text, expected, unit) in
+        [("21.5C", 21.5, "C"), ("48%", 48.0, "%"), ("-3.2\u{b0}C", -3.2, "\u{b0}C"), ("5.1e2m3", 510.0, "m3")]
+    {
+        assert_eq!(bare(text), Converted::Value(Value::Number(expected), Some(unit.into())), "{text}");
+    }
+    for text in ["0x15", "21.5.3", "12:30", "2026-03-01", "C21", "1 000", "7thingamajigs-long"] {
+        assert!(matches!(bare(text), Converted::Refused(Reject::NotANumber, _)), "{text}");
+    }
+    assert_eq!(bare(""), Converted::Nothing);
+    let comma = rule.convert(&Raw::Bare { text: "21,5C", strip_unit: true }, true);
+    assert_eq!(comma, Converted::Value(Value::Number(21.5), Some("C".into())));
+}

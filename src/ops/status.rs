@@ -1,0 +1,170 @@
+//! The gateway's status: what an operator asks first.
+//!
+//! Owns the shape that `tidegate status` prints and `/v1/status` answers. Made from published snapshots and counters
+//! at each asking; never asks the data path.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::counters::Counters;
+use crate::forward::UpstreamView;
+use crate::store::handle::StoreStatus;
+
+/// Everything, at one moment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Our version.
+    pub version: String,
+    /// `gateway.id`
+    pub gateway: String,
+    /// By name.
+    pub sources: BTreeMap<String, SourceStatus>,
+    /// The pipeline.
+    pub readings: ReadingStatus,
+    /// Where events wait.
+    pub store: StoreShown,
+    /// Where they go; `None` without `[upstream]`.
+    pub upstream: Option<UpstreamShown>,
+}
+
+/// One source.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// Connected or open.
+    pub up: bool,
+    /// Messages, lines or frames received.
+    pub messages: u64,
+    /// Readings decoded.
+    pub readings: u64,
+    /// Values passed over as configured sentinels.
+    pub ignored: u64,
+    /// Refused input by reason.
+    pub rejects: BTreeMap<String, u64>,
+}
+
+/// What became of the readings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadingStatus {
+    /// Evaluated by the engine.
+    pub evaluated: u64,
+    /// Older than the newest of their sensor.
+    pub late: u64,
+    /// Of sensors beyond the bound.
+    pub refused: u64,
+}
+
+/// The store.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StoreShown {
+    /// Events waiting to be delivered.
+    pub waiting: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// `store.max_bytes`
+    pub max_bytes: u64,
+    /// Highest sequence number given.
+    pub last_sequence: u64,
+    /// Takes nothing more.
+    pub full: bool,
+    /// The fault it works around, in words.
+    pub fault: Option<String>,
+    /// Events given up since the start.
+    pub lost: u64,
+    /// Events set aside since the start.
+    pub dead: u64,
+}
+
+/// The upstream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UpstreamShown {
+    /// The broker has accepted us.
+    pub connected: bool,
+    /// Since when that is so, RFC 3339.
+    pub since: String,
+    /// Why the last connection failed or ended.
+    pub last_error: Option<String>,
+    /// When the next attempt is due, RFC 3339.
+    pub next_attempt: Option<String>,
+    /// Events in flight.
+    pub inflight: u64,
+    /// Events acknowledged since the start.
+    pub delivered: u64,
+}
+
+/// Where a status is made from.
+#[derive(Clone, Debug)]
+pub struct StatusSources {
+    /// `gateway.id`
+    pub gateway: Arc<str>,
+    /// What is counted.
+    pub counters: Arc<Counters>,
+    /// The store's own view.
+    pub store: watch::Receiver<StoreStatus>,
+    /// Changes with a reload: the sources' names, the upstream's view, `store.max_bytes`.
+    pub configured: watch::Receiver<Configured>,
+}
+
+/// What a reload may change about a status.
+#[derive(Clone, Debug, Default)]
+pub struct Configured {
+    /// The sources that run.
+    pub sources: Vec<Arc<str>>,
+    /// The forwarder's view.
+    pub upstream: Option<watch::Receiver<UpstreamView>>,
+    /// `store.max_bytes`
+    pub store_bytes_max: u64,
+}
+
+impl StatusSources {
+    /// Makes a status.
+    pub fn status(&self) -> Status {
+        let counters = &self.counters;
+        let configured = self.configured.borrow().clone();
+        let store = self.store.borrow().clone();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            gateway: self.gateway.to_string(),
+            sources: configured.sources.iter().map(|name| (name.to_string(), self.source(name))).collect(),
+            readings: ReadingStatus {
+                evaluated: counters.readings.get(),
+                late: counters.readings_late.get(),
+                refused: counters.readings_refused.get(),
+            },
+            store: StoreShown {
+                waiting: store.waiting,
+                bytes: store.bytes,
+                max_bytes: configured.store_bytes_max,
+                last_sequence: store.last_sequence,
+                full: store.full,
+                fault: store.fault.map(|fault| fault.to_string()),
+                lost: counters.events_lost.get(),
+                dead: counters.events_dead.get(),
+            },
+            upstream: configured.upstream.map(|view| {
+                let view = view.borrow().clone();
+                UpstreamShown {
+                    connected: view.connected,
+                    since: view.since.to_string(),
+                    last_error: view.last_error.map(|error| error.to_string()),
+                    next_attempt: view.next_attempt.map(|time| time.to_string()),
+                    inflight: counters.upstream_inflight.get(),
+                    delivered: counters.events_delivered.get(),
+                }
+            }),
+        }
+    }
+
+    fn source(&self, name: &Arc<str>) -> SourceStatus {
+        let counters = self.counters.source(name);
+        SourceStatus {
+            up: counters.up.get() > 0,
+            messages: counters.messages.get(),
+            readings: counters.readings.get(),
+            ignored: counters.ignored.get(),
+            rejects: counters.rejects().into_iter().map(|(why, count)| (why.as_str().to_owned(), count)).collect(),
+        }
+    }
+}

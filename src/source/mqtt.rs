@@ -1,0 +1,393 @@
+//! An MQTT broker as a source: subscribe, take, acknowledge once it is stored.
+//!
+//! Owns the connection's loop. rumqttc brings the packets and TLS; its event loop is not used here, because it writes
+//! each acknowledgement on its own, pings only while it reads, and is stalled for good by one message that is too
+//! large and by a QoS 2 release that outlived a connection.
+//!
+//! - **Acknowledged after commit.** A message is acknowledged when its [`Ack`] comes back from the store, in the order
+//!   of the messages (`ledger`); one that makes no reading at once, in its turn. The session is persistent, so what
+//!   was not acknowledged when a connection ends comes again: readings may repeat, none is lost.
+//! - **Bounded.** Nothing is read from the socket while `inflight_max` messages are unacknowledged or while a message
+//!   waits for room in the engine's channel; what is in flight then stays with TCP and the broker. Pings go on all the
+//!   while, so the broker does not give us up; whether *it* still lives is not judged until we read again.
+//! - **Never stalled.** A message over `packet_bytes_max`, with a topic that is no text or of a subscription that is
+//!   not ours any more is refused, counted and acknowledged.
+//! - QoS 2 is acknowledged by PUBREC after commit; any PUBREL is answered. It is at-least-once here as well.
+
+mod connect;
+mod ledger;
+mod packets;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::time::Duration;
+
+use rumqttc::{Packet, QoS, Subscribe, SubscribeFilter, SubscribeReasonCode};
+use tokio::io::{AsyncReadExt, ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::{debug, error, info, warn};
+
+use self::connect::{Connection, Stream};
+use self::ledger::Ledger;
+use self::packets::{Inbox, Incoming, Outgoing, Publish};
+use super::outbox::EngineGone;
+use super::{FromSource, Parts};
+use crate::ack::Ack;
+use crate::config::model::MqttSource;
+use crate::counters::Reject;
+use crate::forward::backoff::Backoff;
+use crate::forward::explain::{self, Explanation, Phase};
+
+/// Shortest and longest wait before a broker is tried again. It is near, often on this very machine, and restarts in a
+/// second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+
+/// How long a stop waits for the store to release what was taken. What is not released by then comes again.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a stop waits for the broker to close the connection.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Packet id of the one SUBSCRIBE of a connection.
+const SUBSCRIBE_ID: u16 = 1;
+
+/// Why a connection, or the attempt at one, ended.
+enum End {
+    /// By fault.
+    Lost(Explanation),
+    /// By the word to stop, or because there is no engine.
+    Stop,
+}
+
+impl From<EngineGone> for End {
+    fn from(_: EngineGone) -> Self {
+        Self::Stop
+    }
+}
+
+/// The source's task.
+struct Task {
+    config: MqttSource,
+    parts: Parts,
+    ledger: Ledger,
+    releases: mpsc::UnboundedReceiver<u64>,
+    /// Lent to each [`Ack`].
+    release: mpsc::UnboundedSender<u64>,
+    /// What the broker granted each topic when it was last told.
+    granted: Vec<Granted>,
+    /// Whether a topic of an earlier subscription has been told of.
+    stray_told: bool,
+}
+
+/// A QoS, or `None` for a refusal.
+type Granted = Option<u8>;
+
+/// Runs an MQTT source until shutdown.
+pub(super) async fn run(config: MqttSource, parts: Parts) {
+    let (release, releases) = mpsc::unbounded_channel();
+    let granted = vec![Some(config.qos); config.topics.len()];
+    let mut task = Task { config, parts, ledger: Ledger::default(), releases, release, granted, stray_told: false };
+    let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+    loop {
+        let (lasted, end) = task.connection().await;
+        task.ledger.forget();
+        let End::Lost(why) = end else { break };
+        task.parts.intake.counts.disconnects.add(1);
+        if let Some(lost) = task.parts.link.lost(&why)
+            && task.parts.outbox.push(lost).is_err()
+        {
+            break;
+        }
+        let wait = backoff.after(lasted, fastrand::f64());
+        if task.attend(sleep(wait)).await.is_err() {
+            break;
+        }
+    }
+    debug!(source = %task.parts.intake.name, "MQTT source ended");
+}
+
+/// Connects, logs in and leaves again, under a client id of its own.
+pub(super) async fn probe(config: &MqttSource) -> Result<String, String> {
+    crate::forward::probe(&connect::view(config)).await
+}
+
+impl Task {
+    /// One connection from beginning to end, and how long it lasted.
+    async fn connection(&mut self) -> (Duration, End) {
+        let config = self.config.clone();
+        let connection = match self.attend(connect::connect(&config)).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(why)) => return (Duration::ZERO, End::Lost(why)),
+            Err(end) => return (Duration::ZERO, end),
+        };
+        let since = Instant::now();
+        let end = self.session(connection).await.err().unwrap_or(End::Stop);
+        (since.elapsed(), end)
+    }
+
+    /// Does something that takes time, and meanwhile what has to go on.
+    async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Result<T, End> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.parts.shutdown.wait() => return Err(End::Stop),
+                result = &mut work => return Ok(result),
+                Some(token) = self.releases.recv() => self.ledger.release(token),
+                flushed = self.parts.outbox.flush(), if !self.parts.outbox.is_empty() => flushed?,
+            }
+        }
+    }
+
+    /// Subscribes and takes messages until something ends it.
+    async fn session(&mut self, connection: Connection) -> Result<(), End> {
+        let Connection { stream, mut inbox, session_present } = connection;
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let mut outgoing = Outgoing::default();
+        self.parts.intake.counts.connects.add(1);
+        debug!(source = %self.parts.intake.name, session_present, "accepted by the broker");
+        self.subscribe(&mut outgoing)?;
+        let result = self.take_messages(&mut inbox, &mut outgoing, &mut reader, &mut writer).await;
+        if matches!(result, Err(End::Stop)) {
+            self.drain(&mut outgoing, &mut reader, &mut writer).await;
+        }
+        result
+    }
+
+    async fn take_messages(
+        &mut self,
+        inbox: &mut Inbox,
+        outgoing: &mut Outgoing,
+        reader: &mut ReadHalf<Box<dyn Stream>>,
+        writer: &mut WriteHalf<Box<dyn Stream>>,
+    ) -> Result<(), End> {
+        let mut tick = Instant::now() + self.config.keep_alive;
+        // Since the last tick: whether something was heard, and whether we listened all the time.
+        let (mut heard, mut listened) = (true, true);
+        loop {
+            while self.may_take() {
+                match inbox.next() {
+                    Ok(Some(packet)) => self.packet(packet, outgoing)?,
+                    Ok(None) => break,
+                    Err(error) => return Err(End::Lost(connect::violation(&self.config, &error))),
+                }
+            }
+            while let Some(acknowledgement) = self.ledger.next() {
+                outgoing.acknowledge(acknowledgement);
+            }
+            let may_read = self.may_take();
+            listened &= may_read;
+            tokio::select! {
+                biased;
+                () = self.parts.shutdown.wait() => return Err(End::Stop),
+                written = outgoing.write(writer), if !outgoing.is_empty() => written.map_err(|error| self.broken(&error))?,
+                Some(token) = self.releases.recv() => {
+                    self.ledger.release(token);
+                    while let Ok(token) = self.releases.try_recv() {
+                        self.ledger.release(token);
+                    }
+                }
+                flushed = self.parts.outbox.flush(), if !self.parts.outbox.is_empty() => flushed?,
+                () = sleep_until(tick) => {
+                    if listened && !heard {
+                        let state = rumqttc::ConnectionError::MqttState(rumqttc::StateError::AwaitPingResp);
+                        return Err(End::Lost(explain::connection(&state, &connect::view(&self.config), Phase::Connected)));
+                    }
+                    (heard, listened) = (false, true);
+                    tick = Instant::now() + self.config.keep_alive;
+                    let ping = Packet::PingReq;
+                    outgoing.packet(&ping).map_err(|error| End::Lost(connect::violation(&self.config, &error)))?;
+                }
+                bytes = reader.read_buf(inbox.room()), if may_read => match bytes {
+                    Ok(0) => return Err(self.broken(&io::ErrorKind::UnexpectedEof.into())),
+                    Ok(_) => {
+                        heard = true;
+                        inbox.arrived();
+                    }
+                    Err(error) => return Err(self.broken(&error)),
+                },
+            }
+        }
+    }
+
+    /// Whether another message can be held.
+    fn may_take(&self) -> bool {
+        self.parts.outbox.is_empty() && self.ledger.len() < usize::from(self.config.inflight_max)
+    }
+
+    fn broken(&self, error: &io::Error) -> End {
+        End::Lost(explain::io(error, &connect::view(&self.config), Phase::Connected))
+    }
+
+    fn subscribe(&self, outgoing: &mut Outgoing) -> Result<(), End> {
+        let qos = match self.config.qos {
+            0 => QoS::AtMostOnce,
+            1 => QoS::AtLeastOnce,
+            _ => QoS::ExactlyOnce,
+        };
+        let filters = self.config.topics.iter().map(|topic| SubscribeFilter::new(topic.clone(), qos));
+        let mut subscribe = Subscribe::new_many(filters);
+        subscribe.pkid = SUBSCRIBE_ID;
+        let added = outgoing.packet(&Packet::Subscribe(subscribe));
+        added.map_err(|error| End::Lost(connect::violation(&self.config, &error)))
+    }
+
+    fn packet(&mut self, packet: Incoming, outgoing: &mut Outgoing) -> Result<(), End> {
+        match packet {
+            Incoming::Publish(publish) => self.publish(&publish)?,
+            // Also of a message of an earlier connection: the broker waits for this and for nothing else.
+            Incoming::Control(Packet::PubRel(release)) => outgoing.complete(release.pkid),
+            Incoming::Control(Packet::SubAck(ack)) if ack.pkid == SUBSCRIBE_ID => self.subscribed(&ack.return_codes)?,
+            Incoming::Control(Packet::PingResp) => {}
+            Incoming::Control(other) => debug!(source = %self.parts.intake.name, ?other, "packet passed over"),
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, publish: &Publish) -> Result<(), EngineGone> {
+        let readings = self.readings(publish);
+        let token = publish.acknowledgement().map(|acknowledgement| self.ledger.take(acknowledgement));
+        if readings.is_empty() {
+            if let Some(token) = token {
+                self.ledger.release(token);
+            }
+            return Ok(());
+        }
+        let ack = token.map(|token| Ack::new(self.release.clone(), token));
+        self.parts.outbox.push(FromSource::Readings { readings, ack })
+    }
+
+    /// What a message says; nothing where it is refused.
+    fn readings(&mut self, publish: &Publish) -> Vec<crate::reading::Reading> {
+        let intake = &mut self.parts.intake;
+        let Some(topic) = publish.topic() else {
+            intake.counts.messages.add(1);
+            intake.refuse(Reject::NotUtf8, None, "the topic is not UTF-8");
+            return Vec::new();
+        };
+        if let Some(bytes) = publish.skipped {
+            intake.counts.messages.add(1);
+            let what = format!("{bytes} bytes, `packet_bytes_max` is {}", self.config.packet_bytes_max);
+            intake.refuse(Reject::TooLong, Some(topic), &what);
+            return Vec::new();
+        }
+        if !self.config.topics.iter().any(|filter| matches(filter, topic)) {
+            intake.counts.messages.add(1);
+            intake.counts.ignored.add(1);
+            if !std::mem::replace(&mut self.stray_told, true) {
+                let source = &intake.name;
+                let help = "the broker remembers a subscription that is configured no more; passed over";
+                warn!(%source, topic, help, "message of another topic");
+            }
+            return Vec::new();
+        }
+        intake.take(Some(topic), publish.payload(), publish.retain)
+    }
+
+    /// Tells of topics that the broker grants otherwise than before.
+    fn subscribed(&mut self, codes: &[SubscribeReasonCode]) -> Result<(), End> {
+        let source = &self.parts.intake.name;
+        let asked = self.config.qos;
+        for ((topic, before), code) in self.config.topics.iter().zip(&mut self.granted).zip(codes) {
+            let now = match code {
+                SubscribeReasonCode::Success(qos) => Some(*qos as u8),
+                SubscribeReasonCode::Failure => None,
+            };
+            if std::mem::replace(before, now) == now {
+                continue;
+            }
+            match now {
+                None => {
+                    let help = "allow it in the broker's access rules, or take it out of `topics`";
+                    error!(%source, topic, help, "the broker refuses a topic");
+                }
+                Some(granted) if granted < asked => {
+                    let help = "messages may be lost while this gateway or the broker is away";
+                    warn!(%source, topic, asked, granted, help, "the broker grants a lower QoS");
+                }
+                Some(granted) => info!(%source, topic, granted, "the broker grants a topic again"),
+            }
+        }
+        let place = explain::place(&connect::view(&self.config));
+        if codes.iter().all(|code| *code == SubscribeReasonCode::Failure) {
+            return Err(End::Lost(Explanation::plain(format!(
+                "{place} refuses every topic of this source; allow them in the broker's access rules"
+            ))));
+        }
+        // Only now: a broker that lets us in and gives us nothing is no better than none.
+        if let Some(restored) = self.parts.link.up(&format!("subscribed at {place}")) {
+            self.parts.outbox.push(restored)?;
+        }
+        Ok(())
+    }
+
+    /// Hands on what waits, acknowledges what the store still releases, and says goodbye.
+    async fn drain(
+        &mut self,
+        outgoing: &mut Outgoing,
+        reader: &mut ReadHalf<Box<dyn Stream>>,
+        writer: &mut WriteHalf<Box<dyn Stream>>,
+    ) {
+        // Without a sender of our own the channel ends when the last acknowledgement is released or dropped.
+        let (closed, _) = mpsc::unbounded_channel();
+        self.release = closed;
+        let drained = timeout(DRAIN_TIMEOUT, async {
+            while !self.parts.outbox.is_empty() && self.parts.outbox.flush().await.is_ok() {}
+            // The engine sees the end of the readings.
+            self.parts.outbox.close();
+            loop {
+                while let Some(acknowledgement) = self.ledger.next() {
+                    outgoing.acknowledge(acknowledgement);
+                }
+                while !outgoing.is_empty() {
+                    outgoing.write(writer).await?;
+                }
+                if self.ledger.len() == 0 {
+                    break;
+                }
+                match self.releases.recv().await {
+                    Some(token) => self.ledger.release(token),
+                    None => break,
+                }
+            }
+            outgoing.packet(&Packet::Disconnect).map_err(|error| io::Error::other(error.0))?;
+            while !outgoing.is_empty() {
+                outgoing.write(writer).await?;
+            }
+            Ok::<(), io::Error>(())
+        });
+        if !matches!(drained.await, Ok(Ok(()))) || self.ledger.len() > 0 {
+            let left = self.ledger.len();
+            info!(source = %self.parts.intake.name, left, "messages not acknowledged; the broker sends them again");
+        }
+        // The broker closes when it has read all that we said. One that has not, and meets our next start first, would
+        // send again what we have just acknowledged.
+        let mut rest = [0_u8; 512];
+        let _ = timeout(GOODBYE_TIMEOUT, async { while reader.read(&mut rest).await.is_ok_and(|count| count > 0) {} })
+            .await;
+    }
+}
+
+/// Whether a topic matches a filter, `$share/group/filter` included (MQTT 3.1.1, 4.7).
+fn matches(filter: &str, topic: &str) -> bool {
+    let filter = match filter.strip_prefix("$share/").and_then(|shared| shared.split_once('/')) {
+        Some((_, filter)) => filter,
+        None => filter,
+    };
+    // A wildcard at the start does not reach the broker's own topics.
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let mut levels = topic.split('/');
+    for part in filter.split('/') {
+        match (part, levels.next()) {
+            ("#", _) => return true,
+            ("+", Some(_)) => {}
+            (part, Some(level)) if part == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}

@@ -1,0 +1,154 @@
+//! Opening a serial port, and saying why it cannot be opened.
+//!
+//! Owns the settings of the line and the words for a technician: not plugged in, not allowed, in use and by whom.
+//! Looks only at what the system shows to everybody (`/dev`, `/proc`, `/etc/group`, `/etc/passwd`).
+
+use std::io::ErrorKind as IoKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use tokio_serial::{DataBits, ErrorKind, SerialPortBuilderExt, SerialStream, StopBits};
+
+use crate::config::model::{FlowControl, Parity, SerialSource};
+use crate::forward::explain::Explanation;
+
+/// Most ports named as being there instead of the one that is not.
+const PORTS_TOLD_MAX: usize = 5;
+
+/// Opens a port raw and for us alone.
+pub(super) fn open(config: &SerialSource) -> tokio_serial::Result<SerialStream> {
+    let data_bits = if config.data_bits == 7 { DataBits::Seven } else { DataBits::Eight };
+    let stop_bits = if config.stop_bits == 2 { StopBits::Two } else { StopBits::One };
+    let parity = match config.parity {
+        Parity::None => tokio_serial::Parity::None,
+        Parity::Even => tokio_serial::Parity::Even,
+        Parity::Odd => tokio_serial::Parity::Odd,
+    };
+    let flow_control = match config.flow_control {
+        FlowControl::None => tokio_serial::FlowControl::None,
+        FlowControl::Software => tokio_serial::FlowControl::Software,
+        FlowControl::Hardware => tokio_serial::FlowControl::Hardware,
+    };
+    // Exclusive is the default of the builder.
+    tokio_serial::new(config.port.to_string_lossy(), config.baud)
+        .data_bits(data_bits)
+        .stop_bits(stop_bits)
+        .parity(parity)
+        .flow_control(flow_control)
+        .open_native_async()
+}
+
+/// Why a port could not be opened.
+pub(super) fn explain(error: &tokio_serial::Error, path: &Path) -> Explanation {
+    let port = path.display();
+    let text = match error.kind() {
+        ErrorKind::Io(IoKind::NotFound) => format!("{port} is not plugged in{}", present_ports()),
+        ErrorKind::Io(IoKind::PermissionDenied) => denied(path),
+        // EBUSY, or somebody holds the lock.
+        ErrorKind::NoDevice => format!(
+            "{port} is in use{}; stop what uses it",
+            user_of(path).map(|user| format!(" by {user}")).unwrap_or_default()
+        ),
+        ErrorKind::InvalidInput => format!("{port} does not take these settings: {error}"),
+        _ if path.is_file() || path.is_dir() => format!("{port} is no serial port; correct `port`"),
+        _ => format!("{port} cannot be opened: {error}"),
+    };
+    Explanation::plain(text)
+}
+
+/// A port that was open is gone.
+pub(super) fn unplugged(path: &Path, error: Option<&std::io::Error>) -> Explanation {
+    let port = path.display();
+    match error {
+        Some(error) if path.exists() => Explanation::plain(format!("{port} failed: {error}; trying it again")),
+        _ => Explanation::plain(format!("{port} was unplugged or switched off; plug it back in")),
+    }
+}
+
+/// "; there are ..": the ports one could have meant.
+fn present_ports() -> String {
+    let mut names: Vec<String> = std::fs::read_dir("/dev/serial/by-id")
+        .map(|entries| entries.flatten().map(|entry| entry.path().display().to_string()).collect())
+        .unwrap_or_default();
+    if names.is_empty() {
+        return "; no USB serial device is present".to_owned();
+    }
+    names.sort();
+    names.truncate(PORTS_TOLD_MAX);
+    format!("; present are {}", names.join(", "))
+}
+
+fn denied(path: &Path) -> String {
+    let port = path.display();
+    let user = std::fs::metadata("/proc/self")
+        .ok()
+        .and_then(|me| name_of("/etc/passwd", me.uid()))
+        .unwrap_or_else(|| "<user>".to_owned());
+    let group =
+        std::fs::metadata(path).ok().and_then(|node| name_of("/etc/group", node.gid())).filter(|group| group != "root");
+    match group {
+        Some(group) => format!(
+            "user {user} may not open {port}; run `usermod -aG {group} {user}`, or set `SupplementaryGroups={group}` in \
+             the service's unit, and start it anew"
+        ),
+        None => {
+            format!("user {user} may not open {port}; a udev rule has to give it a group of which {user} is a member")
+        }
+    }
+}
+
+/// The name with this number in a file of `name:x:number:..` lines.
+fn name_of(file: &str, number: u32) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let name = parts.next()?;
+        (parts.nth(1)?.parse() == Ok(number)).then(|| name.to_owned())
+    })
+}
+
+/// The process that holds a device open, as far as we are allowed to see: "minicom (pid 812)".
+fn user_of(path: &Path) -> Option<String> {
+    let device = std::fs::canonicalize(path).ok()?;
+    let own = std::process::id().to_string();
+    for process in std::fs::read_dir("/proc").ok()?.flatten() {
+        let pid = process.file_name().to_string_lossy().into_owned();
+        if pid == own || !pid.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
+        let Ok(files) = std::fs::read_dir(process.path().join("fd")) else { continue };
+        if files.flatten().any(|file| std::fs::read_link(file.path()).is_ok_and(|target| target == device)) {
+            let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            return Some(format!("{} (pid {pid})", name.trim()));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    fn text(kind: ErrorKind, path: &str) -> String {
+        explain(&tokio_serial::Error::new(kind, "text of the system"), Path::new(path)).text
+    }
+
+    #[test]
+    fn every_failure_says_what_to_do() {
+        let missing = text(ErrorKind::Io(IoKind::NotFound), "/dev/serial/by-id/none");
+        assert!(missing.starts_with("/dev/serial/by-id/none is not plugged in; "), "{missing}");
+        assert!(text(ErrorKind::NoDevice, "/dev/none").contains("is in use; stop"));
+        assert!(text(ErrorKind::Unknown, "/etc/passwd").contains("is no serial port"));
+        let denied = text(ErrorKind::Io(IoKind::PermissionDenied), "/dev/tty");
+        assert!(denied.contains("SupplementaryGroups=tty") || denied.contains("udev rule"), "{denied}");
+    }
+
+    #[test]
+    fn names_are_found_by_number() {
+        assert_eq!(name_of("/etc/passwd", 0).unwrap(), "root");
+        assert_eq!(name_of("/etc/passwd", u32::MAX), None);
+        assert_eq!(name_of("/nowhere", 0), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! How much of the disk the store may take, and what it keeps in hand.
+//!
+//! Owns the arithmetic of the limits, the measuring of directories, and the reserve file.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::config::model;
+
+/// The smallest generation: one sled segment. A 32 MiB store then holds more than ten, so that dropping one is a small
+/// part of all.
+const GENERATION_BYTES_MIN: u64 = 2 * 1024 * 1024;
+
+/// The largest generation: what is copied at most on a start, and scanned when it is read again.
+const GENERATION_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Room for a commit that was let in when the generation was nearly full, for marks written while the store is full,
+/// and for the files around.
+const SLACK_BYTES: u64 = 1024 * 1024;
+
+/// What the sizes come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// All bytes on disk.
+    pub max_bytes: u64,
+    /// A generation is sealed when it reaches this.
+    pub generation_bytes: u64,
+    /// The reserve file.
+    pub reserve_bytes: u64,
+    /// Dead letters.
+    pub dead_bytes: usize,
+    /// The quarantine.
+    pub quarantine_bytes: u64,
+    /// A rewritten generation exists twice for a moment.
+    rewrite_bytes: u64,
+}
+
+impl Limits {
+    /// From the configuration.
+    pub(super) fn new(store: &model::Store) -> Self {
+        let max_bytes = store.max_bytes;
+        let generation_bytes = (max_bytes / 16).clamp(GENERATION_BYTES_MIN, GENERATION_BYTES_MAX);
+        Self {
+            max_bytes,
+            generation_bytes,
+            reserve_bytes: (max_bytes / 64).clamp(512 * 1024, 4 * 1024 * 1024),
+            dead_bytes: usize::try_from(generation_bytes / 8).unwrap_or(usize::MAX).min(1024 * 1024),
+            quarantine_bytes: max_bytes / 8,
+            rewrite_bytes: if store.when_full == model::WhenFull::DropLeastSevere { generation_bytes } else { 0 },
+        }
+    }
+
+    /// How many bytes the sealed generations and everything else may take when a new generation is begun, so that it
+    /// can grow to its size (or to `need`) with the total staying below `max_bytes` all the time.
+    pub(super) fn bytes_before_rotation(&self, need: u64, checkpoint_bytes: u64) -> u64 {
+        let growth = self.generation_bytes.max(need) + self.rewrite_bytes + SLACK_BYTES + 3 * checkpoint_bytes;
+        self.max_bytes.saturating_sub(growth)
+    }
+
+    /// How far marks may grow the generation while the store is full.
+    pub(super) fn marks_bytes(&self) -> u64 {
+        self.generation_bytes + SLACK_BYTES / 2
+    }
+}
+
+/// Bytes on disk of everything below a path; what cannot be read counts nothing.
+pub(super) fn disk_bytes(path: &Path) -> u64 {
+    let Ok(meta) = fs::symlink_metadata(path) else { return 0 };
+    let own = meta.blocks() * 512;
+    if !meta.is_dir() {
+        return own;
+    }
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    own + entries.map(|entry| disk_bytes(&entry.path())).sum::<u64>()
+}
+
+/// A file of real blocks that is given up when the disk is full, so that what drains the store can still be written.
+#[derive(Debug)]
+pub(super) struct Reserve {
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl Reserve {
+    /// Looks at what is there.
+    pub(super) fn new(store: &Path) -> Self {
+        let path = store.join("reserve");
+        let bytes = disk_bytes(&path);
+        Self { path, bytes }
+    }
+
+    /// Bytes it holds on disk.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Makes it `bytes` large. Twice that must be free, so that it is not taken from under a full disk again.
+    pub(super) fn fill(&mut self, bytes: u64) -> io::Result<()> {
+        if self.bytes >= bytes {
+            return Ok(());
+        }
+        let parent = self.path.parent().unwrap_or(Path::new("."));
+        let disk = rustix::fs::statvfs(parent)?;
+        if disk.f_bavail.saturating_mul(disk.f_frsize) < (bytes - self.bytes).saturating_mul(2) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let file = File::options().create(true).truncate(false).write(true).open(&self.path)?;
+        let filled = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)
+            .map_err(io::Error::from)
+            .and_then(|()| file.sync_all());
+        self.bytes = disk_bytes(&self.path);
+        if let Err(error) = filled {
+            self.release();
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Gives it up.
+    pub(super) fn release(&mut self) {
+        if fs::remove_file(&self.path).is_ok() {
+            self.bytes = 0;
+        }
+    }
+}

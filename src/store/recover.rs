@@ -1,0 +1,455 @@
+//! What a start finds on disk, and what it makes of it.
+//!
+//! Owns the reading of a store left behind by any end: clean, killed, cut off, damaged, filled with foreign files.
+//! Decides what counts and what is missing; changes nothing but rubbish (`tmp-` directories and generations that a
+//! newer one has taken over). It never refuses: the worst that can be found makes an empty store and a loss to announce.
+//!
+//! Which commits count. A generation's first commits were synced before it got its name, so all of them must be there.
+//! Later ones count up to the first that is not whole, unless something proves that what follows was synced too: the
+//! `clean` file, or a later frame's word on what was synced before it. Then the hole is damage and what follows is
+//! kept. Without proof what follows was never acknowledged, and is left out as if the power had gone a little earlier.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use super::frame::{self, Header, kind};
+use super::generation::{DIRECTORY_BYTES, directory_name, parse_directory_name};
+use super::quota::disk_bytes;
+use super::ring::{Missing, missing_from, remove_dir};
+use super::scan::{Found, Scan, scan};
+use super::sealed::{Sealed, read_chunks};
+use super::state::{Entry, Meta, State, decode_dead, decode_delivered, decode_meta};
+use super::{Damaged, PreviousStop};
+use crate::event::stored;
+
+/// How far the counter jumps when nothing tells how many numbers were given out: more than a generation can hold.
+const JUMP: u64 = 1 << 20;
+
+/// No event takes fewer bytes on disk than this: it has a 16-byte id that does not compress.
+const EVENT_BYTES_MIN: u64 = 16;
+
+/// A start's findings.
+pub(super) struct Recovered {
+    /// Alarm states, marks and dead letters. `next_sequence` is past everything given out.
+    pub state: State,
+    /// All generations that hold something, oldest first.
+    pub sealed: VecDeque<Entry>,
+    /// The next commit's number.
+    pub next_commit: u64,
+    /// How the last run ended.
+    pub previous_stop: PreviousStop,
+    /// What is missing, with the reason to announce.
+    pub lost: Vec<(Missing, &'static str)>,
+    /// The last run's newest generation.
+    pub newest: Option<Newest>,
+    /// Directories to set aside.
+    pub set_aside: Vec<PathBuf>,
+    /// What a person should know.
+    pub findings: Vec<String>,
+}
+
+/// The generation that was being written when the last run ended; its entry is the last of `sealed`.
+pub(super) struct Newest {
+    /// Its events.
+    pub frames: Sealed,
+    /// Something of it is missing or broken: keep the directory for a person to look at.
+    pub is_damaged: bool,
+}
+
+/// One generation's directory, scanned.
+struct Scanned {
+    number: u64,
+    revision: u32,
+    file: File,
+    scan: Scan,
+}
+
+/// Reads the store in `queue`.
+pub(super) fn recover(queue: &Path) -> std::io::Result<Recovered> {
+    let mut out = Recovered {
+        state: State::fresh(),
+        sealed: VecDeque::new(),
+        next_commit: 1,
+        previous_stop: PreviousStop::First,
+        lost: Vec::new(),
+        newest: None,
+        set_aside: Vec::new(),
+        findings: Vec::new(),
+    };
+    let mut dirs = list(queue, &mut out.findings)?;
+    let Some((&newest_number, &newest_revision)) = dirs.last_key_value() else { return Ok(out) };
+    let marker = CleanMarker::read(&queue.join(directory_name(newest_number, newest_revision)));
+    out.previous_stop = if marker.is_some() { PreviousStop::Clean } else { PreviousStop::Unclean };
+
+    // From the newest backwards to one that tells the state.
+    let mut scanned = VecDeque::new();
+    let mut base = None;
+    while let Some((number, revision)) = dirs.pop_last() {
+        let dir = queue.join(directory_name(number, revision));
+        let opened = File::open(dir.join("db")).and_then(|file| Ok((scan(&file)?, file)));
+        let (scan, file) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                out.findings.push(format!("{}: {error}; set aside", dir.display()));
+                out.set_aside.push(dir);
+                continue;
+            }
+        };
+        if scan.newer > 0 {
+            out.findings.push(format!(
+                "{}: holds {} frames written by a later version of this program, which this one cannot read; set aside \
+                 unchanged",
+                dir.display(),
+                scan.newer
+            ));
+            out.set_aside.push(dir);
+            continue;
+        }
+        let this = Scanned { number, revision, file, scan };
+        let found = last_checkpoint(&this, marker.filter(|_| scanned.is_empty() && number == newest_number));
+        scanned.push_front(this);
+        if found.is_some() {
+            base = found;
+            break;
+        }
+    }
+    let set_aside_newest =
+        out.set_aside.iter().any(|dir| dir.ends_with(directory_name(newest_number, newest_revision)));
+    rebuild(queue, out, dirs, scanned.into(), base, marker.filter(|_| !set_aside_newest))
+}
+
+/// The generations' directories: the highest revision of each number. Clears away rubbish.
+fn list(queue: &Path, findings: &mut Vec<String>) -> std::io::Result<BTreeMap<u64, u32>> {
+    let mut dirs = BTreeMap::new();
+    for entry in fs::read_dir(queue)?.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("tmp-") {
+            if let Err(error) = fs::remove_dir_all(entry.path()) {
+                findings.push(format!("{}: left over and cannot be removed: {error}", entry.path().display()));
+            }
+            continue;
+        }
+        let Some((number, revision)) = parse_directory_name(&name).filter(|_| entry.path().is_dir()) else {
+            findings.push(format!("{}: not one of our files; ignored", entry.path().display()));
+            continue;
+        };
+        let best = dirs.entry(number).or_insert(revision);
+        let older = revision.min(*best);
+        if revision != *best {
+            // The higher revision got its name only when it was complete.
+            *best = revision.max(*best);
+            if let Err(fault) = remove_dir(queue, &directory_name(number, older)) {
+                findings.push(fault.to_string());
+            }
+        }
+    }
+    Ok(dirs)
+}
+
+/// A checkpoint and where it is.
+struct Checkpoint {
+    meta: Meta,
+    commit: u64,
+    body: Vec<u8>,
+    /// Commits that count.
+    accepted: Accepted,
+    /// What the generation's first checkpoint said: the numbers from which it grew on.
+    origin: Meta,
+}
+
+/// Which commits of a generation count: all up to `last`, and whether some of them are not whole.
+#[derive(Clone, Copy, Debug)]
+struct Accepted {
+    last: u64,
+    has_holes: bool,
+}
+
+/// The newest readable checkpoint of a generation.
+fn last_checkpoint(scanned: &Scanned, marker: Option<CleanMarker>) -> Option<Checkpoint> {
+    let checkpoints = || scanned.scan.frames().filter(|run| run[0].header.has(kind::CHECKPOINT));
+    let origin = checkpoints().find_map(|run| read_meta(&scanned.file, run).ok())?.1;
+    let attested = scanned.scan.chunks.iter().map(|found| found.header.synced()).max().unwrap_or(0);
+    let attested = attested.max(origin.created).max(marker.map_or(0, |marker| marker.last_commit));
+    let accepted = accept(&scanned.scan, attested);
+    let mut all: Vec<_> = checkpoints().filter(|run| run[0].header.commit <= accepted.last).collect();
+    all.reverse();
+    all.into_iter().find_map(|run| {
+        let (body, meta) = read_meta(&scanned.file, run).ok()?;
+        Some(Checkpoint { meta, commit: run[0].header.commit, body, accepted, origin: origin.clone() })
+    })
+}
+
+/// Which commits count, given the last one that was certainly synced.
+fn accept(scan: &Scan, attested: u64) -> Accepted {
+    let mut accepted = Accepted { last: 0, has_holes: false };
+    let mut expected = None;
+    let frames: Vec<&[Found]> = scan.frames().collect();
+    for commit in frames.chunk_by(|a, b| a[0].header.commit == b[0].header.commit) {
+        let header = commit[0][0].header;
+        let is_whole = commit.len() == usize::from(header.parts);
+        let follows = expected.is_none_or(|expected| expected == header.commit);
+        if !(is_whole && follows) {
+            if header.commit > attested {
+                break;
+            }
+            accepted.has_holes = true;
+        }
+        accepted.last = header.commit;
+        expected = Some(header.commit + 1);
+    }
+    accepted.has_holes |= accepted.last < attested;
+    accepted
+}
+
+fn read_meta(file: &File, run: &[Found]) -> Result<(Vec<u8>, Meta), Damaged> {
+    let (header, body) = read_chunks(file, run.iter().map(|found| found.offset))?;
+    let raw = frame::unpack(&header, body)?;
+    let mut meta = None;
+    for section in frame::sections(&raw) {
+        let (kind, bytes) = section?;
+        if kind == kind::CHECKPOINT {
+            meta = Some(decode_meta(bytes)?);
+        }
+    }
+    Ok((raw, meta.ok_or_else(|| Damaged("a checkpoint without its head".to_owned()))?))
+}
+
+/// Applies the sections of a frame that are not events.
+fn apply(state: &mut State, raw: &[u8]) -> Result<(), Damaged> {
+    for section in frame::sections(raw) {
+        let (kind, bytes) = section?;
+        match kind {
+            kind::RECORDS => {
+                let records = stored::decode_records(bytes).map_err(|error| Damaged(error.to_string()))?;
+                state.apply_records(&records);
+            }
+            kind::DELIVERED => state.delivered = state.delivered.max(decode_delivered(bytes)?),
+            kind::DEAD => drop(state.apply_dead(decode_dead(bytes)?, usize::MAX)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Puts together what was scanned: `rest` are the older directories, not scanned; `scanned` from the one with the
+/// checkpoint on, oldest first.
+fn rebuild(
+    queue: &Path,
+    mut out: Recovered,
+    mut rest: BTreeMap<u64, u32>,
+    scanned: Vec<Scanned>,
+    base: Option<Checkpoint>,
+    marker: Option<CleanMarker>,
+) -> std::io::Result<Recovered> {
+    let is_damaged_newest = base.is_none() || scanned.len() > 1 || !out.set_aside.is_empty();
+    if let Some(base) = &base {
+        out.state.reset_to(&base.meta);
+        if let Err(error) = apply(&mut out.state, &base.body) {
+            out.findings.push(format!("part of the stored alarm states cannot be read: {}", error.0));
+        }
+    }
+    // The catalogue against the directories, for the generations that need no scan.
+    let catalogue = base.as_ref().map(|base| base.meta.catalogue.as_slice()).unwrap_or_default();
+    let mut older = Vec::new();
+    if let (Some(base), Some(first)) = (&base, scanned.first()) {
+        for entry in catalogue.iter().filter(|entry| entry.number != first.number) {
+            older.push((*entry, rest.remove(&entry.number)));
+        }
+        // What the newest checkpoint does not list had been taken over by it.
+        for (number, revision) in std::mem::take(&mut rest) {
+            if let Err(fault) = remove_dir(queue, &directory_name(number, revision)) {
+                out.findings.push(fault.to_string());
+            }
+        }
+        debug_assert!(base.commit <= base.accepted.last);
+    }
+
+    // The frames that count, with their generation's state applied in order of commits.
+    let mut spans = Vec::new();
+    let mut entries = Vec::new();
+    let mut newest = None;
+    let mut last_commit = marker.map_or(0, |marker| marker.last_commit);
+    let mut has_holes = false;
+    let mut broken_events = 0;
+    let count = scanned.len();
+    for (index, this) in scanned.into_iter().enumerate() {
+        let is_base = index == 0 && base.is_some();
+        let after = base.as_ref().map_or(0, |base| base.commit);
+        // Only the generation that was being written can end in commits that were never acknowledged.
+        let accepted = match &base {
+            Some(base) if is_base && count == 1 => base.accepted,
+            _ => Accepted { last: u64::MAX, has_holes: true },
+        };
+        has_holes |= accepted.has_holes;
+        let is_newest = index + 1 == count;
+        for run in this.scan.frames().filter(|run| run[0].header.commit <= accepted.last) {
+            let header = run[0].header;
+            let has_state = header.kinds & (kind::RECORDS | kind::DELIVERED | kind::DEAD) != 0;
+            if has_state && !header.has(kind::CHECKPOINT) && header.commit > after {
+                let applied = read_chunks(&this.file, run.iter().map(|found| found.offset))
+                    .and_then(|(header, body)| frame::unpack(&header, body))
+                    .and_then(|raw| apply(&mut out.state, &raw));
+                if let Err(error) = applied {
+                    out.findings.push(format!("part of the stored alarm states cannot be read: {}", error.0));
+                }
+            }
+        }
+        last_commit = this.scan.chunks.iter().map(|found| found.header.commit).fold(last_commit, u64::max);
+        broken_events += this.scan.broken.iter().map(Header::events).sum::<u64>();
+        let dir = queue.join(directory_name(this.number, this.revision));
+        let sealed = Sealed::index((this.number, this.revision), this.file, &this.scan, accepted.last);
+        let mut entry = Entry {
+            number: this.number,
+            revision: this.revision,
+            first: u64::MAX,
+            last: 0,
+            counts: [0; 5],
+            last_commit: accepted.last,
+            bytes: disk_bytes(&dir).max(DIRECTORY_BYTES),
+        };
+        for (first, last, counts) in sealed.frames() {
+            entry.include(counts, first, last);
+            spans.push((first, last, counts.iter().map(|&count| u64::from(count)).sum::<u64>()));
+        }
+        if entry.events() == 0 {
+            (entry.first, entry.last) = (1, 0);
+        }
+        if is_newest {
+            let is_damaged = is_damaged_newest || accepted.has_holes;
+            newest = Some((Newest { frames: sealed, is_damaged }, this.scan.bytes));
+        }
+        entries.push(entry);
+    }
+
+    let delivered = out.state.delivered;
+    let found_last = spans.iter().map(|span| span.1).max().unwrap_or(0);
+    let known_next = out.state.next_sequence.max(found_last + 1).max(delivered + 1);
+    out.state.next_sequence = known_next.max(marker.map_or(0, |marker| marker.next_sequence));
+    out.next_commit = last_commit + 1;
+
+    // Older generations: there as the catalogue says, or lost.
+    for (entry, revision) in older {
+        match revision {
+            Some(revision) if revision == entry.revision => out.sealed.push_back(entry),
+            Some(revision) => {
+                // Rewritten, and cut off before that was written down: see what it holds now.
+                let dir = queue.join(directory_name(entry.number, revision));
+                let opened = Sealed::open(&dir, (entry.number, revision), u64::MAX);
+                let sealed = opened.or_else(|_| Sealed::empty((entry.number, revision)))?;
+                let missing = missing_from(&entry, entry.events(), &sealed, delivered);
+                out.lost.extend(missing.map(|missing| (missing, "evicted")));
+                let counts = sealed.counts();
+                let bytes = disk_bytes(&dir);
+                out.sealed.push_back(Entry { revision, counts, last_commit: u64::MAX, bytes, ..entry });
+            }
+            None => {
+                let gone = Sealed::empty((entry.number, entry.revision))?;
+                if let Some(missing) = missing_from(&entry, entry.events(), &gone, delivered) {
+                    let name = directory_name(entry.number, entry.revision);
+                    out.findings.push(format!("{name} is gone, and {} events with it", missing.count));
+                    out.lost.push((missing, "salvaged"));
+                }
+            }
+        }
+    }
+
+    // The scanned ones: what their first checkpoint promised, and every number given out since.
+    if let Some(base) = &base {
+        let grown_from = base.origin.next_sequence;
+        let own = base.origin.catalogue.last();
+        if let Some(own) = own.filter(|own| own.events() > 0) {
+            let found = spans.iter().filter(|span| span.1 < grown_from).map(|span| span.2).sum::<u64>();
+            let wanted = own.events();
+            if found < wanted && own.last > delivered {
+                let first = own.first.max(delivered + 1);
+                let count = (wanted - found).min(own.last + 1 - first);
+                out.lost.push((Missing { first, last: own.last, count, whole: false }, "salvaged"));
+            }
+        }
+        let end = out.state.next_sequence;
+        out.lost.extend(gaps(&mut spans, grown_from, end, delivered).map(|missing| (missing, "salvaged")));
+    }
+    let tail_is_unknown = base.is_none() || count > 1 || !out.set_aside.is_empty();
+    if tail_is_unknown && marker.is_none() {
+        // Nobody can tell which numbers were given out after the last one found.
+        let next = out.state.next_sequence;
+        let scanned_bytes = newest.as_ref().map_or(0, |(_, bytes)| *bytes);
+        let aside_bytes: u64 = out.set_aside.iter().map(|dir| disk_bytes(dir)).sum();
+        let most = ((scanned_bytes + aside_bytes) / EVENT_BYTES_MIN).max(broken_events).min(JUMP);
+        let missing = Missing { first: next, last: next + JUMP - 1, count: most, whole: false };
+        out.lost.push((missing, if out.set_aside.is_empty() { "salvaged" } else { "quarantined" }));
+        out.state.next_sequence += JUMP;
+        out.findings
+            .push(format!("the newest events cannot be read; sequence numbers go on from {}", out.state.next_sequence));
+    }
+    if has_holes {
+        out.findings.push("the newest stored events are damaged; what can be read is kept".to_owned());
+    }
+    out.sealed.extend(entries);
+    out.newest = newest.map(|(newest, _)| newest);
+    Ok(out)
+}
+
+/// Numbers from `from` up to `end` (exclusive) that no span covers, as one range.
+fn gaps(spans: &mut [(u64, u64, u64)], from: u64, end: u64, delivered: u64) -> Option<Missing> {
+    spans.sort_unstable();
+    let mut next = from.max(delivered + 1);
+    let mut lost: Option<Missing> = None;
+    let mut note = |first: u64, last: u64| {
+        let count = last + 1 - first;
+        match &mut lost {
+            None => lost = Some(Missing { first, last, count, whole: true }),
+            Some(lost) => {
+                lost.whole &= lost.last + 1 == first;
+                lost.last = last;
+                lost.count += count;
+            }
+        }
+    };
+    for &(first, last, _) in spans.iter() {
+        if first > next && next < end {
+            note(next, first.min(end) - 1);
+        }
+        next = next.max(last + 1);
+    }
+    if next < end {
+        note(next, end - 1);
+    }
+    lost
+}
+
+/// What a clean stop leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CleanMarker {
+    /// The next sequence number.
+    pub next_sequence: u64,
+    /// The last commit.
+    pub last_commit: u64,
+}
+
+impl CleanMarker {
+    const NAME: &str = "clean";
+
+    fn read(dir: &Path) -> Option<Self> {
+        let text = fs::read_to_string(dir.join(Self::NAME)).ok()?;
+        let (numbers, sum) = text.trim_end().rsplit_once(' ')?;
+        if format!("{:08x}", crc32c::crc32c(numbers.as_bytes())) != sum {
+            return None;
+        }
+        let mut words = numbers.split(' ');
+        let mut number = || words.next()?.parse().ok();
+        Some(Self { next_sequence: number()?, last_commit: number()? })
+    }
+
+    /// Writes it into the newest generation's directory, on stable storage.
+    pub(super) fn write(self, dir: &Path) -> std::io::Result<()> {
+        let numbers = format!("{} {}", self.next_sequence, self.last_commit);
+        let text = format!("{numbers} {:08x}\n", crc32c::crc32c(numbers.as_bytes()));
+        let path = dir.join(Self::NAME);
+        fs::write(&path, text)?;
+        File::open(&path)?.sync_all()?;
+        File::open(dir)?.sync_all()
+    }
+}

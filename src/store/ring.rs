@@ -1,0 +1,304 @@
+//! The ring of generations: where each event is, and reading events back in order.
+//!
+//! Owns the catalogue in memory, the generation being written, the one sealed generation that is open for reading, and
+//! the removal of generations. Decides nothing about what must go; that is the writer's.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::frame::{self, Header, kind};
+use super::generation::{Generation, directory_name};
+use super::sealed::Sealed;
+use super::state::Entry;
+use super::tail::weight;
+use super::{Damaged, Fault};
+use crate::event::{Event, stored};
+
+/// Events that ought to be there and are not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// The range they lie in.
+    pub first: u64,
+    /// Its end.
+    pub last: u64,
+    /// How many.
+    pub count: u64,
+    /// Whether it is all of the range.
+    pub whole: bool,
+}
+
+/// The ring.
+pub(super) struct Ring {
+    queue: PathBuf,
+    /// Oldest first.
+    pub sealed: VecDeque<Entry>,
+    /// The one being written; `None` while the disk lets nothing be written.
+    pub newest: Option<Generation>,
+    open: Option<Sealed>,
+    /// The events of the frame decoded last: readers come back for its rest.
+    decoded: Vec<Arc<Event>>,
+}
+
+impl Ring {
+    /// A ring of what is on disk, nothing open.
+    pub(super) fn new(queue: PathBuf, sealed: VecDeque<Entry>) -> Self {
+        Self { queue, sealed, newest: None, open: None, decoded: Vec::new() }
+    }
+
+    /// The directory of the generations.
+    pub(super) fn queue(&self) -> &Path {
+        &self.queue
+    }
+
+    /// The directory of one.
+    pub(super) fn dir(&self, entry: &Entry) -> PathBuf {
+        self.queue.join(directory_name(entry.number, entry.revision))
+    }
+
+    /// Number for the next generation.
+    pub(super) fn next_number(&self) -> u64 {
+        let newest = self.newest.as_ref().map(|newest| &newest.entry);
+        self.sealed.iter().chain(newest).map(|entry| entry.number).max().unwrap_or(0) + 1
+    }
+
+    /// Bytes of all generations.
+    pub(super) fn bytes(&self) -> u64 {
+        self.sealed.iter().map(|entry| entry.bytes).sum::<u64>()
+            + self.newest.as_ref().map_or(0, |newest| newest.entry.bytes)
+    }
+
+    /// Closes the newest generation; from now on it is only read.
+    pub(super) fn seal(&mut self) {
+        if let Some(newest) = self.newest.take() {
+            self.sealed.push_back(newest.entry);
+        }
+    }
+
+    /// Events after `delivered` in all generations. Generations found damaged on the way are reported.
+    pub(super) fn waiting(&mut self, delivered: u64, missing: &mut Vec<Missing>) -> Result<u64, Fault> {
+        let mut sum = 0;
+        for index in 0..self.sealed.len() {
+            sum += self.waiting_in(index, delivered, missing)?;
+        }
+        if let Some(newest) = &self.newest {
+            let entry = newest.entry;
+            sum += match waiting_by_numbers(&entry, delivered) {
+                Some(count) => count,
+                None => {
+                    let (whole, straddling) = newest.events_through(delivered);
+                    let part = match straddling {
+                        Some(frame) => count_through(&decode(newest.read(frame)?).map_err(Fault::from)?, delivered),
+                        None => 0,
+                    };
+                    entry.events().saturating_sub(whole + part)
+                }
+            };
+        }
+        Ok(sum)
+    }
+
+    /// Events after `delivered` in one sealed generation.
+    pub(super) fn waiting_in(
+        &mut self,
+        index: usize,
+        delivered: u64,
+        missing: &mut Vec<Missing>,
+    ) -> Result<u64, Fault> {
+        let Some(entry) = self.sealed.get(index) else { return Ok(0) };
+        if let Some(count) = waiting_by_numbers(entry, delivered) {
+            return Ok(count);
+        }
+        self.open(index, delivered, missing)?;
+        Ok(self.open.as_ref().map_or(0, |sealed| sealed.events() - found_through(sealed, delivered)))
+    }
+
+    /// Events from `from` on, in order, within the bounds; at least one if there is one. Generations and frames found
+    /// damaged on the way are reported and passed over.
+    pub(super) fn read(
+        &mut self,
+        from: u64,
+        max_events: usize,
+        max_bytes: usize,
+        delivered: u64,
+        missing: &mut Vec<Missing>,
+    ) -> Result<Vec<Arc<Event>>, Fault> {
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        let mut next = from;
+        while events.len() < max_events {
+            let is_decoded = matches!((self.decoded.first(), self.decoded.last()),
+                (Some(first), Some(last)) if (first.sequence..=last.sequence).contains(&next));
+            if !is_decoded && !self.decode_from(next, delivered, missing)? {
+                break;
+            }
+            let start = self.decoded.partition_point(|event| event.sequence < next);
+            for event in self.decoded[start..].iter().take(max_events - events.len()) {
+                bytes += weight(event);
+                if bytes > max_bytes && !events.is_empty() {
+                    return Ok(events);
+                }
+                next = event.sequence + 1;
+                events.push(Arc::clone(event));
+            }
+        }
+        Ok(events)
+    }
+
+    /// Decodes the frame that holds `from` or the first one after it. False when there is none.
+    fn decode_from(&mut self, from: u64, delivered: u64, missing: &mut Vec<Missing>) -> Result<bool, Fault> {
+        let mut index = self.sealed.partition_point(|entry| entry.last < from);
+        while index < self.sealed.len() {
+            if self.sealed[index].events() == 0 {
+                index += 1;
+                continue;
+            }
+            self.open(index, delivered, missing)?;
+            while let Some((sealed, at)) =
+                self.open.as_mut().and_then(|sealed| sealed.frame_from(from).map(|at| (sealed, at)))
+            {
+                match sealed.read(at).and_then(|frame| decode(frame)) {
+                    Ok(events) if events.last().is_some_and(|event| event.sequence >= from) => {
+                        self.decoded = events;
+                        return Ok(true);
+                    }
+                    result => {
+                        // Intact when it was indexed, unreadable now: what is left of it is lost.
+                        let before = *sealed.frames().nth(at).as_ref().expect("invariant: just found");
+                        let count: u64 = before.2.iter().map(|&count| u64::from(count)).sum();
+                        sealed.forget(at);
+                        self.sealed[index].counts = sealed.counts();
+                        let error = result.err().map_or_else(String::new, |error| error.0);
+                        tracing::error!(first = before.0, last = before.1, error, "a stored frame cannot be read");
+                        if before.1 > delivered {
+                            let first = before.0.max(delivered + 1);
+                            let count = count.min(before.1 - first + 1);
+                            let whole = count == before.1 - first + 1;
+                            missing.push(Missing { first, last: before.1, count, whole });
+                        }
+                    }
+                }
+            }
+            index += 1;
+        }
+        let Some(newest) = &self.newest else { return Ok(false) };
+        let Some(frame) = newest.frame_from(from) else { return Ok(false) };
+        self.decoded = decode(newest.read(frame)?).map_err(Fault::from)?;
+        Ok(self.decoded.last().is_some_and(|event| event.sequence >= from))
+    }
+
+    /// Opens a sealed generation for reading and compares it with the catalogue.
+    fn open(&mut self, index: usize, delivered: u64, missing: &mut Vec<Missing>) -> Result<(), Fault> {
+        let entry = self.sealed[index];
+        let id = (entry.number, entry.revision);
+        if self.open.as_ref().is_some_and(|sealed| sealed.id == id) {
+            return Ok(());
+        }
+        self.open = None;
+        let dir = self.dir(&entry);
+        let sealed = match Sealed::open(&dir, id, entry.last_commit) {
+            Ok(sealed) => sealed,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Sealed::empty(id).map_err(|error| Fault::io("reading", &dir, &error))?
+            }
+            Err(error) => return Err(Fault::io("reading", &dir, &error)),
+        };
+        if let Some(lost) = missing_from(&entry, entry.events(), &sealed, delivered) {
+            tracing::error!(generation = entry.number, lost = lost.count, "a stored generation is damaged");
+            missing.push(lost);
+        }
+        if sealed.events() != entry.events() {
+            self.sealed[index].counts = sealed.counts();
+        }
+        self.open = Some(sealed);
+        Ok(())
+    }
+
+    /// The open index of a sealed generation, for rewriting it.
+    pub(super) fn opened(
+        &mut self,
+        index: usize,
+        delivered: u64,
+        missing: &mut Vec<Missing>,
+    ) -> Result<Option<&Sealed>, Fault> {
+        self.open(index, delivered, missing)?;
+        Ok(self.open.as_ref())
+    }
+
+    /// Removes a generation's directory, by way of a name that start-up clears away should we be cut off.
+    pub(super) fn remove(&mut self, entry: &Entry) -> Result<(), Fault> {
+        let id = (entry.number, entry.revision);
+        self.open.take_if(|sealed| sealed.id == id);
+        self.decoded.clear();
+        remove_dir(&self.queue, &directory_name(entry.number, entry.revision))
+    }
+}
+
+/// Removes `queue/name`; not finding it is fine.
+pub(super) fn remove_dir(queue: &Path, name: &str) -> Result<(), Fault> {
+    let (dir, trash) = (queue.join(name), queue.join(format!("tmp-removed-{name}")));
+    let _ = fs::remove_dir_all(&trash);
+    match fs::rename(&dir, &trash) {
+        Ok(()) => fs::remove_dir_all(&trash).map_err(|error| Fault::io("removing", &trash, &error)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Fault::io("removing", &dir, &error)),
+    }
+}
+
+/// Events after `delivered` where the numbers alone tell.
+fn waiting_by_numbers(entry: &Entry, delivered: u64) -> Option<u64> {
+    if entry.events() == 0 || entry.last <= delivered {
+        Some(0)
+    } else if entry.first > delivered {
+        Some(entry.events())
+    } else if entry.is_dense() {
+        Some(entry.last - delivered)
+    } else {
+        None
+    }
+}
+
+/// Events up to and including `through` in a sealed generation.
+pub(super) fn found_through(sealed: &Sealed, through: u64) -> u64 {
+    let (whole, straddling) = sealed.events_through(through);
+    let part = straddling.and_then(|index| decode(sealed.read(index).ok()?).ok());
+    whole + part.map_or(0, |events| count_through(&events, through))
+}
+
+/// What of `expected` events, numbered from `entry.first` to `entry.last`, is not delivered and not found.
+pub(super) fn missing_from(entry: &Entry, expected: u64, sealed: &Sealed, delivered: u64) -> Option<Missing> {
+    if sealed.events() >= expected || entry.last <= delivered {
+        return None;
+    }
+    let first = entry.first.max(delivered + 1);
+    let range = entry.last + 1 - first;
+    let through = found_through(sealed, delivered);
+    let wanted = if delivered < entry.first {
+        expected
+    } else if expected == entry.last + 1 - entry.first {
+        range
+    } else {
+        expected.saturating_sub(through).min(range)
+    };
+    let found = sealed.events() - through;
+    let count = wanted.saturating_sub(found);
+    (count > 0).then_some(Missing { first, last: entry.last, count, whole: count == range })
+}
+
+fn count_through(events: &[Arc<Event>], through: u64) -> u64 {
+    events.partition_point(|event| event.sequence <= through) as u64
+}
+
+/// The events of a frame.
+pub(super) fn decode((header, body): (Header, Vec<u8>)) -> Result<Vec<Arc<Event>>, Damaged> {
+    let raw = frame::unpack(&header, body)?;
+    for section in frame::sections(&raw) {
+        let (kind, bytes) = section?;
+        if kind == kind::EVENTS {
+            let events = stored::decode_events(bytes).map_err(|error| Damaged(error.to_string()))?;
+            return Ok(events.into_iter().map(Arc::new).collect());
+        }
+    }
+    Ok(Vec::new())
+}

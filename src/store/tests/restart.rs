@@ -1,0 +1,234 @@
+//! What survives which end.
+
+use super::*;
+use crate::store::PreviousStop;
+
+#[test]
+fn everything_survives_a_clean_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&config(dir.path()));
+    assert_eq!(rig.opened.previous_stop, PreviousStop::First);
+    rig.commit(events(200), vec![record("a", "s", b"1"), record("b", "s", b"2"), record("a", "s", b"3")]);
+    rig.commit(Vec::new(), vec![record("b", "s", b"")]);
+    let before = rig.read_all();
+    rig.delivered(70);
+    let rig = rig.reopen();
+    assert_eq!(rig.opened.previous_stop, PreviousStop::Clean);
+    assert_eq!(rig.opened.findings, Vec::<String>::new());
+    assert_eq!(rig.opened.records, [record("a", "s", b"3")]);
+    let status = &rig.opened.status;
+    assert_eq!((status.last_sequence, status.delivered, status.waiting), (200, 70, 130));
+    assert_eq!(rig.read_all(), before[70..]);
+    rig.close();
+}
+
+#[test]
+fn everything_acknowledged_survives_a_kill() {
+    let dirs = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&config(&dirs.path().join("a")));
+    for round in 0..20 {
+        rig.commit(events(37), vec![record("a", "s", &[round])]);
+    }
+    rig.delivered(100);
+    rig.commit(events(1), Vec::new());
+    let killed = Rig::open(&rig.killed(&dirs.path().join("b")));
+    assert_eq!(killed.opened.previous_stop, PreviousStop::Unclean);
+    assert_eq!(killed.opened.findings, Vec::<String>::new());
+    assert_eq!(killed.opened.records, [record("a", "s", &[19])]);
+    assert_eq!(killed.opened.status.delivered, 100);
+    assert_eq!(killed.read_all(), rig.read_all());
+    killed.close();
+    rig.close();
+}
+
+#[test]
+fn sequence_numbers_go_on_without_gaps_over_many_ends() {
+    let dirs = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&config(&dirs.path().join("0")));
+    for round in 1..=12 {
+        rig.commit(events(10), Vec::new());
+        rig = if round % 2 == 0 {
+            rig.reopen()
+        } else {
+            let next = Rig::open(&rig.killed(&dirs.path().join(round.to_string())));
+            rig.close();
+            next
+        };
+        assert_eq!(sequences(&rig.read_all()), (1..=round * 10).collect::<Vec<_>>());
+        assert_eq!(generations(&rig.config.path).len(), 1, "small generations are carried over");
+    }
+    rig.close();
+}
+
+#[test]
+fn the_delivered_mark_is_on_disk_within_about_a_second() {
+    let dirs = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&config(&dirs.path().join("a")));
+    rig.commit(events(10), Vec::new());
+    let syncs = rig.counters.store_syncs.get();
+    rig.delivered(7);
+    let start = std::time::Instant::now();
+    while rig.counters.store_syncs.get() == syncs {
+        assert!(start.elapsed() < Duration::from_secs(10));
+        std::thread::yield_now();
+    }
+    let killed = Rig::open(&rig.killed(&dirs.path().join("b")));
+    assert_eq!(sequences(&killed.read_all()), [8, 9, 10]);
+    killed.close();
+    rig.close();
+}
+
+#[test]
+fn a_backlog_of_several_generations_survives_every_end() {
+    let dirs = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&config(&dirs.path().join("a")));
+    for _ in 0..12 {
+        rig.commit((0..64).map(|_| big_event(Severity::Low, 6_000)).collect(), vec![record("a", "s", b"x")]);
+    }
+    assert!(generations(&rig.config.path).len() > 2);
+    let all = rig.read_all();
+    assert_eq!(sequences(&all), (1..=12 * 64).collect::<Vec<_>>());
+    let killed = Rig::open(&rig.killed(&dirs.path().join("b")));
+    assert_eq!(killed.read_all(), all);
+    let again = killed.reopen();
+    assert_eq!(again.read_all(), all);
+    assert_eq!(again.opened.records, [record("a", "s", b"x")]);
+    again.close();
+    rig.close();
+}
+
+#[test]
+fn a_drained_store_gives_its_space_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&config(dir.path()));
+    let empty = rig.status().bytes;
+    for _ in 0..12 {
+        rig.commit((0..64).map(|_| big_event(Severity::Low, 6_000)).collect(), Vec::new());
+    }
+    let full = rig.status().bytes;
+    assert!(full > empty + 4 * 1024 * 1024);
+    rig.delivered(12 * 64);
+    let status = rig.wait("drained", |status| status.bytes < empty + 1024 * 1024);
+    assert_eq!(status.waiting, 0);
+    assert_eq!(generations(dir.path()).len(), 1);
+    rig.commit(events(1), Vec::new());
+    assert_eq!(sequences(&rig.read_all()), [769]);
+    let rig = rig.reopen();
+    assert_eq!(sequences(&rig.read_all()), [769]);
+    assert_eq!(rig.counters.events_lost.get(), 0);
+    rig.close();
+}
+
+#[test]
+fn a_generation_being_made_or_removed_when_the_power_went_is_cleared_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&config(dir.path()));
+    rig.commit(events(5), Vec::new());
+    let config = rig.close();
+    let newest = generations(dir.path()).pop().unwrap();
+    for name in ["tmp-gen-00000099.1", "tmp-removed-gen-00000000.1"] {
+        copy_dir(&newest, &dir.path().join("queue").join(name));
+    }
+    let rig = Rig::open(&config);
+    assert_eq!(rig.read_all().len(), 5);
+    assert_eq!(generations(dir.path()).len(), 1);
+    assert_eq!(rig.opened.findings, Vec::<String>::new());
+    rig.close();
+}
+
+#[test]
+fn a_generation_carried_over_and_not_yet_removed_is_not_read_twice() {
+    let dirs = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&config(&dirs.path().join("a")));
+    rig.commit(events(5), Vec::new());
+    let config = rig.close();
+    let old = generations(&config.path).pop().unwrap();
+    let saved = dirs.path().join("saved");
+    copy_dir(&old, &saved);
+    Rig::open(&config).close();
+    assert!(!old.exists());
+    copy_dir(&saved, &old);
+    let rig = Rig::open(&config);
+    assert_eq!(sequences(&rig.read_all()), [1, 2, 3, 4, 5]);
+    assert!(!old.exists());
+    assert_eq!(rig.opened.findings, Vec::<String>::new());
+    rig.close();
+}
+
+#[test]
+fn dead_letters_survive_and_are_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&config(dir.path()));
+    rig.commit(events(5), Vec::new());
+    let poison = rig.read(2, 1).remove(0);
+    rig.runtime.block_on(rig.handle().dead_letter(Arc::clone(&poison), "too large".to_owned(), 3)).unwrap();
+    assert_eq!(rig.counters.events_dead.get(), 1);
+    let dead = |rig: &Rig| rig.runtime.block_on(rig.handle().dead_letters()).unwrap();
+    let rig = rig.reopen().reopen();
+    let letters = dead(&rig);
+    assert_eq!(letters.len(), 1);
+    assert_eq!((&letters[0].event, letters[0].reason.as_str(), letters[0].attempts), (&poison, "too large", 3));
+    // 256 KiB of a 32 MiB store.
+    let big = Arc::new(Event { sequence: 9, ..big_event(Severity::Low, 100_000) });
+    for _ in 0..4 {
+        rig.runtime.block_on(rig.handle().dead_letter(Arc::clone(&big), "too large".to_owned(), 3)).unwrap();
+    }
+    assert!(dead(&rig).len() < 4);
+    rig.wait("the ones dropped are announced", |status| status.waiting > 5);
+    rig.close();
+}
+
+/// Not a test of its own: the process that the next test kills.
+#[test]
+fn the_child_that_is_killed() {
+    let Some(path) = std::env::var_os("TIDEGATE_TEST_STORE") else { return };
+    let mut rig = Rig::open(&config(Path::new(&path)));
+    let mut stored = rig.status().last_sequence;
+    for round in 0_u64.. {
+        rig.commit(events(1 + (round % 150) as usize), vec![record("a", "s", &stored.to_le_bytes())]);
+        stored = rig.status().last_sequence;
+        println!("acknowledged {stored}");
+        if round % 3 == 0 {
+            rig.delivered(stored / 2);
+        }
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_by_a_killed_process() {
+    use std::io::{BufRead, BufReader};
+    let dir = tempfile::tempdir().unwrap();
+    let mut acknowledged = 0;
+    for round in 1..=6 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["the_child_that_is_killed", "--nocapture", "--test-threads=1"])
+            .env("TIDEGATE_TEST_STORE", dir.path())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        for (seen, line) in lines.enumerate() {
+            let line = line.unwrap();
+            let Some(number) = line.rsplit_once("acknowledged ").map(|(_, number)| number) else { continue };
+            acknowledged = number.parse().unwrap();
+            if seen > round * 7 {
+                child.kill().unwrap();
+            }
+        }
+        child.wait().unwrap();
+        let rig = Rig::open(&config(dir.path()));
+        let (first, last) = (rig.status().delivered + 1, rig.status().last_sequence);
+        assert!(last >= acknowledged, "{acknowledged} acknowledged, {last} there");
+        assert_eq!(sequences(&rig.read_all()), (first..=last).collect::<Vec<_>>());
+        assert_eq!(rig.counters.events_lost.get(), 0);
+        acknowledged = last;
+        if round % 2 == 0 {
+            rig.close();
+        } else {
+            // Left open for the next to find: the lock goes with the handle.
+            rig.close();
+        }
+    }
+    assert!(acknowledged > 100);
+}

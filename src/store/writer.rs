@@ -1,0 +1,563 @@
+//! The writer thread: takes requests, decides when to commit, serves reads in between, and keeps going over faults.
+//!
+//! Owns the loop and its timers. The steps of writing are in [`super::commit`].
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::Fault;
+use super::commit::{Attempt, Group};
+use super::frame::Packer;
+use super::generation::SyncHook;
+use super::handle::{COMMITS_UNDER_WAY_MAX, Commit, DeadLetter, Request, StoreStatus};
+use super::quota::{Limits, Reserve, disk_bytes};
+use super::recover::{CleanMarker, Recovered};
+use super::ring::{Missing, Ring};
+use super::state::State;
+use super::tail::Tail;
+use crate::clock::SystemClock;
+use crate::config::model::{self, Severity};
+use crate::counters::Counters;
+use crate::event::{Event, EventsLost};
+
+/// Most events in one group; more wait for the next. Bounds memory and the time a commit takes.
+const GROUP_EVENTS_MAX: usize = 4_096;
+
+/// The delivered mark is on disk at latest this long after it moved; what is delivered again after a power cut is what
+/// was acknowledged in that time.
+const MARK_DELAY: Duration = Duration::from_secs(1);
+
+/// The loop turns at least this often, so that a watchdog can see it.
+const TURN: Duration = Duration::from_millis(500);
+
+/// First and longest pause between attempts to write again after a fault.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Most directories kept in quarantine.
+const QUARANTINE_MAX: usize = 4;
+
+/// A drained generation is given back once it has this many bytes; below, the disk has more to do with the change than
+/// with keeping it.
+const DRAINED_BYTES_MIN: u64 = 1024 * 1024;
+
+/// The thread's everything.
+pub(super) struct Writer {
+    pub(super) config: model::Store,
+    pub(super) limits: Limits,
+    pub(super) ring: Ring,
+    pub(super) state: State,
+    pub(super) tail: Tail,
+    pub(super) packer: Packer,
+    pub(super) group: Group,
+    /// Losses not yet stored as events.
+    pub(super) announcements: Vec<EventsLost>,
+    /// Generations out of the catalogue and still on disk.
+    pub(super) gone: Vec<super::state::Entry>,
+    pub(super) next_commit: u64,
+    pub(super) synced_commit: u64,
+    /// The last commit of the newest generation's creation, and commits since.
+    pub(super) created_commit: u64,
+    pub(super) generation_commits: u64,
+    /// Bytes of alarm states since the last checkpoint.
+    pub(super) states_bytes: u64,
+    pub(super) durable_delivered: u64,
+    pub(super) marks_deadline: Option<Instant>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) clock: Arc<SystemClock>,
+    pub(super) hook: Option<SyncHook>,
+    pending: VecDeque<(Commit, Option<OwnedSemaphorePermit>)>,
+    reserve: Reserve,
+    quarantine_bytes: u64,
+    waiting: u64,
+    /// The quota is used up and nothing may be dropped.
+    is_full: bool,
+    /// The reserve was given up: the disk is full.
+    is_disk_full: bool,
+    fault: Option<Arc<str>>,
+    retry_at: Option<Instant>,
+    backoff: Duration,
+    published: watch::Sender<StoreStatus>,
+    _lock: File,
+}
+
+impl Writer {
+    /// A writer for what was found, its first generation begun if the disk lets it. Also gives the findings.
+    pub(super) fn start(
+        config: &model::Store,
+        recovered: Recovered,
+        lock: File,
+        counters: Arc<Counters>,
+        clock: Arc<SystemClock>,
+        published: watch::Sender<StoreStatus>,
+        hook: Option<SyncHook>,
+    ) -> (Self, Vec<String>) {
+        let delivered = recovered.state.delivered;
+        let mut writer = Self {
+            limits: Limits::new(config),
+            config: config.clone(),
+            ring: Ring::new(config.path.join("queue"), recovered.sealed),
+            state: recovered.state,
+            tail: Tail::default(),
+            packer: Packer::new(),
+            group: Group::default(),
+            announcements: Vec::new(),
+            gone: Vec::new(),
+            next_commit: recovered.next_commit,
+            synced_commit: recovered.next_commit.saturating_sub(1),
+            created_commit: 0,
+            generation_commits: 0,
+            states_bytes: 0,
+            durable_delivered: delivered,
+            marks_deadline: None,
+            counters,
+            clock,
+            hook,
+            pending: VecDeque::new(),
+            reserve: Reserve::new(&config.path),
+            quarantine_bytes: disk_bytes(&config.path.join("quarantine")),
+            waiting: 0,
+            is_full: false,
+            is_disk_full: false,
+            fault: None,
+            retry_at: None,
+            backoff: BACKOFF.0,
+            published,
+            _lock: lock,
+        };
+        let findings = recovered.findings;
+        for dir in &recovered.set_aside {
+            writer.quarantine(dir);
+        }
+        for (missing, reason) in recovered.lost {
+            writer.announce(missing, reason);
+        }
+        // Little is carried over, so that restarts do not pile up generations; what is damaged is, to get it out of
+        // the damaged file; a large one is left where it is.
+        let carry = recovered.newest.filter(|newest| {
+            let bytes = writer.ring.sealed.back().map_or(0, |entry| entry.bytes);
+            let has_room = writer.total_bytes() + bytes * 2 < writer.limits.max_bytes;
+            bytes <= writer.limits.generation_bytes / 4 || (newest.is_damaged && has_room)
+        });
+        if let Err(fault) = writer.begin_generation(carry.as_ref()) {
+            tracing::warn!(%fault, "the last run's events stay where they are");
+            if let Err(fault) = writer.begin_generation(None) {
+                writer.break_off(&fault);
+            }
+        }
+        drop(carry);
+        writer.keep_reserve();
+        writer.publish();
+        (writer, findings)
+    }
+
+    /// The loop.
+    pub(super) fn run(mut self, inbox: &Receiver<Request>) {
+        let mut is_closing = false;
+        while !is_closing {
+            self.counters.store_turns.add(1);
+            match inbox.recv_timeout(self.pause()) {
+                Ok(request) => is_closing |= self.take(request),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => is_closing = true,
+            }
+            // Everything that is waiting, so that a commit takes all of it along and reads never wait for more than
+            // one commit.
+            while let Ok(request) = inbox.try_recv() {
+                is_closing |= self.take(request);
+            }
+            self.turn(is_closing);
+        }
+        self.close();
+    }
+
+    /// One turn: what is due is done.
+    fn turn(&mut self, is_closing: bool) {
+        self.retry();
+        while self.fill_group() && (is_closing || self.is_due()) {
+            if !self.commit() {
+                break;
+            }
+        }
+        self.mark(is_closing);
+        self.give_back();
+        self.publish();
+    }
+
+    /// How long nothing need be done unless a request comes.
+    fn pause(&self) -> Duration {
+        // What cannot be done now is no reason to turn without pause.
+        let group = self.group.deadline.filter(|_| self.can_write() && !self.is_full);
+        let mark = self.marks_deadline.filter(|_| self.ring.newest.is_some());
+        let deadlines = [group, mark, self.retry_at];
+        let now = Instant::now();
+        let next = deadlines.into_iter().flatten().min();
+        next.map_or(TURN, |next| next.saturating_duration_since(now)).min(TURN)
+    }
+
+    /// Takes a request in; true for the last one.
+    fn take(&mut self, request: Request) -> bool {
+        match request {
+            Request::Commit(commit, permit) => {
+                // While events wait for company their permits go back, or four commits would be all the company.
+                let waits = !self.config.commit_interval.is_zero()
+                    && self.can_write()
+                    && self.pending.len() < COMMITS_UNDER_WAY_MAX
+                    && self.group.events.len() + commit.events.len() < GROUP_EVENTS_MAX / 2;
+                self.pending.push_back((commit, Some(permit).filter(|_| !waits)));
+                self.fill_group();
+            }
+            Request::Read { from, max_events, max_bytes, reply } => {
+                let events = self.read(from, max_events, max_bytes);
+                // A reader that has gone away wants nothing.
+                let _ = reply.send(events);
+            }
+            Request::Delivered { through } => {
+                let through = through.min(self.state.next_sequence.saturating_sub(1));
+                if through > self.state.delivered {
+                    self.state.delivered = through;
+                    self.tail.forget(through);
+                    self.marks_deadline.get_or_insert_with(|| Instant::now() + MARK_DELAY);
+                }
+            }
+            Request::DeadLetter { event, reason, attempts, done } => {
+                let time = self.clock.wall();
+                self.group.dead.push(DeadLetter { event, reason, attempts, time });
+                self.group.done.push(done);
+                self.group.deadline = Some(Instant::now());
+            }
+            Request::DeadLetters { reply } => {
+                // A reader that has gone away wants nothing.
+                let _ = reply.send(self.state.dead().cloned().collect());
+            }
+            Request::Configure(store) => {
+                self.limits = Limits::new(&store);
+                self.config = model::Store { path: std::mem::take(&mut self.config.path), ..store };
+            }
+            Request::Close => return true,
+        }
+        false
+    }
+
+    /// Moves waiting commits into the group as far as it has room. True when there is a group.
+    fn fill_group(&mut self) -> bool {
+        while self.group.events.len() < GROUP_EVENTS_MAX {
+            let Some((commit, permit)) = self.pending.pop_front() else { break };
+            let group = &mut self.group;
+            if !(commit.events.is_empty() && commit.records.is_empty()) {
+                let is_critical = commit.events.iter().any(|event| event.severity == Severity::Critical);
+                let wait = if is_critical { Duration::ZERO } else { self.config.commit_interval };
+                let latest = Instant::now() + wait;
+                group.deadline = Some(group.deadline.map_or(latest, |deadline| deadline.min(latest)));
+            }
+            group.events.extend(commit.events);
+            group.records.extend(commit.records);
+            group.acks.extend(commit.acks);
+            group.permits.extend(permit);
+        }
+        self.group.needs_disk()
+            || !self.group.acks.is_empty()
+            || !self.group.permits.is_empty()
+            || !self.announcements.is_empty()
+    }
+
+    /// Whether the group must not wait any longer.
+    fn is_due(&self) -> bool {
+        self.group.events.len() >= GROUP_EVENTS_MAX
+            || !self.announcements.is_empty()
+            || self.group.deadline.is_none_or(|deadline| deadline <= Instant::now())
+    }
+
+    /// Whether new events can go to disk at the moment.
+    fn can_write(&self) -> bool {
+        self.ring.newest.is_some() && !self.is_disk_full
+    }
+
+    /// Commits the group; true when that is done and another may follow.
+    fn commit(&mut self) -> bool {
+        if self.group.needs_disk() || !self.announcements.is_empty() {
+            if !self.can_write() {
+                return false;
+            }
+            match self.commit_group() {
+                Ok(Attempt::Done) => {
+                    self.is_full = false;
+                    self.backoff = BACKOFF.0;
+                }
+                Ok(Attempt::Full) => {
+                    if !self.is_full {
+                        tracing::warn!("the store is full; nothing more is taken until events are delivered");
+                    }
+                    self.is_full = true;
+                    return false;
+                }
+                Err(fault) => {
+                    self.break_off(&fault);
+                    // The group may have been written before the fault came.
+                    if self.group.needs_disk() {
+                        return false;
+                    }
+                }
+            }
+            self.publish();
+        }
+        self.release_group();
+        true
+    }
+
+    /// Writes the delivered mark when it is time. A store that cannot take events writes it only when that lets a
+    /// generation go, so that marks do not fill the last bytes.
+    fn mark(&mut self, is_closing: bool) {
+        if self.state.delivered <= self.durable_delivered || self.ring.newest.is_none() {
+            if self.state.delivered <= self.durable_delivered {
+                self.marks_deadline = None;
+            }
+            return;
+        }
+        let is_time = is_closing || self.marks_deadline.is_none_or(|deadline| deadline <= Instant::now());
+        if !is_time {
+            return;
+        }
+        let frees = self.ring.sealed.front().is_some_and(|entry| entry.last <= self.state.delivered);
+        let is_drained = self.ring.newest.as_ref().is_some_and(|newest| newest.entry.last <= self.state.delivered);
+        let newest_bytes = self.ring.newest.as_ref().map_or(0, |newest| newest.entry.bytes);
+        let has_room = newest_bytes < self.limits.marks_bytes() && self.total_bytes() < self.limits.max_bytes;
+        if (self.is_full || self.is_disk_full || !has_room) && !(frees || is_drained || (is_closing && has_room)) {
+            self.marks_deadline = Some(Instant::now() + MARK_DELAY);
+            return;
+        }
+        if let Err(fault) = self.commit_mark() {
+            self.break_off(&fault);
+        }
+    }
+
+    /// Gives back what is delivered, once the mark that says so is on disk.
+    fn give_back(&mut self) {
+        while let Some(entry) = self.ring.sealed.front().copied().filter(|entry| entry.last <= self.durable_delivered) {
+            if let Err(fault) = self.ring.remove(&entry) {
+                self.note(&fault);
+                break;
+            }
+            self.ring.sealed.pop_front();
+        }
+        // The newest too, when it is drained and has grown.
+        let is_drained = self.ring.newest.as_ref().is_some_and(|newest| {
+            let bytes = (self.limits.generation_bytes / 4).max(DRAINED_BYTES_MIN);
+            newest.entry.last <= self.durable_delivered && newest.entry.bytes > bytes && self.generation_commits > 0
+        });
+        if is_drained && self.ring.sealed.is_empty() {
+            self.ring.seal();
+            if let Err(fault) = self.begin_generation(None) {
+                self.break_off(&fault);
+            }
+        }
+        if self.is_disk_full && self.retry_at.is_none() {
+            self.keep_reserve();
+        }
+    }
+
+    /// Events for a reader, from memory if they are there.
+    fn read(&mut self, from: u64, max_events: usize, max_bytes: usize) -> Vec<Arc<Event>> {
+        if from >= self.state.next_sequence || max_events == 0 {
+            return Vec::new();
+        }
+        if self.tail.first().is_some_and(|first| first <= from) {
+            return self.tail.read(from, max_events, max_bytes);
+        }
+        let delivered = self.state.delivered;
+        let mut missing = Vec::new();
+        let mut events = self.ring.read(from, max_events, max_bytes, delivered, &mut missing);
+        if let Err(fault) = &events
+            && self.ring.newest.is_some()
+        {
+            // sled would not: seal what it wrote and read that without it.
+            self.break_off(fault);
+            events = self.ring.read(from, max_events, max_bytes, delivered, &mut missing);
+        }
+        self.announce_damage(missing);
+        events.unwrap_or_else(|fault| {
+            self.note(&fault);
+            Vec::new()
+        })
+    }
+
+    /// Damage found while reading: announced, and no longer in the catalogue, so that it is not found again.
+    fn announce_damage(&mut self, missing: Vec<Missing>) {
+        for missing in missing {
+            self.announce(missing, "salvaged");
+            // A checkpoint goes with the next commit.
+            self.states_bytes = u64::MAX;
+        }
+    }
+
+    /// After a fault sled is not trusted: what is synced is read without it, what is not stays in the group.
+    fn break_off(&mut self, fault: &Fault) {
+        self.note(fault);
+        self.ring.seal();
+        if fault.is_full {
+            self.reserve.release();
+            self.is_disk_full = true;
+        }
+        self.retry_at = Some(Instant::now() + self.backoff);
+        self.backoff = (self.backoff * 2).min(BACKOFF.1);
+    }
+
+    /// Counts a fault and says it once.
+    fn note(&mut self, fault: &Fault) {
+        self.counters.store_errors.add(1);
+        if self.fault.as_deref() != Some(&fault.text) {
+            tracing::error!(%fault, "the store cannot write; what is stored is still served");
+            self.fault = Some(fault.text.as_str().into());
+        }
+    }
+
+    /// Tries to write again when it is time.
+    fn retry(&mut self) {
+        if self.retry_at.is_none_or(|at| at > Instant::now()) {
+            return;
+        }
+        self.retry_at = None;
+        if self.ring.newest.is_none()
+            && let Err(fault) = self.begin_generation(None)
+        {
+            self.break_off(&fault);
+            return;
+        }
+        self.keep_reserve();
+    }
+
+    /// Takes the reserve again, and new events with it.
+    fn keep_reserve(&mut self) {
+        match self.reserve.fill(self.limits.reserve_bytes) {
+            Ok(()) => {
+                self.is_disk_full = false;
+                if self.ring.newest.is_some() && self.fault.take().is_some() {
+                    tracing::info!("the store can write again");
+                }
+            }
+            Err(error) if super::is_full(&error) => {
+                self.is_disk_full = true;
+                let fault = Fault {
+                    text: format!(
+                        "the disk of {} is full; nothing more is taken until there is room, what is stored is still \
+                         delivered",
+                        self.config.path.display()
+                    ),
+                    is_full: true,
+                };
+                self.note(&fault);
+                self.retry_at = Some(Instant::now() + self.backoff);
+                self.backoff = (self.backoff * 2).min(BACKOFF.1);
+            }
+            // A file system that has no such thing: do without.
+            Err(error) => {
+                tracing::debug!(%error, "no reserve file");
+                self.is_disk_full = false;
+                if self.ring.newest.is_some() {
+                    self.fault = None;
+                }
+            }
+        }
+    }
+
+    /// Everything on disk under the store's path.
+    pub(super) fn total_bytes(&self) -> u64 {
+        let gone: u64 = self.gone.iter().map(|entry| entry.bytes).sum();
+        self.ring.bytes() + gone + self.reserve.bytes() + self.quarantine_bytes + FIXED_BYTES
+    }
+
+    /// Moves a directory aside.
+    pub(super) fn quarantine(&mut self, dir: &Path) {
+        let quarantine = self.config.path.join("quarantine");
+        let seconds = self.clock.wall().as_millis() / 1_000;
+        let name = dir.file_name().unwrap_or_default().to_string_lossy();
+        let to = quarantine.join(format!("{seconds:012}-{name}"));
+        let moved = fs::create_dir_all(&quarantine).and_then(|()| fs::rename(dir, &to));
+        match moved {
+            Ok(()) => tracing::warn!(directory = %to.display(), "set aside for a look"),
+            Err(error) => tracing::warn!(directory = %dir.display(), %error, "cannot be set aside"),
+        }
+        for path in [&quarantine, &self.config.path, self.ring.queue()] {
+            // Only the order of two renames after a power cut is at stake; start-up copes with either.
+            let _ = File::open(path).and_then(|dir| dir.sync_all());
+        }
+        self.bound_quarantine(QUARANTINE_MAX, self.limits.quarantine_bytes);
+    }
+
+    /// Empties the quarantine: events need the room more. True when that made some.
+    pub(super) fn empty_quarantine(&mut self) -> bool {
+        let before = self.quarantine_bytes;
+        if before > EMPTY_DIRECTORY_BYTES {
+            self.bound_quarantine(0, 0);
+        }
+        self.quarantine_bytes < before
+    }
+
+    fn bound_quarantine(&mut self, most: usize, bytes: u64) {
+        let quarantine = self.config.path.join("quarantine");
+        let mut dirs: Vec<PathBuf> =
+            fs::read_dir(&quarantine).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        dirs.sort_unstable();
+        let mut dirs = VecDeque::from(dirs);
+        self.quarantine_bytes = disk_bytes(&quarantine);
+        while dirs.len() > most || self.quarantine_bytes > bytes {
+            let Some(dir) = dirs.pop_front() else { break };
+            let _ = fs::remove_dir_all(&dir);
+            self.quarantine_bytes = disk_bytes(&quarantine);
+        }
+    }
+
+    /// Tells the world.
+    fn publish(&mut self) {
+        let delivered = self.state.delivered;
+        let mut missing = Vec::new();
+        if let Ok(waiting) = self.ring.waiting(delivered, &mut missing) {
+            self.waiting = waiting;
+        }
+        self.announce_damage(missing);
+        let is_full = self.is_full || self.is_disk_full;
+        let status = StoreStatus {
+            last_sequence: self.state.next_sequence.saturating_sub(1),
+            delivered,
+            waiting: self.waiting,
+            bytes: self.total_bytes(),
+            full: is_full,
+            fault: self.fault.clone(),
+        };
+        self.counters.store_events.set(status.waiting);
+        self.counters.store_bytes.set(status.bytes);
+        self.counters.store_full.set(u64::from(is_full));
+        self.published.send_if_modified(|published| {
+            let is_new = *published != status;
+            *published = status;
+            is_new
+        });
+    }
+
+    /// The clean end.
+    fn close(self) {
+        let marker = CleanMarker { next_sequence: self.state.next_sequence, last_commit: self.next_commit - 1 };
+        let Some(mut newest) = self.ring.newest else { return };
+        // A checkpoint may still wait for a sync.
+        if let Err(fault) = newest.sync() {
+            tracing::error!(%fault, "the store could not be closed cleanly");
+            return;
+        }
+        let dir = newest.dir().to_owned();
+        drop(newest);
+        if let Err(error) = marker.write(&dir) {
+            tracing::error!(%error, "the store could not be marked as closed cleanly");
+        }
+    }
+}
+
+/// What is left of an empty quarantine.
+const EMPTY_DIRECTORY_BYTES: u64 = 4096;
+
+/// The lock file and the directories above the generations.
+const FIXED_BYTES: u64 = 4 * 4096;

@@ -1,0 +1,22 @@
+//! End to end: the gateway's real binary between real brokers, through outages, kills and bad input.
+//!
+//! One binary for all scenarios: it links once, and what waits in one test leaves the processor to the others.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod stage;
+
+mod bad_input;
+mod cli;
+mod full;
+mod harness;
+mod kill;
+mod outage;
+mod pipeline;
+mod reload;
+mod serial;
+mod systemd;
+mod tls;

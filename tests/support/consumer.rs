@@ -1,0 +1,476 @@
+//! The far end: a subscriber at the upstream broker that counts, orders and checks everything that arrives.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::envelope::{validate, validate_status};
+use super::mqtt::{Packet, Session, puback_frame};
+use super::wait::{SOON, holds_within};
+
+/// `tidegate.threshold.exceeded.v1`
+pub const EXCEEDED: &str = "tidegate.threshold.exceeded.v1";
+/// `tidegate.threshold.cleared.v1`
+pub const CLEARED: &str = "tidegate.threshold.cleared.v1";
+/// `tidegate.sensor.stale.v1`
+pub const STALE: &str = "tidegate.sensor.stale.v1";
+/// `tidegate.sensor.recovered.v1`
+pub const RECOVERED: &str = "tidegate.sensor.recovered.v1";
+/// `tidegate.gateway.started.v1`
+pub const STARTED: &str = "tidegate.gateway.started.v1";
+/// `tidegate.events.lost.v1`
+pub const LOST: &str = "tidegate.events.lost.v1";
+/// `tidegate.source.lost.v1`
+pub const SOURCE_LOST: &str = "tidegate.source.lost.v1";
+/// `tidegate.source.restored.v1`
+pub const SOURCE_RESTORED: &str = "tidegate.source.restored.v1";
+
+/// How long the consumer waits before it tries again to reach a broker that is down.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Faults that are kept word for word; more are only counted.
+const FAULTS_KEPT: usize = 20;
+
+/// An event at its first arrival.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// `id`
+    pub id: String,
+    /// `sequence`
+    pub sequence: u64,
+    /// `type`
+    pub kind: String,
+    /// `subject`
+    pub subject: String,
+    /// The topic it came on.
+    pub topic: String,
+    /// The number that the publisher gave the message which caused it (`data.attributes.seq`).
+    pub seq: Option<u64>,
+    /// All of it.
+    pub json: Arc<Value>,
+}
+
+impl Event {
+    /// A member of `data`.
+    pub fn data(&self, name: &str) -> &Value {
+        &self.json["data"][name]
+    }
+
+    fn is_alarm(&self) -> bool {
+        self.json["data"].get("alarm").is_some()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Deliveries, repeats included.
+    deliveries: u64,
+    /// Deliveries of an event that had arrived before.
+    repeats: u64,
+    /// First deliveries in the order of their arrival.
+    events: Vec<Event>,
+    /// id -> place in `events`.
+    by_id: HashMap<String, usize>,
+    /// sequence -> place in `events`.
+    by_sequence: BTreeMap<u64, usize>,
+    by_kind: HashMap<String, u64>,
+    /// Highest sequence number so far by subject.
+    last_sequence: HashMap<String, u64>,
+    /// The publishers' numbers so far by subject.
+    seqs: HashMap<String, BTreeSet<u64>>,
+    seqs_count: u64,
+    /// Sum of the counts in all `tidegate.events.lost.v1`.
+    lost: u64,
+    /// What must never happen.
+    faults: Vec<String>,
+    faults_count: u64,
+    /// Retained state by topic: birth and will.
+    status: HashMap<String, Value>,
+}
+
+impl Seen {
+    fn fault(&mut self, text: String) {
+        self.faults_count += 1;
+        if self.faults.len() < FAULTS_KEPT {
+            self.faults.push(text);
+        }
+    }
+
+    fn take(&mut self, topic: String, payload: &[u8]) {
+        let json: Value = match serde_json::from_slice(payload) {
+            Ok(json) => json,
+            Err(error) => return self.fault(format!("on {topic}: no JSON: {error}")),
+        };
+        if topic.ends_with("/status") {
+            if let Err(problem) = validate_status(&json) {
+                self.fault(format!("on {topic}: {problem}"));
+            }
+            self.status.insert(topic, json);
+            return;
+        }
+        self.deliveries += 1;
+        if let Err(problem) = validate(&json) {
+            return self.fault(format!("on {topic}: {problem}"));
+        }
+        let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
+        let event = Event {
+            id: text("id"),
+            sequence: text("sequence").parse().unwrap_or(0),
+            kind: text("type"),
+            subject: text("subject"),
+            topic,
+            seq: json["data"]["attributes"]["seq"].as_u64(),
+            json: Arc::new(json),
+        };
+        self.take_event(event);
+    }
+
+    fn take_event(&mut self, event: Event) {
+        if let Some(&place) = self.by_id.get(&event.id) {
+            self.repeats += 1;
+            let first = &self.events[place];
+            if first.sequence != event.sequence || first.json["data"] != event.json["data"] {
+                let text = format!("a repeat of {} differs: {} and {}", event.id, first.json, event.json);
+                self.fault(text);
+            }
+            return;
+        }
+        let place = self.events.len();
+        if let Some(other) = self.by_sequence.insert(event.sequence, place) {
+            let text = format!("sequence {} has two ids: {} and {}", event.sequence, self.events[other].id, event.id);
+            self.fault(text);
+        }
+        let last = self.last_sequence.entry(event.subject.clone()).or_default();
+        let last = std::mem::replace(last, (*last).max(event.sequence));
+        if event.sequence < last {
+            self.fault(format!("out of order on {}: sequence {} after {last}", event.subject, event.sequence));
+        }
+        if let Some(seq) = event.seq {
+            let seqs = self.seqs.entry(event.subject.clone()).or_default();
+            let highest = seqs.last().copied().unwrap_or(0);
+            if seqs.insert(seq) {
+                self.seqs_count += 1;
+                if seq < highest {
+                    self.fault(format!("out of order on {}: message {seq} after {highest}", event.subject));
+                }
+            }
+        }
+        if event.kind == LOST {
+            match event.data("count").as_u64() {
+                Some(count) => self.lost += count,
+                None => self.fault(format!("lost events without a count: {}", event.json)),
+            }
+        }
+        *self.by_kind.entry(event.kind.clone()).or_default() += 1;
+        self.by_id.insert(event.id.clone(), place);
+        self.events.push(event);
+    }
+}
+
+/// The subscriber; ends with its value. Its session outlives its connections, and it acknowledges a message only when
+/// it has counted it.
+#[derive(Debug)]
+pub struct Consumer {
+    seen: Arc<Mutex<Seen>>,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Consumer {
+    /// Subscribes to everything below `tidegate/`; returns when the broker has confirmed it.
+    pub fn start(address: SocketAddr, client_id: &str) -> Self {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let ended = Arc::new(AtomicBool::new(false));
+        let (confirmed, confirmation) = mpsc::channel();
+        let client_id = client_id.to_owned();
+        let thread = thread::spawn({
+            let (seen, ended) = (Arc::clone(&seen), Arc::clone(&ended));
+            move || {
+                while !ended.load(Ordering::SeqCst) {
+                    // A broker that is down or restarts is part of many tests; the session waits there for us.
+                    let _ = receive(address, &client_id, &seen, &ended, &confirmed);
+                    thread::park_timeout(RECONNECT_PAUSE);
+                }
+            }
+        });
+        confirmation.recv_timeout(SOON).expect("the broker confirms the consumer's subscription");
+        Self { seen, ended, thread: Some(thread) }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().expect("no holder panics")
+    }
+
+    /// All first deliveries so far, in the order of their arrival.
+    pub fn events(&self) -> Vec<Event> {
+        self.seen().events.clone()
+    }
+
+    /// First deliveries of one type so far.
+    pub fn of_kind(&self, kind: &str) -> Vec<Event> {
+        self.seen().events.iter().filter(|event| event.kind == kind).cloned().collect()
+    }
+
+    /// First deliveries about one subject so far.
+    pub fn about(&self, subject: &str) -> Vec<Event> {
+        self.seen().events.iter().filter(|event| event.subject == subject).cloned().collect()
+    }
+
+    /// How many events of one type have arrived.
+    pub fn count(&self, kind: &str) -> u64 {
+        self.seen().by_kind.get(kind).copied().unwrap_or(0)
+    }
+
+    /// How many different (sensor, publisher's number) pairs have arrived: crossings that made it.
+    pub fn crossings(&self) -> u64 {
+        self.seen().seqs_count
+    }
+
+    /// Deliveries beyond the first of each event.
+    pub fn repeats(&self) -> u64 {
+        self.seen().repeats
+    }
+
+    /// The highest sequence number that has arrived.
+    pub fn highest_sequence(&self) -> u64 {
+        self.seen().by_sequence.last_key_value().map_or(0, |(&sequence, _)| sequence)
+    }
+
+    /// The last retained state on a topic.
+    pub fn status(&self, topic: &str) -> Option<Value> {
+        self.seen().status.get(topic).cloned()
+    }
+
+    /// Sum of the counts in all `tidegate.events.lost.v1`.
+    pub fn announced_lost(&self) -> u64 {
+        self.seen().lost
+    }
+
+    /// Different events that have arrived.
+    pub fn arrived(&self) -> u64 {
+        self.seen().events.len() as u64
+    }
+
+    /// The highest publisher's number that has arrived about a subject.
+    pub fn last_seq(&self, subject: &str) -> Option<u64> {
+        self.seen().seqs.get(subject).and_then(|seqs| seqs.last().copied())
+    }
+
+    /// Waits for a number of events of one type.
+    #[track_caller]
+    pub fn wait_for(&self, kind: &str, count: u64, timeout: Duration) {
+        let arrived = holds_within(timeout, || self.count(kind) >= count);
+        assert!(arrived, "{} of {count} events {kind} within {timeout:?}; {}", self.count(kind), self.summary());
+    }
+
+    /// Waits for a number of crossings, however long that takes, as long as there is some progress within `patience`.
+    #[track_caller]
+    pub fn wait_for_crossings(&self, count: u64, patience: Duration) {
+        let arrived = self.arrives(patience, || self.crossings() >= count);
+        assert!(arrived, "{} of {count} crossings, then none for {patience:?}; {}", self.crossings(), self.summary());
+    }
+
+    /// Whether `condition` comes to hold before nothing new has arrived for `patience`.
+    pub fn arrives(&self, patience: Duration, mut condition: impl FnMut() -> bool) -> bool {
+        loop {
+            let before = self.arrived();
+            let mut reached = false;
+            holds_within(patience, || {
+                reached = condition();
+                reached || self.arrived() > before
+            });
+            if reached || self.arrived() == before {
+                return reached;
+            }
+        }
+    }
+
+    /// Nothing has arrived that must not: everything valid, repeats the same as their firsts, one id a sequence number,
+    /// order kept for each subject.
+    #[track_caller]
+    pub fn assert_sound(&self) {
+        let seen = self.seen();
+        assert!(seen.faults_count == 0, "{} faults, among them:\n{}", seen.faults_count, seen.faults.join("\n"));
+    }
+
+    /// [`Consumer::assert_sound`], and nothing is missing: every sequence number from 1 to the highest has arrived,
+    /// nothing was announced as lost, and raises and clears of each alarm on each sensor alternate.
+    #[track_caller]
+    pub fn assert_lossless(&self) {
+        self.assert_sound();
+        assert_eq!(self.announced_lost(), 0, "events were announced as lost");
+        let seen = self.seen();
+        let missing = missing(seen.by_sequence.keys().copied());
+        assert!(missing.is_empty(), "missing sequence numbers: {missing:?}");
+        let mut active: BTreeMap<(String, String), bool> = BTreeMap::new();
+        for &place in seen.by_sequence.values() {
+            let event = &seen.events[place];
+            let raised = match event.kind.as_str() {
+                EXCEEDED | STALE => true,
+                CLEARED | RECOVERED => false,
+                _ => continue,
+            };
+            let alarm = event.data("alarm").as_str().unwrap_or_default().to_owned();
+            let was = active.insert((alarm, event.subject.clone()), raised).unwrap_or(false);
+            assert_ne!(was, raised, "raises and clears do not alternate at {}", event.json);
+        }
+    }
+
+    /// [`Consumer::assert_sound`], and everything is accounted for: what has arrived and what was announced as lost
+    /// make up all sequence numbers up to the highest.
+    #[track_caller]
+    pub fn assert_accounted(&self) {
+        self.assert_sound();
+        let announced = self.announced_lost();
+        let seen = self.seen();
+        let highest = seen.by_sequence.last_key_value().map_or(0, |(&sequence, _)| sequence);
+        let arrived = seen.by_sequence.len() as u64;
+        assert_eq!(arrived + announced, highest, "arrived {arrived} and announced as lost {announced} of {highest}");
+    }
+
+    /// Alarm events that have arrived.
+    pub fn alarm_events(&self) -> u64 {
+        self.seen().events.iter().filter(|event| event.is_alarm()).count() as u64
+    }
+
+    /// In a few words what has arrived, for messages.
+    pub fn summary(&self) -> String {
+        let seen = self.seen();
+        let highest = seen.by_sequence.last_key_value().map_or(0, |(&sequence, _)| sequence);
+        let gaps = missing(seen.by_sequence.keys().copied());
+        format!(
+            "{} deliveries, {} events up to sequence {highest}, missing {gaps:?}, {} faults {:?}",
+            seen.deliveries,
+            seen.events.len(),
+            seen.faults_count,
+            seen.faults
+        )
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The first few numbers from 1 on that are not in an ascending series.
+fn missing(numbers: impl Iterator<Item = u64>) -> Vec<std::ops::RangeInclusive<u64>> {
+    let mut gaps = Vec::new();
+    let mut expected = 1;
+    for number in numbers {
+        if number > expected {
+            gaps.push(expected..=number - 1);
+        }
+        expected = number + 1;
+    }
+    gaps.truncate(10);
+    gaps
+}
+
+fn receive(
+    address: SocketAddr,
+    client_id: &str,
+    seen: &Mutex<Seen>,
+    ended: &AtomicBool,
+    confirmed: &mpsc::Sender<()>,
+) -> std::io::Result<()> {
+    let mut session = Session::connect(address, client_id, false)?;
+    if session.session_present {
+        // The test no longer listens after the first time.
+        let _ = confirmed.send(());
+    } else {
+        session.subscribe("tidegate/#")?;
+    }
+    while !ended.load(Ordering::SeqCst) {
+        match session.poll()? {
+            Some(Packet::Publish { topic, payload, packet_id, .. }) => {
+                seen.lock().expect("no holder panics").take(topic, &payload);
+                if let Some(packet_id) = packet_id {
+                    session.send(&puback_frame(packet_id))?;
+                }
+            }
+            Some(Packet::SubAck(granted)) => {
+                assert_eq!(granted, [1], "the broker grants QoS 1");
+                let _ = confirmed.send(());
+            }
+            Some(other) => panic!("the consumer got {other:?}"),
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(sequence: u64, id: u64, subject: &str, seq: u64) -> Event {
+        let json = serde_json::json!({ "data": { "alarm": "a", "attributes": { "seq": seq } } });
+        Event {
+            id: id.to_string(),
+            sequence,
+            kind: if seq % 2 == 1 { EXCEEDED } else { CLEARED }.to_owned(),
+            subject: subject.to_owned(),
+            topic: String::new(),
+            seq: Some(seq),
+            json: Arc::new(json),
+        }
+    }
+
+    fn faults(events: &[(u64, u64, &str, u64)]) -> Vec<String> {
+        let mut seen = Seen::default();
+        for &(sequence, id, subject, seq) in events {
+            seen.take_event(event(sequence, id, subject, seq));
+        }
+        seen.faults
+    }
+
+    #[test]
+    fn a_repeat_is_no_fault_and_is_not_counted_again() {
+        assert_eq!(faults(&[(1, 1, "s", 1), (2, 2, "s", 2), (1, 1, "s", 1), (2, 2, "s", 2)]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_first_delivery_behind_a_later_one_of_its_sensor_is_a_fault() {
+        assert_eq!(faults(&[(2, 2, "s", 2), (1, 1, "s", 1)]).len(), 2);
+        assert!(faults(&[(2, 2, "s", 1), (1, 1, "other", 1)]).is_empty());
+    }
+
+    #[test]
+    fn a_sequence_number_with_two_ids_is_a_fault() {
+        assert_eq!(faults(&[(1, 1, "s", 1), (1, 2, "s", 2)]).len(), 1);
+    }
+
+    #[test]
+    fn a_repeat_with_other_content_is_a_fault() {
+        assert_eq!(faults(&[(1, 1, "s", 1), (1, 1, "s", 2)]).len(), 1);
+    }
+
+    #[test]
+    fn gaps_are_found() {
+        assert_eq!(missing([1, 2, 5, 6, 9].into_iter()), [3..=4, 7..=8]);
+        assert_eq!(missing([2].into_iter()), [1..=1]);
+    }
+
+    #[test]
+    fn what_is_no_event_is_a_fault() {
+        let mut seen = Seen::default();
+        seen.take("tidegate/gw1/x".to_owned(), b"{");
+        seen.take("tidegate/gw1/x".to_owned(), b"{}");
+        assert_eq!(seen.faults_count, 2);
+        seen.take("tidegate/gw1/status".to_owned(), br#"{"state":"online"}"#);
+        assert_eq!(seen.faults_count, 2);
+        seen.take("tidegate/gw1/status".to_owned(), br#"{"state":"confused"}"#);
+        assert_eq!(seen.faults_count, 3);
+    }
+}
