@@ -12,10 +12,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::backoff::{Backoff, STABLE};
-use super::explain::{self, Explanation, Phase, Repeats, Say};
+use super::ending::End;
+use super::explain::{self, Explanation, Phase};
 use super::feed::Feed;
 use super::options::connection_options;
-use super::session::{End, Session};
+use super::repeats::{Repeats, Say};
+use super::session::Session;
 use super::tls;
 use super::window::{Quarantine, Window};
 use crate::clock::{SystemClock, WallTime};
