@@ -12,10 +12,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::backoff::{Backoff, STABLE};
-use super::explain::{self, Explanation, Phase, Repeats, Say};
+use super::ending::End;
+use super::explain::{self, Explanation, Phase};
 use super::feed::Feed;
 use super::options::connection_options;
-use super::session::{End, Session};
+use super::repeats::{Repeats, Say};
+use super::session::Session;
 use super::tls;
 use super::window::{Quarantine, Window};
 use crate::clock::{SystemClock, WallTime};
@@ -162,7 +164,12 @@ impl Forwarder {
         let (end, ending) = Session::new(self, link).run().await;
         self.counters.upstream_up.set(0);
         let lost = match end {
-            End::Stopped | End::StoreGone => return Attempt::Over,
+            End::Stopped => {
+                let waiting = self.feed.status().waiting;
+                tracing::info!(waiting, "disconnected upstream: the gateway is stopping");
+                return Attempt::Over;
+            }
+            End::StoreGone => return Attempt::Over,
             End::Lost(lost) => lost,
         };
         let explanation = lost.explain(&self.upstream);
@@ -200,11 +207,11 @@ impl Forwarder {
         let Quarantine { sequence, item, attempts } = event;
         let reason = format!("{attempts} connections in a row ended when it was sent alone; last: {}", why.text);
         tracing::error!(sequence, subject = %item.subject, reason, "event set aside: the broker does not take it");
-        self.counters.events_dead.add(1);
         let mut shutdown = self.shutdown.clone();
         tokio::select! {
+            biased;
             done = self.store.dead_letter(item, reason, attempts) => done?,
-            // The request is with the store and is carried out before it closes.
+            // The request was sent above and is carried out before the store closes.
             () = shutdown.wait() => return Err(Closed),
         }
         self.window.set_aside(sequence);

@@ -1,7 +1,7 @@
-//! Why there is no connection upstream, in one sentence with what to do about it; and how often that is said.
+//! Why there is no connection upstream, in one sentence with what to do about it.
 //!
-//! Owns the words for every failure of name look-up, TCP, TLS and MQTT, and the count of repeats. Pure: never connects,
-//! never logs, never reads a clock. The audience is a technician beside the machine, not the author of the library.
+//! Owns the words for every failure of name look-up, TCP, TLS and MQTT. Pure: never connects, never logs, never reads a
+//! clock. The audience is a technician beside the machine, not the author of the library.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use rumqttc::{ConnectReturnCode, ConnectionError, StateError, mqttbytes};
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError};
 
-use crate::clock::{BootTime, WallTime};
+pub use super::repeats::{Repeats, Say};
+use crate::clock::WallTime;
 use crate::config::model::Upstream;
 
 /// What happened, told.
@@ -262,8 +263,8 @@ fn refused(code: ConnectReturnCode, upstream: &Upstream) -> Explanation {
     let place = place(upstream);
     let user = match (&upstream.credentials.username, &upstream.credentials.password_file) {
         (Some(user), Some(file)) => format!("user \"{user}\" with the password in {}", file.display()),
-        (Some(user), None) => format!("user \"{user}\" without a password (`password_file` is not set)"),
-        (None, _) => "no user name (`username` is not set)".to_owned(),
+        (Some(user), None) => format!("user \"{user}\" without a password, `password_file` is not set"),
+        (None, _) => "no user name, `username` is not set".to_owned(),
     };
     Explanation::plain(match code {
         ConnectReturnCode::BadUserNamePassword => {
@@ -364,67 +365,6 @@ fn names(presented: &[String]) -> String {
         told.push(format!("{} more", presented.len() - NAMES_TOLD_MAX));
     }
     told.join(", ")
-}
-
-/// Shortest time between two lines about the same fault.
-const SUMMARY_EVERY: Duration = Duration::from_secs(600);
-
-/// Different faults kept apart. An outage has two or three faces; beyond this the oldest is told anew.
-const FAULTS_MAX: usize = 8;
-
-/// Whether to say something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Say {
-    /// The first time: say it.
-    First,
-    /// Again, and it is time to say how often.
-    Again {
-        /// Times since it was last said.
-        times: u64,
-        /// How long ago that was.
-        over: Duration,
-    },
-    /// Just counted.
-    Nothing,
-}
-
-/// Counts repeats of the same fault.
-#[derive(Debug, Default)]
-pub struct Repeats {
-    faults: Vec<Fault>,
-}
-
-#[derive(Debug)]
-struct Fault {
-    key: String,
-    said: BootTime,
-    times: u64,
-}
-
-impl Repeats {
-    /// A fault has happened.
-    pub fn note(&mut self, key: &str, now: BootTime) -> Say {
-        if let Some(fault) = self.faults.iter_mut().find(|fault| fault.key == key) {
-            fault.times += 1;
-            let over = now.since(fault.said);
-            if over < SUMMARY_EVERY {
-                return Say::Nothing;
-            }
-            let times = std::mem::take(&mut fault.times);
-            fault.said = now;
-            return Say::Again { times, over };
-        }
-        if self.faults.len() == FAULTS_MAX {
-            self.faults.remove(0);
-        }
-        self.faults.push(Fault { key: key.to_owned(), said: now, times: 0 });
-        Say::First
-    }
-
-    /// All is well again: the next fault is news.
-    pub fn clear(&mut self) {
-        self.faults.clear();
-    }
 }
 
 #[cfg(test)]

@@ -131,27 +131,3 @@ fn the_operating_systems_errors_have_their_sentences() {
 fn an_ipv6_address_is_written_with_brackets() {
     assert_eq!(place(&testing::upstream("::1", 1883, None)), "[::1]:1883");
 }
-
-#[test]
-fn a_fault_is_said_once_then_summed_up_every_ten_minutes() {
-    let mut repeats = Repeats::default();
-    let minute = |n: u64| BootTime(n * 60 * 1_000_000_000);
-    assert_eq!(repeats.note("refused", minute(0)), Say::First);
-    for n in 1..10 {
-        assert_eq!(repeats.note("refused", minute(n)), Say::Nothing);
-    }
-    assert_eq!(repeats.note("refused", minute(10)), Say::Again { times: 10, over: Duration::from_secs(600) });
-    assert_eq!(repeats.note("timeout", minute(11)), Say::First);
-    assert_eq!(repeats.note("refused", minute(12)), Say::Nothing);
-    repeats.clear();
-    assert_eq!(repeats.note("refused", minute(13)), Say::First);
-}
-
-#[test]
-fn the_memory_for_faults_is_bounded() {
-    let mut repeats = Repeats::default();
-    for n in 0..1_000 {
-        assert_eq!(repeats.note(&format!("fault {n}"), BootTime(n)), Say::First);
-    }
-    assert_eq!(repeats.faults.len(), FAULTS_MAX);
-}

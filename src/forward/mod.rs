@@ -7,10 +7,12 @@
 
 pub mod backoff;
 mod client;
+mod ending;
 pub mod explain;
 mod feed;
 mod options;
 mod probe;
+pub mod repeats;
 mod session;
 pub mod status;
 pub mod tls;

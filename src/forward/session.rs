@@ -16,7 +16,7 @@ use rumqttc::{ConnectionError, EventLoop, Incoming, Packet, Publish, QoS, Reques
 use tokio::time::Instant;
 
 use super::client::Forwarder;
-use super::explain::{self, Explanation, Phase};
+use super::ending::{End, Lost};
 use super::status;
 use super::window::{Ending, Puback};
 use crate::event::{Event, wire};
@@ -39,79 +39,6 @@ const TOPIC_BYTES_MAX: usize = 65_535;
 
 /// Acknowledgements after which the store is told even in the middle of a tick.
 const DELIVERED_REPORT_EVENTS: u64 = 1_000;
-
-/// How a connection ended.
-#[derive(Debug)]
-pub enum End {
-    /// We were told to stop, and took our leave.
-    Stopped,
-    /// The store is gone: the process is ending.
-    StoreGone,
-    /// It is to be made again.
-    Lost(Lost),
-}
-
-/// Why a connection is to be made again.
-#[derive(Debug)]
-pub enum Lost {
-    /// The network or the broker ended it.
-    Ended(Box<ConnectionError>),
-    /// Nothing was acknowledged for `ack_timeout`.
-    NoAcknowledgement,
-    /// The broker takes no data.
-    NotTaken,
-    /// The library ran out of packet ids: an old one is still unacknowledged.
-    PacketIds,
-}
-
-impl Lost {
-    /// In words.
-    pub fn explain(&self, upstream: &crate::config::model::Upstream) -> Explanation {
-        let place = explain::place(upstream);
-        match self {
-            Self::Ended(error) => explain::connection(error, upstream, Phase::Connected),
-            Self::NoAcknowledgement => Explanation::plain(format!(
-                "{place} has acknowledged nothing for {}; it hangs or is overloaded (look into its log)",
-                explain::human(upstream.ack_timeout)
-            )),
-            Self::NotTaken => explain::timeout(upstream, Phase::Connected),
-            Self::PacketIds => Explanation::plain(format!(
-                "{place} acknowledges some messages and leaves out others; look into its log"
-            )),
-        }
-    }
-
-    /// Whether the broker may have ended it because of what we sent.
-    fn is_by_broker(&self) -> bool {
-        use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-        match self {
-            Self::NoAcknowledgement => true,
-            Self::NotTaken | Self::PacketIds => false,
-            Self::Ended(error) => match &**error {
-                ConnectionError::MqttState(StateError::ConnectionAborted) => true,
-                ConnectionError::MqttState(
-                    StateError::Io(error) | StateError::Deserialization(rumqttc::mqttbytes::Error::Io(error)),
-                )
-                | ConnectionError::Io(error) => {
-                    matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof)
-                }
-                _ => false,
-            },
-        }
-    }
-}
-
-impl From<StateError> for Lost {
-    fn from(error: StateError) -> Self {
-        Self::Ended(Box::new(error.into()))
-    }
-}
-
-impl From<ConnectionError> for Lost {
-    fn from(error: ConnectionError) -> Self {
-        Self::Ended(Box::new(error))
-    }
-}
 
 /// An event on its way to the dead letters.
 struct SettingAside {
@@ -326,7 +253,6 @@ impl<'a> Session<'a> {
     /// Sends an event to the dead letters; publishing waits until it is there, acknowledgements do not.
     fn set_aside(&mut self, sequence: u64, event: Arc<Event>, reason: String) {
         tracing::warn!(sequence, subject = %event.subject, reason, "event set aside: it cannot be sent");
-        self.forwarder.counters.events_dead.add(1);
         let store = self.forwarder.store.clone();
         let done = Box::pin(async move { store.dead_letter(event, reason, 0).await });
         self.setting_aside = Some(SettingAside { sequence, done });

@@ -39,7 +39,7 @@ pub struct Got {
 
 impl Got {
     pub fn sequence(&self) -> u64 {
-        self.payload["sequence"].as_u64().unwrap()
+        super::sequence_of(&self.payload)
     }
 }
 

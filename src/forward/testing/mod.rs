@@ -16,6 +16,11 @@ pub use store::FakeStore;
 
 use crate::config::model::{BrokerUrl, Credentials, Encoding, EventPart, Template, TemplatePart, Upstream};
 
+/// The sequence number of an event on the wire (CloudEvents has it as text).
+pub fn sequence_of(event: &serde_json::Value) -> u64 {
+    event["sequence"].as_str().unwrap().parse().unwrap()
+}
+
 /// How long a condition may take to come true before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -144,9 +144,7 @@ impl Collector {
     pub fn events(&self) -> Vec<(u64, String)> {
         let messages = self.messages.lock().unwrap();
         let events = messages.iter().filter(|(topic, _)| !topic.ends_with("/status"));
-        events
-            .map(|(_, event)| (event["sequence"].as_u64().unwrap(), event["id"].as_str().unwrap().to_owned()))
-            .collect()
+        events.map(|(_, event)| (super::sequence_of(event), event["id"].as_str().unwrap().to_owned())).collect()
     }
 
     pub fn count(&self) -> usize {
