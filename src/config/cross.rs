@@ -35,10 +35,6 @@ pub fn sources(ctx: &mut Context<'_>, sources: &[source::Read], upstream: Option
         clients.insert((&upstream.url.host, upstream.url.port, &upstream.client_id), spot);
     }
     for read in sources {
-        // What is left is what only the decoder knows: the grammar of paths, and which keys its format has a use for.
-        if let Err(reason) = Decoder::new(&read.source) {
-            ctx.error(read.decode, format!("source `{}` cannot be decoded: {reason}", read.source.name));
-        }
         match &read.source.kind {
             SourceKind::Serial(serial) => {
                 if let Some(first) = ports.insert(&serial.port, read.address) {
@@ -56,6 +52,15 @@ pub fn sources(ctx: &mut Context<'_>, sources: &[source::Read], upstream: Option
                         .help("give each its own `client_id`");
                 }
             }
+        }
+    }
+}
+
+/// Reports what only the decoder knows: the grammar of paths, and which keys its format has a use for.
+pub fn decoders(ctx: &mut Context<'_>, sources: &[source::Read]) {
+    for read in sources {
+        if let Err(reason) = Decoder::new(&read.source) {
+            ctx.error(read.decode, format!("source `{}` cannot be decoded: {reason}", read.source.name));
         }
     }
 }

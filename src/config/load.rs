@@ -195,6 +195,10 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
     cross::unique(ctx, "source", read_sources.iter().map(|read| (&read.source.name, read.name)));
     cross::unique(ctx, "alarm", read_alarms.iter().map(|read| (&read.alarm.name, read.name)));
     cross::sources(ctx, &read_sources, to.as_ref().map(|upstream| (upstream, to_spot)));
+    if ctx.report.error_count() == 0 {
+        // Only then, so that a mistake which both of them know is told once.
+        cross::decoders(ctx, &read_sources);
+    }
     // What is missing or matches nothing may be among what could not be read.
     let whole = ctx.report.error_count() == 0;
     let sources: Vec<_> = read_sources.into_iter().map(|read| read.source).collect();

@@ -16,14 +16,26 @@ use crate::support::publisher::Publisher;
 use crate::support::wait::holds_within;
 use crate::support::{SOON, wait_until};
 
+/// A whole event, as any gateway would send it.
 fn event(sequence: u64, seq: u64) -> String {
+    let (kind, change, before, after) = match seq % 2 {
+        1 => ("threshold.exceeded.v1", "raised", "normal", "active"),
+        _ => ("threshold.cleared.v1", "cleared", "active", "normal"),
+    };
+    let time = "2026-01-02T03:04:05Z";
     let id = uuid::Uuid::now_v7();
-    format!(
-        r#"{{"specversion":"1.0","id":"{id}","source":"/tidegate/gw1","type":"tidegate.threshold.{}.v1","subject":"plant/a/value",
-        "partitionkey":"plant/a/value","time":"2026-01-02T03:04:05Z","dataschema":"https://example.com/x","sequence":"{sequence}",
-        "severity":"high","clock":"synchronized","data":{{"alarm":"a","attributes":{{"seq":{seq}}}}}}}"#,
-        if seq % 2 == 1 { "exceeded" } else { "cleared" }
-    )
+    serde_json::json!({
+        "specversion": "1.0", "id": id, "source": "/tidegate/gw1", "type": format!("tidegate.{kind}"), "time": time,
+        "subject": "plant/a/value", "partitionkey": "plant/a/value", "datacontenttype": "application/json",
+        "dataschema": format!("urn:tidegate:schema:{kind}"), "sequence": format!("{sequence:020}"),
+        "correlationid": id, "severity": "high", "clock": "synchronized", "backlog": false,
+        "data": {
+            "alarm": "a", "condition": "high", "change": change, "limit": 75.0, "deadband": 2.0, "on_delay_ms": 0,
+            "off_delay_ms": 0, "state": { "before": before, "after": after },
+            "episode": { "start": time, "duration_ms": 0, "count": 1 }, "attributes": { "seq": seq },
+        },
+    })
+    .to_string()
 }
 
 #[test]
