@@ -73,14 +73,14 @@ fn drop_least_severe_keeps_the_severe_ones() {
     let dir = tempfile::tempdir().unwrap();
     let mut rig = Rig::open(&full_config(dir.path(), WhenFull::DropLeastSevere));
     let severities = [Severity::Info, Severity::Low, Severity::Info, Severity::Critical];
-    for _ in 0..120 {
+    for _ in 0..200 {
         commit_within(&mut rig, &severities, 64);
     }
     let (all, lost) = account(&rig);
     assert!(lost.iter().all(|lost| lost.reason == "evicted"));
     let count = |severity| all.iter().filter(|event| event.severity == severity).count();
-    assert_eq!(count(Severity::Critical), 120 * 16, "all critical ones are there");
-    assert!(count(Severity::Info) < 120 * 32 / 2);
+    assert_eq!(count(Severity::Critical), 200 * 16, "all critical ones are there");
+    assert!(count(Severity::Info) < 200 * 32 / 2);
     // The oldest of the least severe went.
     let oldest_info = all.iter().find(|event| event.severity == Severity::Info).unwrap().sequence;
     assert!(oldest_info > rig.status().last_sequence / 3);
