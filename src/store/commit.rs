@@ -16,7 +16,7 @@ use super::tail::weight;
 use super::writer::Writer;
 use super::{Fault, frame};
 use crate::ack::Ack;
-use crate::event::{AlarmRecord, Event, stored};
+use crate::event::{AlarmRecord, Event, EventData, stored};
 
 /// Bytes of events in one frame, unless a single event has more: what a reader that wants one of them decodes.
 const FRAME_EVENT_BYTES_MAX: usize = 512 * 1024;
@@ -243,6 +243,9 @@ pub(super) fn event_frame(events: &[Event]) -> Frame {
             .expect("invariant: a frame's events were at most 64 numbers apart when they were first written");
         for event in events {
             frame.counts[event.severity as usize] += 1;
+            if matches!(event.data, EventData::EventsLost(_)) {
+                frame.kinds |= kind::ANNOUNCES;
+            }
         }
         frame.add(kind::EVENTS, &stored::encode_events(events));
     }

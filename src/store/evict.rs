@@ -11,6 +11,7 @@ use super::frame::Place;
 use super::generation::Generation;
 use super::quota::disk_bytes;
 use super::ring::{Missing, decode};
+use super::state::Entry;
 use super::writer::Writer;
 use super::{Damaged, Fault};
 use crate::config::model::{Severity, WhenFull};
@@ -39,7 +40,7 @@ impl Writer {
             match self.config.when_full {
                 WhenFull::Reject => return Ok(false),
                 WhenFull::DropOldest => {
-                    if !self.evict(0) {
+                    if !self.evict(self.oldest_at_rest()) {
                         return Ok(true);
                     }
                 }
@@ -47,11 +48,18 @@ impl Writer {
                     let Some((index, severity)) = self.least_severe() else { return Ok(true) };
                     if let Err(fault) = self.drop_severity(index, severity) {
                         tracing::warn!(%fault, "the least severe events cannot be picked out; dropping the oldest");
-                        self.evict(0);
+                        self.evict(self.oldest_at_rest());
                     }
                 }
             }
         }
+    }
+
+    /// The oldest sealed generation none of whose events is on its way upstream: an event that arrives there must not be
+    /// announced as lost as well. When all are, the oldest: room must be made, and what is announced is then the most it
+    /// can have been.
+    fn oldest_at_rest(&self) -> usize {
+        self.ring.sealed.iter().position(|entry| entry.first > self.handed_out).unwrap_or(0)
     }
 
     /// Drops a sealed generation with all that is in it. False when there is none.
@@ -60,6 +68,7 @@ impl Writer {
         let delivered = self.state.delivered;
         let mut missing = Vec::new();
         let waiting = self.ring.waiting_in(index, delivered, &mut missing);
+        let untold = self.untold_in(index, &mut missing);
         // What was found damaged on this occasion is announced by itself.
         missing.into_iter().for_each(|missing| self.announce(missing, "salvaged"));
         let count = waiting.unwrap_or_else(|_| entry.events());
@@ -67,9 +76,10 @@ impl Writer {
         self.ring.sealed.remove(index);
         self.gone.push(entry);
         if count > 0 {
-            let whole = count == entry.last + 1 - first;
+            let whole = count == entry.last + 1 - first && first > self.handed_out;
             self.announce(Missing { first, last: entry.last, count, whole }, "evicted");
         }
+        self.announce_again(untold);
         if index == 0 {
             self.state.delivered = self.state.delivered.max(entry.last);
             self.tail.forget(self.state.delivered);
@@ -77,12 +87,26 @@ impl Writer {
         true
     }
 
-    /// The oldest sealed generation with events of the lowest severity there is.
+    /// The announcements of earlier losses in a sealed generation that nobody upstream has seen yet.
+    fn untold_in(&mut self, index: usize, missing: &mut Vec<Missing>) -> Vec<EventsLost> {
+        let delivered = self.state.delivered;
+        let Ok(Some(sealed)) = self.ring.opened(index, delivered, missing) else { return Vec::new() };
+        // A frame that cannot be read is found damaged by whoever counts it.
+        let events =
+            sealed.announcing(delivered).into_iter().filter_map(|frame| sealed.read(frame).and_then(decode).ok());
+        events.flatten().filter(|event| event.sequence > delivered).filter_map(|event| announced(&event)).collect()
+    }
+
+    /// The oldest sealed generation with events of the lowest severity there is; one with events on their way upstream
+    /// only when there is no other.
     fn least_severe(&self) -> Option<(usize, usize)> {
-        (0..Severity::ALL.len()).find_map(|severity| {
-            let index = self.ring.sealed.iter().position(|entry| entry.counts[severity] > 0)?;
-            Some((index, severity))
-        })
+        let oldest_from = |from: u64| {
+            (0..Severity::ALL.len()).find_map(|severity| {
+                let fits = |entry: &Entry| entry.first > from && entry.counts[severity] > 0;
+                Some((self.ring.sealed.iter().position(fits)?, severity))
+            })
+        };
+        oldest_from(self.handed_out).or_else(|| oldest_from(0))
     }
 
     /// Rewrites a sealed generation without the events of a severity. Each rewriting takes out one severity for good,
@@ -98,6 +122,7 @@ impl Writer {
         let mut found = Vec::new();
         let mut copy = Generation::create(&queue, entry.number, entry.revision + 1, entry.first, self.hook.clone())?;
         let mut dropped: Option<Missing> = None;
+        let mut untold = Vec::new();
         let packer = &mut self.packer;
         if let Some(sealed) = self.ring.opened(index, delivered, &mut found)? {
             let mut unflushed = 0;
@@ -121,6 +146,7 @@ impl Writer {
                         kept.push(Event::clone(event));
                         continue;
                     }
+                    untold.extend(announced(event));
                     let sequence = event.sequence;
                     let range = Missing { first: sequence, last: sequence, count: 0, whole: true };
                     let dropped = dropped.get_or_insert(range);
@@ -155,6 +181,7 @@ impl Writer {
         if let Some(missing) = dropped {
             self.announce(missing, "evicted");
         }
+        self.announce_again(untold);
         Ok(())
     }
 
@@ -163,13 +190,28 @@ impl Writer {
         let Missing { first, last, count, whole } = missing;
         tracing::warn!(reason, count, first_sequence = first, last_sequence = last, "events lost");
         self.counters.events_lost.add(count);
-        self.announcements.push(EventsLost {
-            reason: reason.to_owned(),
-            count,
-            first_sequence: first,
-            last_sequence: last,
-            whole_range: whole,
-        });
+        let (first_sequence, last_sequence) = (first, last);
+        let reason = reason.to_owned();
+        self.merge(EventsLost { reason, count, first_sequence, last_sequence, whole_range: whole });
+    }
+
+    /// Notes losses whose announcement is lost in its turn: already counted and logged, but still to be told upstream.
+    fn announce_again(&mut self, untold: Vec<EventsLost>) {
+        untold.into_iter().for_each(|lost| self.merge(lost));
+    }
+
+    /// One announcement a reason until the next commit, so that their number stays bounded.
+    fn merge(&mut self, lost: EventsLost) {
+        let Some(same) = self.announcements.iter_mut().find(|same| same.reason == lost.reason) else {
+            self.announcements.push(lost);
+            return;
+        };
+        let touch = same.last_sequence.saturating_add(1) == lost.first_sequence
+            || lost.last_sequence.saturating_add(1) == same.first_sequence;
+        same.whole_range &= lost.whole_range && touch;
+        same.count = same.count.saturating_add(lost.count);
+        same.first_sequence = same.first_sequence.min(lost.first_sequence);
+        same.last_sequence = same.last_sequence.max(lost.last_sequence);
     }
 
     pub(super) fn announcement_events(&self) -> Vec<Event> {
@@ -187,5 +229,13 @@ impl Writer {
             data: EventData::EventsLost(lost.clone()),
         };
         self.announcements.iter().map(event).collect()
+    }
+}
+
+/// What an event announces as lost, if that is what it is for.
+fn announced(event: &Arc<Event>) -> Option<EventsLost> {
+    match &event.data {
+        EventData::EventsLost(lost) => Some(lost.clone()),
+        _ => None,
     }
 }

@@ -43,6 +43,8 @@ pub(super) mod kind {
     pub(in crate::store) const DEAD: u8 = 8;
     /// A snapshot of everything but the events.
     pub(in crate::store) const CHECKPOINT: u8 = 32;
+    /// No section: among the events are announcements of losses, which must not be dropped without a word.
+    pub(in crate::store) const ANNOUNCES: u8 = 64;
 }
 
 /// The head of one chunk.

@@ -66,6 +66,9 @@
 //! 32  checkpoint       version u8, CBOR: next sequence, delivered mark, creation's last commit, catalogue
 //! ```
 //!
+//! One more bit, 64, has no section: among the frame's events are announcements of losses, which are announced again
+//! should they be evicted themselves.
+//!
 //! Commits are numbered without gaps through the life of the store; a frame belongs to one commit. The first frame of a
 //! generation is a checkpoint: all alarm states, all dead letters, the delivered mark and the catalogue (each
 //! generation's number, range, events by severity, last commit, bytes). A later checkpoint shortens recovery when the

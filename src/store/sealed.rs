@@ -20,6 +20,7 @@ struct FrameAt {
     span: u16,
     counts: [u8; 5],
     chunk: u32,
+    announces: bool,
 }
 
 /// The index.
@@ -70,6 +71,7 @@ impl Sealed {
                 span: header.span,
                 counts: header.counts,
                 chunk: u32::try_from(chunks.len()).expect("invariant: a generation is far below 4 Gi chunks"),
+                announces: header.has(kind::ANNOUNCES),
             });
             chunks.extend(run.iter().map(|found| found.offset));
         }
@@ -95,6 +97,13 @@ impl Sealed {
     /// Heads of the frames in order: first and last sequence number and events by severity.
     pub(super) fn frames(&self) -> impl Iterator<Item = (u64, u64, [u8; 5])> {
         self.frames.iter().map(|frame| (frame.first, frame.last(), frame.counts))
+    }
+
+    /// The frames with announcements of losses among their events after `delivered`.
+    pub(super) fn announcing(&self, delivered: u64) -> Vec<usize> {
+        let announces =
+            |(index, frame): (usize, &FrameAt)| (frame.announces && frame.last() > delivered).then_some(index);
+        self.frames.iter().enumerate().filter_map(announces).collect()
     }
 
     /// Takes a frame out that turned out to be unreadable.

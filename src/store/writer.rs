@@ -54,6 +54,8 @@ pub(super) struct Writer {
     pub(super) group: Group,
     /// Losses not yet stored as events.
     pub(super) announcements: Vec<EventsLost>,
+    /// The highest sequence number ever read by the forwarder: up to here an event may be on its way upstream.
+    pub(super) handed_out: u64,
     /// Generations out of the catalogue and still on disk.
     pub(super) gone: Vec<super::state::Entry>,
     pub(super) next_commit: u64,
@@ -104,6 +106,7 @@ impl Writer {
             packer: Packer::new(),
             group: Group::default(),
             announcements: Vec::new(),
+            handed_out: 0,
             gone: Vec::new(),
             next_commit: recovered.next_commit,
             synced_commit: recovered.next_commit.saturating_sub(1),
@@ -222,6 +225,7 @@ impl Writer {
             }
             Request::Read { from, max_events, max_bytes, reply } => {
                 let events = self.read(from, max_events, max_bytes);
+                self.handed_out = self.handed_out.max(events.last().map_or(0, |event| event.sequence));
                 // A reader that has gone away wants nothing.
                 let _ = reply.send(events);
             }

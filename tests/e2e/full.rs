@@ -67,8 +67,10 @@ impl Full {
         self.stage.publisher.flush();
     }
 
+    /// Waits until the gateway has evaluated every message, so that nothing is evicted while it drains.
     fn wait_taken(&self) {
-        wait_until("the gateway to take all messages", LONG, || self.cable.passed_bytes() >= self.published_bytes);
+        let evaluated = || self.stage.status()["readings"]["evaluated"].as_u64();
+        wait_until("the gateway to take all messages", LONG, || evaluated() >= Some(MESSAGES));
     }
 
     /// Ends the outage and waits until everything is accounted for.

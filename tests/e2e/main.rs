@@ -14,6 +14,7 @@ mod cli;
 mod full;
 mod harness;
 mod kill;
+mod operator;
 mod outage;
 mod pipeline;
 mod reload;

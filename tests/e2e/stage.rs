@@ -1,11 +1,12 @@
 //! The usual scene: a local broker with sensors, a gateway, a network, an upstream broker, and somebody who counts.
 
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use tempfile::TempDir;
 
 use crate::support::consumer::Consumer;
-use crate::support::gateway::{Config, Gateway, SOURCE_CLIENT, crossing_value, reading};
+use crate::support::gateway::{Config, Gateway, SOURCE_CLIENT, crossing_value, reading, said, tidegate};
 use crate::support::mosquitto::{Mosquitto, Options};
 use crate::support::proxy::Proxy;
 use crate::support::publisher::Publisher;
@@ -63,6 +64,19 @@ impl Stage {
     pub fn start(&mut self) {
         self.gateway.start();
         self.local.wait_subscribed(SOURCE_CLIENT, 1);
+    }
+
+    /// Asks the running gateway over its control socket; the arguments are the subcommand's.
+    pub fn ask(&self, arguments: &[&str]) -> Output {
+        let socket = self.path("control.sock");
+        tidegate(&[arguments, &["--socket", socket.to_str().expect("a path in UTF-8")]].concat())
+    }
+
+    /// `tidegate status --json`
+    #[track_caller]
+    pub fn status(&self) -> serde_json::Value {
+        let output = self.ask(&["status", "--json"]);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)))
     }
 
     /// The test's directory.

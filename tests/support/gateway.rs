@@ -40,7 +40,7 @@ impl Config {
     /// `too-warm` above 75 with a deadband of 2, store in `dir/store`, short back-off.
     pub fn example(dir: &Path, source_url: &str, upstream_url: &str) -> Self {
         Self {
-            gateway: line("id", "gw1"),
+            gateway: line("id", "gw1") + &line("control_socket", dir.join("control.sock").display()),
             sources: vec![mqtt_source("plant", source_url)],
             alarms: vec![high_alarm("too-warm", "plant/+/value", 75.0, "high")],
             store: line("path", dir.join("store").display()) + "max_bytes = \"64MiB\"\n",

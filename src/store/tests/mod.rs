@@ -135,14 +135,20 @@ impl Rig {
     }
 }
 
+/// Copies a directory. What goes away meanwhile (a generation all of which is delivered) is not copied.
 fn copy_dir(from: &Path, to: &Path) {
+    let there = |result: std::io::Result<()>| match result {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        result => result.unwrap(),
+    };
     fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+    let Ok(entries) = fs::read_dir(from) else { return };
+    for entry in entries.map(Result::unwrap) {
         let target = to.join(entry.file_name());
         if entry.path().is_dir() {
             copy_dir(&entry.path(), &target);
         } else {
-            fs::copy(entry.path(), target).unwrap();
+            there(fs::copy(entry.path(), target).map(drop));
         }
     }
 }

@@ -1,0 +1,104 @@
+//! What an operator sees and says while the gateway runs, and what `check --environment` finds before it does.
+
+use crate::stage::Stage;
+use crate::support::consumer::{CLEARED, EXCEEDED};
+use crate::support::gateway::{said, serial_source, tidegate};
+use crate::support::{PATIENT, SOON, wait_until};
+
+fn check_environment(stage: &Stage) -> (Option<i32>, String) {
+    stage.gateway.configure(&stage.config);
+    let path = stage.path("gateway/tidegate.toml");
+    let output = tidegate(&["check", "--environment", "--config", path.to_str().unwrap()]);
+    (output.status.code(), said(&output))
+}
+
+#[test]
+fn the_status_tells_what_waits_and_why() {
+    let mut stage = Stage::new();
+    stage.network.down();
+    stage.start();
+    stage.cross(2, 1, 5);
+    // Ten crossings and the start.
+    wait_until("the events to be stored", SOON, || stage.status()["store"]["waiting"] == 11);
+    wait_until("a failed attempt", SOON, || stage.status()["upstream"]["last_error"].is_string());
+    let status = stage.status();
+    assert_eq!(status["gateway"], "gw1");
+    assert_eq!(status["sources"]["plant"]["up"], true);
+    assert_eq!(status["sources"]["plant"]["messages"], 10);
+    assert_eq!(status["upstream"]["connected"], false);
+    let text = said(&stage.ask(&["status"]));
+    assert!(text.contains("11 events waiting") && text.contains("not connected"), "{text}");
+
+    stage.network.restore();
+    stage.consumer.wait_for_crossings(10, PATIENT);
+    wait_until("an empty store", SOON, || stage.status()["store"]["waiting"] == 0);
+    assert_eq!(stage.status()["upstream"]["connected"], true);
+    stage.consumer.assert_lossless();
+}
+
+#[test]
+fn a_latched_alarm_stays_until_it_is_acknowledged() {
+    let mut stage = Stage::with(|config| config.alarms[0].push_str("latched = true\n"));
+    stage.start();
+    stage.say("oven", 80.0, 1);
+    stage.say("oven", 20.0, 2);
+    stage.consumer.wait_for(EXCEEDED, 1, PATIENT);
+    let listed = || said(&stage.ask(&["alarms", "list"]));
+    wait_until("the latched alarm to be listed", SOON, || listed().contains("gone but latched"));
+    assert_eq!(stage.consumer.of_kind(CLEARED).len(), 0);
+
+    let unknown = stage.ask(&["alarms", "ack", "too-warm", "plant/kettle/value"]);
+    assert_eq!(unknown.status.code(), Some(1), "{}", said(&unknown));
+    let done = stage.ask(&["alarms", "ack", "too-warm", "plant/oven/value"]);
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    stage.consumer.wait_for(CLEARED, 1, PATIENT);
+    assert!(listed().contains("no alarm is active"));
+    stage.consumer.assert_lossless();
+}
+
+#[test]
+fn a_shelved_alarm_says_nothing_until_it_is_unshelved_also_over_a_restart() {
+    let mut stage = Stage::new();
+    stage.start();
+    stage.say("oven", 80.0, 1);
+    stage.consumer.wait_for(EXCEEDED, 1, PATIENT);
+    let done = stage.ask(&["alarms", "shelve", "too-warm", "plant/+/value", "--for", "1h"]);
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    stage.consumer.wait_for(CLEARED, 1, PATIENT);
+    stage.gateway.kill();
+    stage.gateway.start();
+    stage.say("oven", 90.0, 2);
+    wait_until("the reading", SOON, || stage.status()["readings"]["evaluated"] == 1);
+    assert!(said(&stage.ask(&["alarms", "list"])).contains("shelved for"));
+    assert_eq!(stage.consumer.of_kind(EXCEEDED).len(), 1);
+
+    let done = stage.ask(&["alarms", "unshelve", "too-warm", "plant/oven/value"]);
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    stage.consumer.wait_for(EXCEEDED, 2, PATIENT);
+    stage.consumer.assert_lossless();
+}
+
+#[test]
+fn without_a_gateway_the_operator_is_told_so() {
+    let output = tidegate(&["status", "--socket", "/nonexistent/control.sock"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("is the gateway running?"), "{}", said(&output));
+}
+
+#[test]
+fn the_environment_is_checked_thing_by_thing() {
+    let mut stage = Stage::new();
+    let (code, text) = check_environment(&stage);
+    assert_eq!(code, Some(0), "{text}");
+    for what in ["store", "source `plant`", "upstream"] {
+        assert!(text.contains(&format!("ok    {what}")), "{text}");
+    }
+
+    stage.network.down();
+    stage.config.sources.push(serial_source("scale", &stage.path("no-such-port")));
+    let (code, text) = check_environment(&stage);
+    assert_eq!(code, Some(1), "{text}");
+    for what in ["WRONG source `scale`", "WRONG upstream", "ok    source `plant`", "2 things"] {
+        assert!(text.contains(what), "{text}");
+    }
+}
