@@ -1,6 +1,7 @@
 //! The acknowledgement that travels with a message from its source to the store and back.
 //!
-//! Owns the promise that only the store releases it, after the commit is on disk (P1). Dropping an [`Ack`] without
+//! Owns the promise that only the store releases it, after the commit is on disk (P1), or the pipeline, where there is
+//! nothing to store. Dropping an [`Ack`] without
 //! releasing it leaves the message unacknowledged: its broker keeps it and sends it again.
 
 use tokio::sync::mpsc;

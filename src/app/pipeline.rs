@@ -1,8 +1,8 @@
 //! The pipeline's one turn: take what the sources have, let the engine step, hand the outcome to the store.
 //!
 //! Owns the order of things: a commit is reserved before anything is taken from the sources (that is where
-//! back-pressure begins), and everything of one turn (events, alarm states, acknowledgements) is one commit. Never
-//! touches the network or the disk.
+//! back-pressure begins), and everything of one turn (events, alarm states, and the acknowledgements of the messages that
+//! caused them) is one commit. Never touches the network or the disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,8 +115,13 @@ impl Pipeline {
             for message in messages.drain(..) {
                 match message {
                     FromSource::Readings { readings, ack } => {
+                        let before = (out.events.len(), out.records.len());
                         self.evaluate(&readings, now, &mut out);
-                        acks.extend(ack);
+                        match ack {
+                            // It caused nothing that would have to be stored first. Its source keeps the order.
+                            Some(ack) if before == (out.events.len(), out.records.len()) => ack.release(),
+                            ack => acks.extend(ack),
+                        }
                     }
                     FromSource::Lost { source, reason } => {
                         let data = change(&source, reason, Duration::ZERO);

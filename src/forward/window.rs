@@ -134,6 +134,16 @@ impl<T: Clone> Window<T> {
         self.cursor == self.flights.len() && self.has_room()
     }
 
+    /// How many more events may be outstanding.
+    pub fn room(&self) -> usize {
+        self.limit.saturating_sub(self.cursor)
+    }
+
+    /// Events taken and not yet sent on this connection.
+    pub fn queued(&self) -> usize {
+        self.flights.len() - self.cursor
+    }
+
     /// Takes an event that follows all taken before. A number that is not higher than theirs is a repeat and refused.
     pub fn offer(&mut self, sequence: u64, item: T) -> bool {
         let last = self.flights.back().map_or(self.delivered, |flight| flight.sequence);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use super::inbox::{self, Receiver, Sender};
 use crate::ack::Ack;
 use crate::clock::WallTime;
 use crate::config;
@@ -107,16 +108,16 @@ pub struct Closed;
 /// Sends requests to the writer thread. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct StoreHandle {
-    requests: crossbeam_channel::Sender<Request>,
+    requests: Sender<Request>,
     permits: Arc<Semaphore>,
     status: watch::Receiver<StoreStatus>,
 }
 
 impl StoreHandle {
     /// A handle, and the writer thread's end of it.
-    pub fn new(status: watch::Receiver<StoreStatus>) -> (Self, crossbeam_channel::Receiver<Request>) {
+    pub fn new(status: watch::Receiver<StoreStatus>) -> (Self, Receiver<Request>) {
         // Unbounded on purpose: commits are bounded by the permits, and each reader waits for its answer.
-        let (requests, inbox) = crossbeam_channel::unbounded();
+        let (requests, inbox) = inbox::channel();
         let permits = Arc::new(Semaphore::new(COMMITS_UNDER_WAY_MAX));
         (Self { requests, permits, status }, inbox)
     }
@@ -173,6 +174,6 @@ impl StoreHandle {
     }
 
     fn send(&self, request: Request) -> Result<(), Closed> {
-        self.requests.send(request).map_err(|_| Closed)
+        if self.requests.send(request) { Ok(()) } else { Err(Closed) }
     }
 }

@@ -84,6 +84,7 @@ mod fault;
 mod frame;
 mod generation;
 pub mod handle;
+pub mod inbox;
 mod probe;
 mod quota;
 mod recover;
