@@ -261,8 +261,8 @@ fn last_of_each(records: &[AlarmRecord]) -> Vec<AlarmRecord> {
     last
 }
 
-/// What packed frames take on disk: sled writes each value once, and again with its leaf's other values about every
-/// tenth time, and pads a segment that they do not fit in.
+/// What packed frames take on disk: sled writes each value once, with some bytes for itself (a tree's list of names
+/// among them), and pads a segment that they do not fit in.
 fn stored_bytes(packed: &[Packed]) -> u64 {
-    packed.iter().map(Packed::bytes).sum::<u64>() * 5 / 2 + 64 * 1024
+    packed.iter().map(Packed::bytes).sum::<u64>() * 5 / 4 + 64 * 1024
 }

@@ -39,7 +39,7 @@
 //! # A frame
 //!
 //! What is stored is a frame: some sections, compressed together, cut into chunks of at most 24 KiB. A chunk is one
-//! value in sled; its key is the frame's first sequence number (u64, big-endian) and a number that grows with every
+//! value in sled; eight values are a sled tree of their own. A value's key is the frame's first sequence number (u64, big-endian) and a number that grows with every
 //! chunk of the generation (u32, big-endian). All other numbers are little-endian.
 //!
 //! ```text

@@ -40,9 +40,17 @@ const GATHER_EVENTS: usize = 512;
 /// make commits of two hundred instead of ten: a tenth of the processor time and of the bytes written.
 const GATHER_MAX: Duration = Duration::from_millis(20);
 
-/// A gathering ends when nothing has come for this long: then those who send wait for us. The thread sleeps through it,
-/// so that not every event wakes it. Events after a silence of at least this double are not held up at all.
+/// The thread sleeps for so long at a time while it gathers, so that not every event wakes it.
 const GATHER_SLICE: Duration = Duration::from_millis(1);
+
+/// A gathering goes on while at least `GATHER_FLOW_EVENTS` come in so many slices: fewer are not worth waiting for.
+const GATHER_FLOW_SLICES: u32 = 3;
+
+/// See [`GATHER_FLOW_SLICES`].
+const GATHER_FLOW_EVENTS: usize = 8;
+
+/// Commits follow each other closely when an event comes so soon after the last one. Others are not held up at all.
+const CALM: Duration = Duration::from_millis(3);
 
 /// The delivered mark is on disk at latest this long after it moved; what is delivered again after a power cut is what
 /// was acknowledged in that time.
@@ -95,6 +103,11 @@ pub(super) struct Writer {
     pub(super) backoff: Duration,
     /// When the last commit was on disk.
     committed_at: Option<Instant>,
+    /// Slices of the gathering under way since `gather_events` were there.
+    gather_slices: u32,
+    gather_events: usize,
+    /// Acknowledgements at which the last gathering ran dry: a broker may let us have no more at once.
+    dry_at: usize,
     published: watch::Sender<StoreStatus>,
     _lock: File,
 }
@@ -142,6 +155,9 @@ impl Writer {
             retry_at: None,
             backoff: BACKOFF.0,
             committed_at: None,
+            gather_slices: 0,
+            gather_events: 0,
+            dry_at: 0,
             published,
             _lock: lock,
         };
@@ -185,8 +201,8 @@ impl Writer {
         let mut is_closing = false;
         while !is_closing {
             self.counters.store_turns.add(1);
-            let gathered = self.is_gathering().then(|| self.group.events.len());
-            if gathered.is_some() {
+            let gathers = self.is_gathering();
+            if gathers {
                 // Their permits go back, or four commits would be all the company.
                 self.group.permits.clear();
                 std::thread::sleep(GATHER_SLICE);
@@ -209,7 +225,7 @@ impl Writer {
                     }
                 }
             }
-            if gathered == Some(self.group.events.len()) {
+            if gathers && self.has_gathered() {
                 self.group.deadline = Some(Instant::now());
             }
             self.turn(is_closing);
@@ -295,9 +311,8 @@ impl Writer {
             if !(commit.events.is_empty() && commit.records.is_empty()) {
                 let is_critical = commit.events.iter().any(|event| event.severity == Severity::Critical);
                 let now = Instant::now();
-                let wait = if is_critical { Duration::ZERO } else { self.patience(now) };
-                let latest = now + wait;
-                self.group.deadline = Some(self.group.deadline.map_or(latest, |deadline| deadline.min(latest)));
+                let latest = if is_critical { now } else { self.group.deadline.unwrap_or(now + self.patience(now)) };
+                self.group.deadline = Some(latest);
             }
             let group = &mut self.group;
             group.events.extend(commit.events);
@@ -322,7 +337,7 @@ impl Writer {
     /// How long events that are not critical may wait for company from now on: as configured, and where that is not at
     /// all, a little while commits follow each other closely.
     fn patience(&self, now: Instant) -> Duration {
-        let is_busy = self.committed_at.is_some_and(|time| now.saturating_duration_since(time) < GATHER_SLICE * 2);
+        let is_busy = self.committed_at.is_some_and(|time| now.saturating_duration_since(time) < CALM);
         if self.config.commit_interval.is_zero() && is_busy { GATHER_MAX } else { self.config.commit_interval }
     }
 
@@ -333,6 +348,26 @@ impl Writer {
             && self.can_write()
             && !self.is_full
             && self.group.deadline.is_some_and(|deadline| deadline > Instant::now())
+    }
+
+    /// Whether gathering on is no use, after another slice of it.
+    fn has_gathered(&mut self) -> bool {
+        self.gather_slices += 1;
+        let (events, acks) = (self.group.events.len(), self.group.acks.len());
+        if acks > self.dry_at {
+            self.dry_at = 0;
+        } else if acks == self.dry_at {
+            return true;
+        }
+        if self.gather_slices < GATHER_FLOW_SLICES {
+            return false;
+        }
+        let is_dry = events < self.gather_events + GATHER_FLOW_EVENTS;
+        if is_dry && events == self.gather_events {
+            self.dry_at = acks;
+        }
+        (self.gather_slices, self.gather_events) = (0, events);
+        is_dry
     }
 
     /// Whether new events can go to disk at the moment.
@@ -349,6 +384,7 @@ impl Writer {
             match self.commit_group() {
                 Ok(Attempt::Done) => {
                     self.committed_at = Some(Instant::now());
+                    (self.gather_slices, self.gather_events) = (0, 0);
                     self.is_full = false;
                     self.backoff = BACKOFF.0;
                 }

@@ -83,7 +83,7 @@ fn a_backlog_of_several_generations_survives_every_end() {
     let dirs = tempfile::tempdir().unwrap();
     let mut rig = Rig::open(&config(&dirs.path().join("a")));
     for _ in 0..12 {
-        rig.commit((0..64).map(|_| big_event(Severity::Low, 6_000)).collect(), vec![record("a", "s", b"x")]);
+        rig.commit((0..64).map(|_| big_event(Severity::Low, 15_000)).collect(), vec![record("a", "s", b"x")]);
     }
     assert!(generations(&rig.config.path).len() > 2);
     let all = rig.read_all();
@@ -103,7 +103,7 @@ fn a_drained_store_gives_its_space_back() {
     let mut rig = Rig::open(&config(dir.path()));
     let empty = rig.status().bytes;
     for _ in 0..12 {
-        rig.commit((0..64).map(|_| big_event(Severity::Low, 6_000)).collect(), Vec::new());
+        rig.commit((0..64).map(|_| big_event(Severity::Low, 15_000)).collect(), Vec::new());
     }
     let full = rig.status().bytes;
     assert!(full > empty + 4 * 1024 * 1024);
