@@ -40,11 +40,35 @@ enum Power {
     Gone,
 }
 
+/// What can be interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// A write.
+    Write,
+    /// A length.
+    Resize,
+    /// A creation, renaming or removal.
+    Name,
+    /// A sync of a file or directory.
+    Sync,
+}
+
+/// When the power goes by itself: before the step after so many others.
+#[derive(Clone, Copy, Debug)]
+pub struct Countdown {
+    /// Steps to come.
+    pub steps: u64,
+    /// Only syncs count: the moment when most is at stake.
+    pub only_syncs: bool,
+}
+
 struct State {
     volume: Volume,
     power: Power,
-    /// Changes and syncs until the power goes by itself.
-    countdown: Option<u64>,
+    /// Until the power goes by itself.
+    countdown: Option<Countdown>,
+    /// What the power went away before, when it did by itself.
+    off_before: Option<Step>,
     /// Changes and syncs so far.
     steps: u64,
     syncs: u64,
@@ -84,6 +108,7 @@ impl Disk {
             volume: Volume::new(names),
             power: Power::On,
             countdown: None,
+            off_before: None,
             steps: 0,
             syncs: 0,
             held: Vec::new(),
@@ -109,9 +134,9 @@ impl Disk {
         self.shared.state().syncs
     }
 
-    /// The power is to go just before the change or sync that comes after so many others.
-    pub fn off_after(&self, steps: u64) {
-        self.shared.state().countdown = Some(steps);
+    /// The power is to go by itself.
+    pub fn off_after(&self, countdown: Countdown) {
+        self.shared.state().countdown = Some(countdown);
     }
 
     /// Takes the power away now.
@@ -148,18 +173,19 @@ impl Disk {
         drop(held);
     }
 
-    /// Cuts what was not synced and mounts again with power.
-    pub fn cut(&mut self, cut: Cut, rng: &mut fastrand::Rng) -> Lost {
+    /// Cuts what was not synced and mounts again with power. Gives what was lost, and what the power went away before
+    /// if it did so by itself.
+    pub fn cut(&mut self, cut: Cut, rng: &mut fastrand::Rng) -> (Lost, Option<Step>) {
         self.detach();
-        let lost = {
+        let outcome = {
             let mut state = self.shared.state();
             let lost = state.volume.cut(cut, rng);
             state.power = Power::On;
             state.countdown = None;
-            lost
+            (lost, state.off_before.take())
         };
         self.attach();
-        lost
+        outcome
     }
 
     fn attach(&mut self) {
@@ -195,21 +221,23 @@ struct Handler(Arc<Shared>);
 
 impl Handler {
     /// The state and the reply, if the disk has power; without, the reply is held back.
-    fn enter<R: Send + 'static>(&self, reply: R, is_step: bool) -> Option<(MutexGuard<'_, State>, R)> {
+    fn enter<R: Send + 'static>(&self, reply: R, step: Option<Step>) -> Option<(MutexGuard<'_, State>, R)> {
         let mut state = self.0.state();
-        if is_step && state.power == Power::On {
-            match &mut state.countdown {
-                Some(0) => {
-                    state.power = Power::Off;
-                    self.0.went_off.notify_all();
-                }
-                Some(left) => *left -= 1,
-                None => {}
+        if state.power == Power::On
+            && let (Some(step), Some(countdown)) = (step, &mut state.countdown)
+            && (step == Step::Sync || !countdown.only_syncs)
+        {
+            if countdown.steps == 0 {
+                state.power = Power::Off;
+                state.off_before = Some(step);
+                self.0.went_off.notify_all();
+            } else {
+                countdown.steps -= 1;
             }
         }
         match state.power {
             Power::On => {
-                state.steps += u64::from(is_step);
+                state.steps += u64::from(step.is_some());
                 return Some((state, reply));
             }
             Power::Off => state.held.push(Box::new(reply)),
@@ -226,7 +254,7 @@ impl Handler {
     }
 
     fn synced(&self, inode: INodeNo, data_only: bool, reply: ReplyEmpty) {
-        let Some((mut state, reply)) = self.enter(reply, true) else { return };
+        let Some((mut state, reply)) = self.enter(reply, Some(Step::Sync)) else { return };
         state.syncs += 1;
         Self::done(state.volume.sync(inode.0, data_only), reply);
     }
@@ -241,12 +269,12 @@ impl Handler {
 
 impl Filesystem for Handler {
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let Some((state, reply)) = self.enter(reply, false) else { return };
+        let Some((state, reply)) = self.enter(reply, None) else { return };
         Self::entry(&state, state.volume.lookup(parent.0, name), reply);
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        let Some((state, reply)) = self.enter(reply, false) else { return };
+        let Some((state, reply)) = self.enter(reply, None) else { return };
         match state.volume.attributes(ino.0) {
             Ok(attributes) => reply.attr(&TTL, &attr(&attributes)),
             Err(refusal) => reply.error(errno(refusal)),
@@ -271,7 +299,7 @@ impl Filesystem for Handler {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let Some((mut state, reply)) = self.enter(reply, size.is_some()) else { return };
+        let Some((mut state, reply)) = self.enter(reply, size.map(|_| Step::Resize)) else { return };
         if let Some(mode) = mode {
             state.volume.set_mode(ino.0, bits(mode));
         }
@@ -283,18 +311,18 @@ impl Filesystem for Handler {
     }
 
     fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
-        let Some((mut state, reply)) = self.enter(reply, true) else { return };
+        let Some((mut state, reply)) = self.enter(reply, Some(Step::Name)) else { return };
         let made = state.volume.create(parent.0, name, true, bits(mode & !umask));
         Self::entry(&state, made, reply);
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let Some((mut state, reply)) = self.enter(reply, true) else { return };
+        let Some((mut state, reply)) = self.enter(reply, Some(Step::Name)) else { return };
         Self::done(state.volume.remove(parent.0, name, false), reply);
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let Some((mut state, reply)) = self.enter(reply, true) else { return };
+        let Some((mut state, reply)) = self.enter(reply, Some(Step::Name)) else { return };
         Self::done(state.volume.remove(parent.0, name, true), reply);
     }
 
@@ -311,12 +339,12 @@ impl Filesystem for Handler {
         if !flags.is_empty() {
             return reply.error(Errno::EINVAL);
         }
-        let Some((mut state, reply)) = self.enter(reply, true) else { return };
+        let Some((mut state, reply)) = self.enter(reply, Some(Step::Name)) else { return };
         Self::done(state.volume.rename((parent.0, name), (newparent.0, newname)), reply);
     }
 
     fn create(&self, _: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, _: i32, reply: ReplyCreate) {
-        let Some((mut state, reply)) = self.enter(reply, true) else { return };
+        let Some((mut state, reply)) = self.enter(reply, Some(Step::Name)) else { return };
         let made = state.volume.create(parent.0, name, false, bits(mode & !umask));
         match made.and_then(|inode| state.volume.attributes(inode)) {
             Ok(attributes) => {
@@ -328,7 +356,7 @@ impl Filesystem for Handler {
     }
 
     fn open(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        let Some((mut state, reply)) = self.enter(reply, false) else { return };
+        let Some((mut state, reply)) = self.enter(reply, None) else { return };
         match state.volume.attributes(ino.0) {
             Ok(attributes) => {
                 state.volume.open(attributes.inode);
@@ -348,7 +376,7 @@ impl Filesystem for Handler {
         _: bool,
         reply: ReplyEmpty,
     ) {
-        let Some((mut state, reply)) = self.enter(reply, false) else { return };
+        let Some((mut state, reply)) = self.enter(reply, None) else { return };
         state.volume.close(ino.0);
         reply.ok();
     }
@@ -364,7 +392,7 @@ impl Filesystem for Handler {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let Some((state, reply)) = self.enter(reply, false) else { return };
+        let Some((state, reply)) = self.enter(reply, None) else { return };
         match state.volume.read(ino.0, offset, size as usize) {
             Ok(bytes) => reply.data(&bytes),
             Err(refusal) => reply.error(errno(refusal)),
@@ -383,7 +411,7 @@ impl Filesystem for Handler {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let Some((mut state, reply)) = self.enter(reply, true) else { return };
+        let Some((mut state, reply)) = self.enter(reply, Some(Step::Write)) else { return };
         match state.volume.write(ino.0, offset, data) {
             Ok(()) => reply.written(u32::try_from(data.len()).expect("the kernel's writes are small")),
             Err(refusal) => reply.error(errno(refusal)),
@@ -394,12 +422,12 @@ impl Filesystem for Handler {
         if mode != 0 {
             return reply.error(Errno::EOPNOTSUPP);
         }
-        let Some((mut state, reply)) = self.enter(reply, true) else { return };
+        let Some((mut state, reply)) = self.enter(reply, Some(Step::Resize)) else { return };
         Self::done(state.volume.allocate(ino.0, offset, len), reply);
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        let Some((_state, reply)) = self.enter(reply, false) else { return };
+        let Some((_state, reply)) = self.enter(reply, None) else { return };
         reply.ok();
     }
 
@@ -412,7 +440,7 @@ impl Filesystem for Handler {
     }
 
     fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectory) {
-        let Some((state, mut reply)) = self.enter(reply, false) else { return };
+        let Some((state, mut reply)) = self.enter(reply, None) else { return };
         let entries = match state.volume.list(ino.0) {
             Ok(entries) => entries,
             Err(refusal) => return reply.error(errno(refusal)),
@@ -428,7 +456,7 @@ impl Filesystem for Handler {
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
-        let Some((_state, reply)) = self.enter(reply, false) else { return };
+        let Some((_state, reply)) = self.enter(reply, None) else { return };
         reply.statfs(FRAGMENTS, FRAGMENTS, FRAGMENTS, 1 << 20, 1 << 20, FRAGMENT_BYTES, 255, FRAGMENT_BYTES);
     }
 }

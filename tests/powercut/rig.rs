@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::mount::Disk;
+use crate::mount::{Countdown, Disk, Step};
 use crate::support::consumer::Consumer;
 use crate::support::gateway::{Config, Gateway, SOURCE_CLIENT, crossing_value, line};
 use crate::support::mosquitto::{Mosquitto, Options};
@@ -17,6 +17,9 @@ use crate::volume::{Cut, Lost, Names};
 
 /// Sensors that talk.
 const SENSORS: u64 = 8;
+
+/// Messages published without a pause, at most.
+const BURST_MAX: u64 = 60;
 
 /// What a blob is made of: six bits a character, and nothing to compress beyond that.
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
@@ -30,6 +33,15 @@ pub enum Moment {
     Draining,
     /// It starts.
     Starting,
+}
+
+/// A cut that was made.
+#[derive(Clone, Copy, Debug)]
+struct Done {
+    moment: Moment,
+    cut: Cut,
+    lost: Lost,
+    before: Option<Step>,
 }
 
 /// What a rig is like.
@@ -66,7 +78,7 @@ pub struct Rig {
     seed: u64,
     started: Instant,
     published: u64,
-    cuts: Vec<(Moment, Cut, Lost)>,
+    cuts: Vec<Done>,
     /// Changes and syncs of a start.
     start_steps: u64,
 }
@@ -136,9 +148,9 @@ impl Rig {
         match moment {
             Moment::Filling => {
                 self.network.down();
-                self.disk.off_after(self.rng.u64(..80));
+                self.off_within(16);
                 self.publish_batch(self.plan.batch_max);
-                let patience = Duration::from_millis(self.rng.u64(..100));
+                let patience = self.patience();
                 self.disk.wait_off(patience);
             }
             Moment::Draining => {
@@ -146,9 +158,9 @@ impl Rig {
                 // Some of it is to be delivered, so that there is something to remove.
                 let goal = self.consumer.arrived() + self.rng.u64(..300).min(self.behind());
                 self.consumer.arrives(Duration::from_millis(500), || self.consumer.arrived() >= goal);
-                self.disk.off_after(self.rng.u64(..40));
+                self.off_within(12);
                 self.publish_batch(self.plan.batch_max / 4);
-                let patience = Duration::from_millis(self.rng.u64(..400));
+                let patience = self.patience();
                 self.disk.wait_off(patience);
             }
             Moment::Starting => {
@@ -156,7 +168,7 @@ impl Rig {
                     self.gateway.kill();
                 }
                 let ready = self.gateway.notify.count("READY=1");
-                self.disk.off_after(self.rng.u64(..self.start_steps + 10));
+                self.off_within(self.start_steps);
                 self.gateway.spawn();
                 wait_until("the power to go or the gateway to be ready", SOON, || {
                     self.disk.is_off() || self.gateway.notify.count("READY=1") > ready
@@ -167,13 +179,28 @@ impl Rig {
         self.cut(moment, cut);
     }
 
-    /// Messages at most; ends early when the power goes.
+    /// Lets the power go by itself before one of the next steps; every now and then it is left to go at some time.
+    fn off_within(&mut self, steps: u64) {
+        let only_syncs = self.rng.bool();
+        let steps = self.rng.u64(..if only_syncs { steps.div_ceil(3) } else { steps });
+        if self.rng.u64(..6) > 0 {
+            self.disk.off_after(Countdown { steps, only_syncs });
+        }
+    }
+
+    /// How long to wait for the power to go by itself.
+    fn patience(&mut self) -> Duration {
+        Duration::from_millis(self.rng.u64(..300))
+    }
+
+    /// Messages at most, in bursts so that there are many commits; ends early when the power goes.
     fn publish_batch(&mut self, most: u64) {
-        for _ in 0..self.rng.u64(1..=most) {
-            if self.disk.is_off() {
-                break;
+        let goal = self.published + self.rng.u64(1..=most);
+        while self.published < goal && !self.disk.is_off() {
+            for _ in 0..self.rng.u64(1..=BURST_MAX) {
+                self.publish();
             }
-            self.publish();
+            self.publisher.flush();
         }
     }
 
@@ -183,8 +210,8 @@ impl Rig {
         self.gateway.signal("KILL");
         self.disk.let_go();
         self.gateway.kill();
-        let lost = self.disk.cut(cut, &mut self.rng);
-        self.cuts.push((moment, cut, lost));
+        let (lost, before) = self.disk.cut(cut, &mut self.rng);
+        self.cuts.push(Done { moment, cut, lost, before });
         if self.behind() > self.plan.behind_max {
             self.network.restore();
             self.gateway.start();
@@ -225,22 +252,27 @@ impl Rig {
         let findings: Vec<&str> =
             log.lines().filter(|line| ["set aside", "salvage", "damaged"].iter().any(|word| line.contains(word))).collect();
         assert!(findings.is_empty(), "a power cut damages nothing that counts:\n{}", findings.join("\n"));
-        let mut counted = BTreeMap::<_, u64>::new();
-        for (moment, cut, _) in &self.cuts {
-            *counted.entry((*moment, *cut)).or_default() += 1;
-        }
-        let with_something = self.cuts.iter().filter(|(.., lost)| lost.unsynced_bytes > 0 || lost.names > 0).count();
-        let unsynced: u64 = self.cuts.iter().map(|(.., lost)| lost.unsynced_bytes).sum();
-        let kept: u64 = self.cuts.iter().map(|(.., lost)| lost.kept_bytes).sum();
+        let count = |what: &dyn Fn(&Done) -> String| {
+            let mut counted = BTreeMap::<_, u64>::new();
+            self.cuts.iter().for_each(|done| *counted.entry(what(done)).or_default() += 1);
+            counted
+        };
+        let with_bytes = self.cuts.iter().filter(|done| done.lost.unsynced_bytes > 0).count();
+        let with_names = self.cuts.iter().filter(|done| done.lost.names > 0).count();
+        let unsynced: u64 = self.cuts.iter().map(|done| done.lost.unsynced_bytes).sum();
+        let kept: u64 = self.cuts.iter().map(|done| done.lost.kept_bytes).sum();
         // A message that was stored and not acknowledged comes again, and makes an event of its own.
         let again = self.consumer.alarm_events() - self.consumer.crossings();
         println!(
-            "{} cuts ({:?} names, seed {}), {with_something} of them with something unsynced ({unsynced} bytes, {kept} \
-             kept): {counted:?}\n{} messages: lost 0, out of order 0, refused starts 0, repeated deliveries {}, messages \
-             taken twice {again}; {:.1} s",
+            "{} cuts, {:?} names, seed {}: {:?}, {:?}, before {:?}; {with_bytes} with bytes unsynced ({unsynced}, of which \
+             {kept} kept), {with_names} with names\n{} messages: lost 0, out of order 0, refused starts 0, delivered again \
+             {}, taken twice {again}; {:.1} s",
             self.cuts.len(),
             self.plan.names,
             self.seed,
+            count(&|done| format!("{:?}", done.moment)),
+            count(&|done| format!("{:?}", done.cut)),
+            count(&|done| done.before.map_or("nothing".to_owned(), |step| format!("{step:?}"))),
             self.published,
             self.consumer.repeats(),
             self.started.elapsed().as_secs_f64(),
