@@ -439,6 +439,15 @@ impl Writer {
 
     /// The clean end.
     fn close(self) {
+        let pending = self.pending.iter().map(|(commit, _)| commit.events.len()).sum::<usize>();
+        let events = self.group.events.len() + pending;
+        if events > 0 {
+            tracing::error!(
+                events,
+                "events not stored: the store takes nothing; the readings that caused them come again from brokers, \
+                 and not from serial ports"
+            );
+        }
         let marker = CleanMarker { next_sequence: self.state.next_sequence, last_commit: self.next_commit - 1 };
         let Some(mut newest) = self.ring.newest else { return };
         // A checkpoint may still wait for a sync.

@@ -123,3 +123,23 @@ fn an_alarm_that_is_taken_out_says_nothing_more_and_others_go_on() {
     assert_eq!(alarms.iter().filter(|alarm| **alarm == "warm").count(), 1);
     stage.consumer.assert_lossless();
 }
+
+#[test]
+fn what_needs_a_restart_is_refused_by_name() {
+    let mut stage = Stage::new();
+    stage.start();
+    let other = stage.path("other").display().to_string();
+    let gateway = stage.config.gateway.clone();
+    for (key, changed) in [
+        ("gateway.id", gateway.replace("gw1", "gw2")),
+        ("gateway.control_socket", gateway.replace(stage.path("control.sock").to_str().unwrap(), &other)),
+    ] {
+        stage.config.gateway = changed;
+        stage.gateway.configure(&stage.config);
+        stage.gateway.reload();
+        assert!(stage.gateway.logged(&[key, "needs a restart"]), "{}", stage.gateway.log());
+    }
+    assert_eq!(stage.status()["gateway"], "gw1");
+    assert_eq!(stage.gateway.stop().code(), Some(0));
+    assert!(!stage.path("control.sock").exists(), "a gateway that has stopped leaves no socket");
+}
