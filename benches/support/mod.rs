@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on is to fail on the spot")]
 
 pub mod child;
+pub mod cloud_event;
 pub mod load;
 pub mod machine;
 pub mod queue;
