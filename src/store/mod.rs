@@ -76,6 +76,7 @@
 
 pub use probe::probe;
 
+mod accept;
 mod begin;
 mod clean;
 mod commit;
@@ -90,6 +91,8 @@ mod recover;
 mod ring;
 mod scan;
 mod sealed;
+mod serve;
+mod settle;
 mod state;
 mod tail;
 mod writer;

@@ -1,6 +1,7 @@
 //! The writer thread: takes requests, decides when to commit, serves reads in between, and keeps going over faults.
 //!
-//! Owns the loop and its timers. The steps of writing are in [`super::commit`].
+//! Owns the loop and its timers. The steps of writing are in [`super::commit`], what is done with is let go in
+//! [`super::settle`], and what others get to see is in [`super::serve`].
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -18,7 +19,7 @@ use super::generation::SyncHook;
 use super::handle::{COMMITS_UNDER_WAY_MAX, Commit, DeadLetter, Request, StoreStatus};
 use super::quota::{Limits, Reserve, disk_bytes};
 use super::recover::Recovered;
-use super::ring::{Missing, Ring};
+use super::ring::Ring;
 use super::state::State;
 use super::tail::{Tail, weight};
 use crate::clock::SystemClock;
@@ -26,22 +27,22 @@ use crate::config::model::{self, Severity};
 use crate::counters::Counters;
 use crate::event::{Event, EventData, EventsLost};
 
-/// Most events in one group; more wait for the next. Bounds memory and the time a commit takes.
-const GROUP_EVENTS_MAX: usize = 4_096;
+/// Most events and alarm states in one group; more wait for the next. Bounds memory and the time a commit takes.
+const GROUP_MAX: usize = 4_096;
+
+/// Most acknowledgements that wait for company. mosquitto sends 20 messages and then nothing more until the first is
+/// acknowledged: holding on to that many would keep all readings of a broker waiting, critical ones too.
+const ACKS_HELD_MAX: usize = 16;
 
 /// Largest event stored as it is. Far above what any upstream takes (128 KiB is usual), far below what would hurt.
 const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The delivered mark is on disk at latest this long after it moved; what is delivered again after a power cut is what
 /// was acknowledged in that time.
-const MARK_DELAY: Duration = Duration::from_secs(1);
+pub(super) const MARK_DELAY: Duration = Duration::from_secs(1);
 
 /// The loop turns at least this often, so that a watchdog can see it.
 const TURN: Duration = Duration::from_millis(500);
-
-/// A drained generation is given back once it has this many bytes; below, the disk has more to do with the change than
-/// with keeping it.
-const DRAINED_BYTES_MIN: u64 = 1024 * 1024;
 
 /// The thread's everything.
 pub(super) struct Writer {
@@ -73,15 +74,15 @@ pub(super) struct Writer {
     pending: VecDeque<(Commit, Option<OwnedSemaphorePermit>)>,
     pub(super) reserve: Reserve,
     pub(super) quarantine_bytes: u64,
-    waiting: u64,
+    pub(super) waiting: u64,
     /// The quota is used up and nothing may be dropped.
-    is_full: bool,
+    pub(super) is_full: bool,
     /// The reserve was given up: the disk is full.
     pub(super) is_disk_full: bool,
     pub(super) fault: Option<Arc<str>>,
     pub(super) retry_at: Option<Instant>,
     pub(super) backoff: Duration,
-    published: watch::Sender<StoreStatus>,
+    pub(super) published: watch::Sender<StoreStatus>,
     _lock: File,
 }
 
@@ -217,7 +218,7 @@ impl Writer {
                 let waits = !self.config.commit_interval.is_zero()
                     && self.can_write()
                     && self.pending.len() < COMMITS_UNDER_WAY_MAX
-                    && self.group.events.len() + commit.events.len() < GROUP_EVENTS_MAX / 2;
+                    && self.group.size() + commit.events.len() + commit.records.len() < GROUP_MAX / 2;
                 let mut commit = commit;
                 commit.events.iter_mut().filter(|event| weight(event) > EVENT_BYTES_MAX).for_each(shorten);
                 self.pending.push_back((commit, Some(permit).filter(|_| !waits)));
@@ -258,7 +259,7 @@ impl Writer {
 
     /// Moves waiting commits into the group as far as it has room. True when there is a group.
     fn fill_group(&mut self) -> bool {
-        while self.group.events.len() < GROUP_EVENTS_MAX {
+        while self.group.size() < GROUP_MAX {
             let Some((commit, permit)) = self.pending.pop_front() else { break };
             let group = &mut self.group;
             if !(commit.events.is_empty() && commit.records.is_empty()) {
@@ -280,7 +281,9 @@ impl Writer {
 
     /// Whether the group must not wait any longer.
     fn is_due(&self) -> bool {
-        self.group.events.len() >= GROUP_EVENTS_MAX
+        // A permit that is held: there is company enough, and the engine must not be held up for more.
+        !self.group.permits.is_empty()
+            || self.group.acks.len() >= ACKS_HELD_MAX
             || !self.announcements.is_empty()
             || self.group.deadline.is_none_or(|deadline| deadline <= Instant::now())
     }
@@ -294,6 +297,7 @@ impl Writer {
     fn commit(&mut self) -> bool {
         if self.group.needs_disk() || !self.announcements.is_empty() {
             if !self.can_write() {
+                self.let_dead_letters_through();
                 return false;
             }
             match self.commit_group() {
@@ -306,6 +310,7 @@ impl Writer {
                         tracing::warn!("the store is full; nothing more is taken until events are delivered");
                     }
                     self.is_full = true;
+                    self.let_dead_letters_through();
                     return false;
                 }
                 Err(fault) => {
@@ -322,123 +327,23 @@ impl Writer {
         true
     }
 
-    /// Writes the delivered mark when it is time. A store that cannot take events writes it only when that lets a
-    /// generation go, so that marks do not fill the last bytes.
-    fn mark(&mut self, is_closing: bool) {
-        if self.state.delivered <= self.durable_delivered || self.ring.newest.is_none() {
-            if self.state.delivered <= self.durable_delivered {
-                self.marks_deadline = None;
-            }
-            return;
-        }
-        let is_time = is_closing || self.marks_deadline.is_none_or(|deadline| deadline <= Instant::now());
-        if !is_time {
-            return;
-        }
-        let frees = self.ring.sealed.front().is_some_and(|entry| entry.last <= self.state.delivered);
-        let is_drained = self.ring.newest.as_ref().is_some_and(|newest| newest.entry.last <= self.state.delivered);
-        let newest_bytes = self.ring.newest.as_ref().map_or(0, |newest| newest.entry.bytes);
-        let has_room = newest_bytes < self.limits.marks_bytes() && self.total_bytes() < self.limits.max_bytes;
-        if (self.is_full || self.is_disk_full || !has_room) && !(frees || is_drained || (is_closing && has_room)) {
-            self.marks_deadline = Some(Instant::now() + MARK_DELAY);
-            return;
-        }
-        if let Err(fault) = self.commit_mark() {
-            self.break_off(&fault);
-        }
-    }
-
-    /// Gives back what is delivered, once the mark that says so is on disk.
-    fn give_back(&mut self) {
-        while let Some(entry) = self.ring.sealed.front().copied().filter(|entry| entry.last <= self.durable_delivered) {
-            self.ring.sealed.pop_front();
-            self.discard(&entry, None);
-        }
-        // The newest too, when it is drained and has grown.
-        let is_drained = self.ring.newest.as_ref().is_some_and(|newest| {
-            let bytes = (self.limits.generation_bytes / 4).max(DRAINED_BYTES_MIN);
-            newest.entry.last <= self.durable_delivered && newest.entry.bytes > bytes && self.generation_commits > 0
-        });
-        if is_drained && self.ring.sealed.is_empty() {
-            self.ring.seal();
-            if let Err(fault) = self.begin_generation(None) {
-                self.break_off(&fault);
-            }
-        }
-        if self.is_disk_full && self.retry_at.is_none() {
-            self.keep_reserve();
-        }
-    }
-
-    /// Events for a reader, from memory if they are there.
-    fn read(&mut self, from: u64, max_events: usize, max_bytes: usize) -> Vec<Arc<Event>> {
-        if from >= self.state.next_sequence || max_events == 0 {
-            return Vec::new();
-        }
-        if self.tail.first().is_some_and(|first| first <= from) {
-            return self.tail.read(from, max_events, max_bytes);
-        }
-        let delivered = self.state.delivered;
-        let mut missing = Vec::new();
-        let mut events = self.ring.read(from, max_events, max_bytes, delivered, &mut missing);
-        if let Err(fault) = &events
-            && self.ring.newest.is_some()
-        {
-            // sled would not: seal what it wrote and read that without it.
-            self.break_off(fault);
-            events = self.ring.read(from, max_events, max_bytes, delivered, &mut missing);
-        }
-        self.announce_damage(missing);
-        events.unwrap_or_else(|fault| {
-            self.note(&fault);
-            Vec::new()
-        })
-    }
-
-    /// Damage found while reading: announced, and no longer in the catalogue, so that it is not found again.
-    fn announce_damage(&mut self, missing: Vec<Missing>) {
-        for missing in missing {
-            self.announce(missing, "salvaged");
-            // A checkpoint goes with the next commit.
-            self.states_bytes = u64::MAX;
-        }
-    }
-
     /// Everything on disk under the store's path.
     pub(super) fn total_bytes(&self) -> u64 {
         let gone: u64 = self.gone.iter().map(|entry| entry.bytes).sum();
         self.ring.bytes() + gone + self.reserve.bytes() + self.quarantine_bytes + FIXED_BYTES
     }
 
-    /// Tells the world.
-    fn publish(&mut self) {
-        let delivered = self.state.delivered;
-        let mut missing = Vec::new();
-        if let Ok(waiting) = self.ring.waiting(delivered, &mut missing) {
-            self.waiting = waiting;
-        }
-        self.announce_damage(missing);
-        let is_full = self.is_full || self.is_disk_full;
-        let status = StoreStatus {
-            last_sequence: self.state.next_sequence.saturating_sub(1),
-            delivered,
-            waiting: self.waiting,
-            bytes: self.total_bytes(),
-            full: is_full,
-            fault: self.fault.clone(),
-        };
-        self.counters.store_events.set(status.waiting);
-        self.counters.store_bytes.set(status.bytes);
-        self.counters.store_full.set(u64::from(is_full));
-        self.published.send_if_modified(|published| {
-            let is_new = *published != status;
-            *published = status;
-            is_new
-        });
-    }
-
     /// The clean end.
     fn close(self) {
+        let pending = self.pending.iter().map(|(commit, _)| commit.events.len()).sum::<usize>();
+        let events = self.group.events.len() + pending;
+        if events > 0 {
+            tracing::error!(
+                events,
+                "events not stored: the store takes nothing; the readings that caused them come again from brokers, \
+                 and not from serial ports"
+            );
+        }
         let marker = CleanMarker { next_sequence: self.state.next_sequence, last_commit: self.next_commit - 1 };
         let Some(mut newest) = self.ring.newest else { return };
         // A checkpoint may still wait for a sync.
