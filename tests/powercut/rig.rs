@@ -13,7 +13,7 @@ use crate::support::gateway::{Config, Gateway, SOURCE_CLIENT, crossing_value, li
 use crate::support::mosquitto::{Mosquitto, Options};
 use crate::support::proxy::Proxy;
 use crate::support::publisher::Publisher;
-use crate::support::{LONG, SOON, wait_until};
+use crate::support::{SOON, wait_until};
 use crate::volume::{Cut, Lost, Names};
 
 /// Sensors that talk.
@@ -227,7 +227,7 @@ impl Rig {
             self.network.restore();
             self.gateway.start();
             let goal = self.published - self.plan.behind_max / 2;
-            self.consumer.wait_for_crossings(goal, LONG);
+            self.consumer.wait_for_crossings(goal, SOON);
         }
     }
 
@@ -265,7 +265,7 @@ impl Rig {
             self.gateway.start();
         }
         self.publisher.flush();
-        self.consumer.wait_for_crossings(self.published, LONG);
+        self.consumer.wait_for_crossings(self.published, SOON);
         self.consumer.assert_lossless();
         let log = self.gateway.log();
         let findings: Vec<&str> = log
