@@ -2,11 +2,12 @@
 //! of what happened.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::mount::{Countdown, Disk, Step};
+use crate::disk::{Countdown, Disk, Step};
 use crate::support::consumer::Consumer;
 use crate::support::gateway::{Config, Gateway, SOURCE_CLIENT, crossing_value, line};
 use crate::support::mosquitto::{Mosquitto, Options};
@@ -51,10 +52,12 @@ pub struct Plan {
     pub names: Names,
     /// `max_bytes` of the store.
     pub max_bytes: &'static str,
-    /// The longest blob a message carries, bytes.
-    pub blob_bytes_max: usize,
+    /// How long a blob the messages carry, bytes. The gateway carries 4 KiB at most.
+    pub blob_bytes: RangeInclusive<usize>,
     /// Messages of a round, at most.
     pub batch_max: u64,
+    /// Messages that come together before a drain, at most.
+    pub backlog_max: u64,
     /// Messages that may wait before a drain without a cut makes room.
     pub behind_max: u64,
 }
@@ -77,7 +80,8 @@ pub struct Rig {
     rng: fastrand::Rng,
     seed: u64,
     started: Instant,
-    published: u64,
+    /// Messages that the local broker has taken.
+    pub published: u64,
     cuts: Vec<Done>,
     /// Changes and syncs of a start.
     start_steps: u64,
@@ -100,10 +104,13 @@ impl Rig {
         config.store = line("path", at.join("store").display()) + &line("max_bytes", plan.max_bytes);
         config.store += &line("when_full", "reject");
         config.sources[0] = config.sources[0].replace("\"ts\"]", "\"ts\", \"blob\"]");
-        let gateway = Gateway::new(&dir.path().join("gateway"), &config);
+        let mut gateway = Gateway::new(&dir.path().join("gateway"), &config);
         let consumer = Consumer::start(upstream.address(), "consumer");
         let publisher = Publisher::new(local.address(), "sensors");
-        let mut rig = Self {
+        gateway.start();
+        local.wait_subscribed(SOURCE_CLIENT, 1);
+        let start_steps = disk.steps();
+        Self {
             gateway,
             consumer,
             network,
@@ -118,20 +125,16 @@ impl Rig {
             started: Instant::now(),
             published: 0,
             cuts: Vec::new(),
-            start_steps: 0,
-        };
-        rig.gateway.start();
-        rig._local.wait_subscribed(SOURCE_CLIENT, 1);
-        rig.start_steps = rig.disk.steps();
-        rig
+            start_steps,
+        }
     }
 
     /// Sensors say one more message. Every one crosses the limit.
-    pub fn publish(&mut self) {
+    fn publish(&mut self) {
         let (sensor, seq) = (self.published % SENSORS, self.published / SENSORS + 1);
         let rng = &mut self.rng;
-        let blob: String =
-            (0..rng.usize(..=self.plan.blob_bytes_max)).map(|_| char::from(LETTERS[rng.usize(..64)])).collect();
+        let length = rng.usize(self.plan.blob_bytes.clone());
+        let blob: String = (0..length).map(|_| char::from(LETTERS[rng.usize(..64)])).collect();
         let payload = format!(r#"{{"value":{:?},"seq":{seq},"blob":"{blob}"}}"#, crossing_value(seq));
         self.publisher.publish(&format!("sensors/s{sensor}/temp"), payload);
         self.published += 1;
@@ -154,6 +157,8 @@ impl Rig {
                 self.disk.wait_off(patience);
             }
             Moment::Draining => {
+                self.network.down();
+                self.publish_batch(self.plan.backlog_max);
                 self.network.restore();
                 // Some of it is to be delivered, so that there is something to remove.
                 let goal = self.consumer.arrived() + self.rng.u64(..300).min(self.behind());
@@ -193,18 +198,24 @@ impl Rig {
         Duration::from_millis(self.rng.u64(..300))
     }
 
+    /// A few messages; returns when the local broker has them.
+    pub fn publish_burst(&mut self) {
+        for _ in 0..self.rng.u64(1..=BURST_MAX) {
+            self.publish();
+        }
+        self.publisher.flush();
+    }
+
     /// Messages at most, in bursts so that there are many commits; ends early when the power goes.
     fn publish_batch(&mut self, most: u64) {
         let goal = self.published + self.rng.u64(1..=most);
         while self.published < goal && !self.disk.is_off() {
-            for _ in 0..self.rng.u64(1..=BURST_MAX) {
-                self.publish();
-            }
-            self.publisher.flush();
+            self.publish_burst();
         }
     }
 
-    fn cut(&mut self, moment: Moment, cut: Cut) {
+    /// Takes the power away, now if it has not gone by itself, and brings it back.
+    pub fn cut(&mut self, moment: Moment, cut: Cut) {
         self.disk.off();
         // It dies before anything it waits for comes back.
         self.gateway.signal("KILL");
@@ -223,6 +234,14 @@ impl Rig {
     /// Messages not yet seen at the far end.
     pub fn behind(&self) -> u64 {
         self.published - self.consumer.crossings()
+    }
+
+    /// Lets the store fill up to so many bytes, without any cut.
+    pub fn fill(&mut self, bytes: u64) {
+        self.network.down();
+        while self.stored_bytes() < bytes {
+            self.publish_burst();
+        }
     }
 
     /// Bytes that the store takes on the disk.
@@ -249,8 +268,10 @@ impl Rig {
         self.consumer.wait_for_crossings(self.published, LONG);
         self.consumer.assert_lossless();
         let log = self.gateway.log();
-        let findings: Vec<&str> =
-            log.lines().filter(|line| ["set aside", "salvage", "damaged"].iter().any(|word| line.contains(word))).collect();
+        let findings: Vec<&str> = log
+            .lines()
+            .filter(|line| ["set aside", "salvage", "damaged"].iter().any(|word| line.contains(word)))
+            .collect();
         assert!(findings.is_empty(), "a power cut damages nothing that counts:\n{}", findings.join("\n"));
         let count = |what: &dyn Fn(&Done) -> String| {
             let mut counted = BTreeMap::<_, u64>::new();
