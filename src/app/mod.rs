@@ -211,6 +211,7 @@ impl App {
                 _ = interrupt.recv() => break,
                 _ = hang_up.recv() => self.reload(),
                 ended = &mut self.pipeline => return Err(pipeline_ended(ended)),
+                () = self.sources.settle() => {}
                 _ = looks.tick() => {
                     self.sources.look_after();
                     self.forwarder.look_after();

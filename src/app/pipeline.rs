@@ -15,6 +15,8 @@ use crate::config::model::{Alarm, Severity};
 use crate::counters::{Counters, Reject};
 use crate::engine::{Accepted, AlarmView, Engine, Output};
 use crate::event::{Event, EventData, GatewayStarted, SourceChange};
+use crate::forward::repeats::{Repeats, Say};
+use crate::reading::Reading;
 use crate::source::FromSource;
 use crate::store::handle::{Closed, Commit, StoreHandle};
 
@@ -97,6 +99,7 @@ impl Pipeline {
             self.gateway_event(now, Severity::Info, Arc::from("gateway"), None, EventData::GatewayStarted(started)),
         );
         let mut lost_sources: Vec<(Arc<str>, Uuid)> = Vec::new();
+        let mut refusals = Repeats::default();
         let mut acks = Vec::new();
         let mut messages = Vec::with_capacity(MESSAGES_PER_TURN_MAX);
         let mut open = true;
@@ -123,7 +126,7 @@ impl Pipeline {
             for message in messages.drain(..) {
                 match message {
                     FromSource::Readings { readings, ack } => {
-                        self.evaluate(&readings, now, &mut out);
+                        self.evaluate(&readings, now, &mut out, &mut refusals);
                         acks.extend(ack);
                     }
                     FromSource::Lost { source, reason } => {
@@ -162,7 +165,7 @@ impl Pipeline {
         Ok(())
     }
 
-    fn evaluate(&mut self, readings: &[crate::reading::Reading], now: Now, out: &mut Output) {
+    fn evaluate(&mut self, readings: &[Reading], now: Now, out: &mut Output, refusals: &mut Repeats) {
         for reading in readings {
             match self.engine.on_reading(reading, now, out) {
                 Accepted::Evaluated => self.counters.readings.add(1),
@@ -172,6 +175,11 @@ impl Pipeline {
                     self.counters.readings_refused.add(1);
                     let source = reading.sensor.as_str().split('/').next().unwrap_or_default();
                     self.counters.source(&Arc::from(source)).reject(Reject::TooManySensors);
+                    if refusals.note(source, now.boot) != Say::Nothing {
+                        let sensor = reading.sensor.as_str();
+                        let help = "does a device make up names? a restart forgets those that are not used any more";
+                        tracing::warn!(source, sensor, help, "new sensor refused: there are as many as can be kept");
+                    }
                 }
             }
         }

@@ -14,7 +14,8 @@ use crate::error::Failure;
 /// # Errors
 /// [`Failure::Configuration`] with the whole report; [`Failure::Failed`] when something around is not as configured.
 pub fn run(path: &Path, files: bool, environment: bool) -> Result<(), Failure> {
-    let colour = std::io::stderr().is_terminal();
+    // Errors go to the one, warnings to the other.
+    let colour = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
     let env = |name: &str| std::env::var(name).ok();
     let loaded = check_to(path, files, colour, &env, &mut std::io::stdout().lock())?;
     if !environment {
@@ -70,11 +71,9 @@ pub fn check_to(
     if report.error_count() > 0 {
         return Err(refused(&report));
     }
-    let unwritable = |error: std::io::Error| Failure::Failed(format!("the report cannot be written: {error}"));
-    if !report.is_empty() {
-        writeln!(out, "{}", report.render(colour)).map_err(unwritable)?;
-    }
-    writeln!(out, "{}", summary(&loaded)).map_err(unwritable)?;
+    let separator = if report.is_empty() { "" } else { "\n" };
+    let text = format!("{}{separator}{}", report.render(colour), summary(&loaded));
+    client::print_to(out, |out| writeln!(out, "{text}"))?;
     Ok(loaded)
 }
 

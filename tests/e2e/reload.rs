@@ -167,3 +167,20 @@ fn a_source_that_a_reload_repairs_is_told_to_be_back() {
     stage.consumer.wait_for_crossings(20, PATIENT);
     stage.consumer.assert_lossless();
 }
+
+#[test]
+fn a_source_that_is_changed_under_load_neither_loses_nor_repeats() {
+    let mut stage = Stage::new();
+    stage.start();
+    let source = stage.config.sources[0].clone();
+    for round in 0..8 {
+        stage.cross(4, round * 50 + 1, 50);
+        stage.config.sources[0] = source.clone() + &format!("inflight_max = {}\n", 500 + round);
+        stage.gateway.configure(&stage.config);
+        stage.gateway.reload();
+    }
+    stage.consumer.wait_for_crossings(1_600, PATIENT);
+    stage.consumer.assert_lossless();
+    // The start, and each crossing once: what the old connection has taken does not come again over the new one.
+    assert_eq!(stage.consumer.arrived(), 1_601, "{}", stage.consumer.summary());
+}

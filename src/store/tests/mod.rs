@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::generation::SyncHook;
 use super::handle::{Commit, StoreHandle, StoreStatus};
-use super::{OpenError, Opened, open_with};
+use super::{Fault, OpenError, Opened, open_with};
 use crate::ack::Ack;
 use crate::clock::{BootTime, ClockState, SystemClock, WallTime};
 use crate::config::model::{Severity, Store, WhenFull};
