@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "each test program uses its own part of this")]
+#[allow(dead_code, unused_imports, reason = "each test program uses its own part of this")]
 mod support;
 
 mod content;
