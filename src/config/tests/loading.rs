@@ -173,7 +173,7 @@ fn check_says_good_or_gives_the_whole_report() {
     let directory = tempfile::tempdir().unwrap();
     let main = write(directory.path(), "tidegate.toml", with("zigbee/+/temperature", "zigbe/#"));
     let mut out = Vec::new();
-    check_to(&main, false, &env, &mut out).unwrap();
+    check_to(&main, true, false, &env, &mut out).unwrap();
     let out = String::from_utf8(out).unwrap();
     assert!(
         out.contains("1 warning") && out.contains("The configuration is good: gateway `g`, 2 sources, 1 alarm"),
@@ -182,11 +182,11 @@ fn check_says_good_or_gives_the_whole_report() {
     assert!(out.contains("upstream mqtts://broker.example.com:8883"), "{out}");
 
     let main = with_files(directory.path());
-    let failure = check_to(&main, true, &env, &mut Vec::new()).map(|_| ()).unwrap_err();
+    let failure = check_to(&main, true, true, &env, &mut Vec::new()).map(|_| ()).unwrap_err();
     assert!(
         matches!(&failure, Failure::Configuration(report) if report.contains("does not exist") && report.contains("\x1b["))
     );
     let main = write(directory.path(), "tidegate.toml", "x = 1\n");
-    let failure = check_to(&main, false, &env, &mut Vec::new()).map(|_| ()).unwrap_err();
+    let failure = check_to(&main, true, false, &env, &mut Vec::new()).map(|_| ()).unwrap_err();
     assert!(matches!(failure, Failure::Configuration(report) if report.contains("unknown key `x`")));
 }
