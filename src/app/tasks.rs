@@ -170,6 +170,9 @@ impl Forwarder {
         // The old connection is dropped as it is, not drained: two at a time would break the order per sensor.
         if let Some(old) = self.running.take() {
             old.task.abort();
+            // It has no time to say so itself.
+            self.counters.upstream_up.set(0);
+            self.counters.upstream_inflight.set(0);
         }
         self.running = wanted.map(|config| self.start(config));
     }
