@@ -87,6 +87,8 @@ pub struct SourceCounters {
     pub disconnects: Counter,
     /// Gauge: 1 while connected or open.
     pub up: Counter,
+    /// Gauge: while the engine counts the source as lost, since when by the boot clock, ns; else 0.
+    pub lost_since: Counter,
     /// Values passed over as configured sentinels.
     pub ignored: Counter,
     /// Refused input by reason.

@@ -5,6 +5,7 @@
 //! end the process (the service manager starts it anew, and the store has everything).
 
 pub mod pipeline;
+mod reload;
 mod tasks;
 
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::SystemClock;
@@ -27,7 +28,7 @@ use crate::ops::systemd::ServiceManager;
 use crate::ops::{control, logging};
 use crate::shutdown::{self, Trigger};
 use crate::store::handle::{Closed, StoreHandle};
-use pipeline::{Command, MESSAGES_WAITING_MAX, Pipeline};
+use pipeline::{Command, MESSAGES_WAITING_MAX, Pipeline, Rules};
 use tasks::{Forwarder, Sources};
 
 /// Most sensors kept in memory. A site has tens to thousands; a device that makes up names must not fill the memory.
@@ -38,6 +39,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Part of the shutdown grace that sources may take to hand over what they have; the rest is for draining upstream.
 const SOURCES_GRACE_SHARE: u32 = 4;
+
+/// How long a repeated word to stop counts as the same.
+const SAME_WORD: Duration = Duration::from_secs(1);
+
+/// How long the control socket may take to close.
+const FAREWELL: Duration = Duration::from_millis(200);
 
 /// Loads the configuration and runs the gateway until it is told to stop.
 pub fn run(path: &Path) -> Result<(), Failure> {
@@ -54,9 +61,6 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     let counters = Arc::new(Counters::default());
     let opened = crate::store::open(&config.store, Arc::clone(&counters), Arc::clone(&clock))
         .map_err(|error| Failure::Failed(format!("error: {error}")))?;
-    for finding in &opened.findings {
-        tracing::warn!("{finding}");
-    }
     let started = GatewayStarted {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         previous_stop: opened.previous_stop.as_str().to_owned(),
@@ -67,11 +71,17 @@ pub fn run(path: &Path) -> Result<(), Failure> {
         app.serve().await
     });
     // The store's thread ends after `Close`, or when the last handle is gone with the runtime.
-    drop(runtime);
+    end(runtime);
     if opened.thread.join().is_err() {
         return Err(Failure::Failed("error: the store's thread ended in a panic".to_owned()));
     }
     outcome
+}
+
+/// Drops all tasks. A look-up of a name for which no name server answers takes half a minute, and nothing can cut it
+/// short: it is left behind, as nobody waits for what comes of it.
+fn end(runtime: tokio::runtime::Runtime) {
+    runtime.shutdown_background();
 }
 
 /// Loads and checks a configuration. The files it names are looked at too, but a missing certificate only degrades a
@@ -96,12 +106,11 @@ struct App {
     store: StoreHandle,
     sources: Sources,
     forwarder: Forwarder,
-    commands: mpsc::Sender<Command>,
+    rules: watch::Sender<Rules>,
     pipeline: JoinHandle<Result<(), Closed>>,
     service: ServiceManager,
     configured: watch::Sender<Configured>,
-    /// Dropping it ends the control socket.
-    _control: Option<Trigger>,
+    control: Option<(Trigger, JoinHandle<()>)>,
 }
 
 impl App {
@@ -135,6 +144,8 @@ impl App {
         }
         let (to_engine, inbox) = mpsc::channel(MESSAGES_WAITING_MAX);
         let (commands, asked) = mpsc::channel(1);
+        // What the engine has already; only what comes later is looked at.
+        let (rules, changed_rules) = watch::channel(Rules { alarms: Vec::new(), time_zone: jiff::tz::TimeZone::UTC });
         let pipeline = Pipeline {
             engine,
             store: store.clone(),
@@ -142,6 +153,7 @@ impl App {
             counters: Arc::clone(&counters),
             inbox,
             commands: asked,
+            rules: changed_rules,
             first,
         };
         let mut sources = Sources::new(to_engine, Arc::clone(&counters), Arc::clone(&clock));
@@ -164,7 +176,7 @@ impl App {
             store: store.status(),
             configured: shown,
         };
-        let control = open_control(&config, commands.clone(), status, clock).await;
+        let control = open_control(&config, commands, status, clock).await;
         Ok(Self {
             path: path.to_owned(),
             config,
@@ -173,11 +185,11 @@ impl App {
             store,
             sources,
             forwarder,
-            commands,
+            rules,
             pipeline: tokio::spawn(pipeline.run(started)),
             service: ServiceManager::default(),
             configured,
-            _control: control,
+            control,
         })
     }
 
@@ -185,7 +197,7 @@ impl App {
         let mut terminate = on(SignalKind::terminate())?;
         let mut interrupt = on(SignalKind::interrupt())?;
         let mut hang_up = on(SignalKind::hangup())?;
-        let watchdog = self.service.watchdog_interval();
+        let watchdog = self.service.watchdog_interval().filter(|interval| !interval.is_zero());
         // Three looks an interval: one may come late on a loaded machine without a needless restart.
         let look_every = watchdog.map_or(LOOK_EVERY, |interval| (interval / 3).min(LOOK_EVERY));
         let mut looks = tokio::time::interval(look_every);
@@ -197,8 +209,9 @@ impl App {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hang_up.recv() => self.reload().await,
+                _ = hang_up.recv() => self.reload(),
                 ended = &mut self.pipeline => return Err(pipeline_ended(ended)),
+                () = self.sources.settle() => {}
                 _ = looks.tick() => {
                     self.sources.look_after();
                     self.forwarder.look_after();
@@ -206,7 +219,7 @@ impl App {
                     let turns = Turns {
                         engine: self.counters.engine_turns.get(),
                         store: self.counters.store_turns.get(),
-                        store_full: self.counters.store_full.get() > 0,
+                        store_refuses: self.store_refuses(),
                     };
                     if progress.moved(turns) && watchdog.is_some() {
                         self.service.feed_watchdog();
@@ -214,7 +227,25 @@ impl App {
                 }
             }
         }
-        self.stop().await
+        let store = self.store.clone();
+        tokio::select! {
+            stopped = self.stop() => stopped,
+            // Who says it again wants it now.
+            () = told_again(&mut terminate, &mut interrupt) => {
+                tracing::warn!("told to stop again: not waiting any longer; what waits is in the store");
+                // As in `stop`.
+                let _ = store.close();
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the store takes nothing at the moment and says why: then the engine may wait for it. Starting anew would
+    /// not repair the disk, and would cut what is being delivered.
+    fn store_refuses(&self) -> bool {
+        let status = self.store.status();
+        let status = status.borrow();
+        status.full || status.fault.is_some()
     }
 
     /// Publishes what status and the service manager show.
@@ -247,52 +278,6 @@ impl App {
         text
     }
 
-    /// Takes a changed configuration, or keeps the old one and says why.
-    async fn reload(&mut self) {
-        self.service.reloading();
-        match self.take_new_configuration().await {
-            Ok(()) => tracing::info!(
-                sources = self.config.sources.len(),
-                alarms = self.config.alarms.len(),
-                "configuration reloaded"
-            ),
-            Err(report) => {
-                tracing::error!("configuration not reloaded, the old one stays in force:\n{report}");
-            }
-        }
-        self.show();
-        self.service.ready();
-    }
-
-    async fn take_new_configuration(&mut self) -> Result<(), String> {
-        let loaded = load(&self.path).map_err(|failure| failure.to_string())?;
-        let new = loaded.config.clone();
-        if new.gateway.id != self.config.gateway.id {
-            return Err(needs_restart("gateway.id", &self.config.gateway.id, &new.gateway.id));
-        }
-        if new.store.path != self.config.store.path {
-            let (old, new) = (self.config.store.path.display(), new.store.path.display());
-            return Err(needs_restart("store.path", old, new));
-        }
-        warn_each(&loaded);
-        self.log.set_level(new.gateway.log_level);
-        if new.alarms != self.config.alarms || new.gateway.time_zone != self.config.gateway.time_zone {
-            let (done, reconfigured) = oneshot::channel();
-            let command = Command::Reconfigure { alarms: new.alarms.clone(), time_zone: time_zone(&new), done };
-            // Both ends fail only when the pipeline has ended; `serve` sees that and ends the process.
-            if self.commands.send(command).await.is_ok() {
-                let _ = reconfigured.await;
-            }
-        }
-        if new.store != self.config.store {
-            let _ = self.store.configure(new.store.clone());
-        }
-        self.sources.follow(&new.sources);
-        self.forwarder.follow(new.upstream.as_ref(), &new.gateway.id);
-        self.config = new;
-        Ok(())
-    }
-
     /// Stops in the order of the data's way, within the grace: sources, pipeline, forwarder, store.
     async fn stop(self) -> Result<(), Failure> {
         let grace = self.config.gateway.shutdown_grace;
@@ -301,12 +286,19 @@ impl App {
         tracing::info!(grace_ms = grace.as_millis() as u64, "stopping");
         self.sources.stop(grace / SOURCES_GRACE_SHARE).await;
         let left = deadline.saturating_duration_since(Instant::now());
-        if let Ok(ended) = tokio::time::timeout(left, self.pipeline).await
-            && !matches!(ended, Ok(Ok(())))
-        {
-            return Err(pipeline_ended(ended));
+        match tokio::time::timeout(left, self.pipeline).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(ended) => return Err(pipeline_ended(ended)),
+            Err(_) => tracing::warn!(
+                "the store could not take all readings in time; brokers send theirs again, those of serial ports are lost"
+            ),
         }
         self.forwarder.stop(deadline.saturating_duration_since(Instant::now())).await;
+        if let Some((trigger, task)) = self.control {
+            trigger.stop();
+            // Whoever is being answered may keep it; the socket's file is then cleared away by the next start.
+            let _ = tokio::time::timeout(FAREWELL, task).await;
+        }
         let waiting = self.store.status().borrow().waiting;
         // An error means that the thread has ended already; joining it tells.
         let _ = self.store.close();
@@ -321,11 +313,11 @@ async fn open_control(
     commands: mpsc::Sender<Command>,
     status: StatusSources,
     clock: Arc<SystemClock>,
-) -> Option<Trigger> {
+) -> Option<(Trigger, JoinHandle<()>)> {
     let path = config.gateway.control_socket.as_deref()?;
     let (trigger, shutdown) = shutdown::channel();
     match control::spawn(path, commands, Arc::new(move || status.status()), clock, shutdown).await {
-        Ok(_) => Some(trigger),
+        Ok(task) => Some((trigger, task)),
         Err(reason) => {
             tracing::warn!("no control socket, so `tidegate status` and `tidegate alarms` cannot ask: {reason}");
             None
@@ -337,10 +329,16 @@ fn on(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::Failed(format!("error: signals cannot be handled: {error}")))
 }
 
-fn needs_restart(key: &str, old: impl std::fmt::Display, new: impl std::fmt::Display) -> String {
-    format!(
-        "error: `{key}` changes from `{old}` to `{new}`, which needs a restart\n  = help: systemctl restart tidegate"
-    )
+/// Waits for another word to stop. What follows on the heels of the first is the same word: `timeout` says it twice, and
+/// so does Ctrl-C to a program under `sudo`.
+async fn told_again(terminate: &mut Signal, interrupt: &mut Signal) {
+    let since = Instant::now();
+    while since.elapsed() < SAME_WORD {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }
 }
 
 fn time_zone(config: &Config) -> jiff::tz::TimeZone {
@@ -354,4 +352,29 @@ fn pipeline_ended(ended: Result<Result<(), Closed>, tokio::task::JoinError>) -> 
         Ok(Err(Closed)) => "error: the store's thread is gone; the store is intact, see the log above".to_owned(),
         Err(error) => format!("error: the pipeline failed: {error}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn the_end_drops_all_tasks_and_does_not_wait_for_a_look_up_that_hangs() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (answer, name_server) = std::sync::mpsc::channel::<()>();
+        let (held, dropped) = tokio::sync::oneshot::channel::<()>();
+        runtime.block_on(async move {
+            let look_up = tokio::task::spawn_blocking(move || name_server.recv());
+            tokio::spawn(async move {
+                let _held = held;
+                let _ = look_up.await;
+            });
+            tokio::task::yield_now().await;
+        });
+        end(runtime);
+        assert!(dropped.blocking_recv().is_err(), "the task is gone");
+        answer.send(()).expect("the look-up still waits");
+    }
 }

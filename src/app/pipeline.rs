@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use crate::clock::{BootTime, Now, SystemClock};
@@ -15,6 +15,8 @@ use crate::config::model::{Alarm, Severity};
 use crate::counters::{Counters, Reject};
 use crate::engine::{Accepted, AlarmView, Engine, Output};
 use crate::event::{Event, EventData, GatewayStarted, SourceChange};
+use crate::forward::repeats::{Repeats, Say};
+use crate::reading::Reading;
 use crate::source::FromSource;
 use crate::store::handle::{Closed, Commit, StoreHandle};
 
@@ -30,17 +32,16 @@ pub const MESSAGES_WAITING_MAX: usize = 512;
 /// watchdog sees progress.
 const TURN_EVERY: Duration = Duration::from_millis(500);
 
+/// The alarms to take from now on.
+pub struct Rules {
+    /// All of them.
+    pub alarms: Vec<Alarm>,
+    /// For schedules.
+    pub time_zone: jiff::tz::TimeZone,
+}
+
 /// What the rest of the program may ask of the running engine.
 pub enum Command {
-    /// Take these alarms from now on.
-    Reconfigure {
-        /// All of them.
-        alarms: Vec<Alarm>,
-        /// For schedules.
-        time_zone: jiff::tz::TimeZone,
-        /// Told when it is done.
-        done: oneshot::Sender<()>,
-    },
     /// Tell the machines of an alarm something.
     Alarm {
         /// The alarm's name.
@@ -79,8 +80,11 @@ pub struct Pipeline {
     pub counters: Arc<Counters>,
     /// From the sources; when all of them and the app have dropped their ends, the pipeline ends.
     pub inbox: mpsc::Receiver<FromSource>,
-    /// From the app.
+    /// From the control socket.
     pub commands: mpsc::Receiver<Command>,
+    /// From the app, after a reload; only the newest counts. Whoever sends does not wait: a full store may keep the
+    /// engine waiting for as long as the upstream is away.
+    pub rules: watch::Receiver<Rules>,
     /// Events and alarm states to commit first: the start, and what restoring brought to light.
     pub first: Output,
 }
@@ -95,28 +99,35 @@ impl Pipeline {
             self.gateway_event(now, Severity::Info, Arc::from("gateway"), None, EventData::GatewayStarted(started)),
         );
         let mut lost_sources: Vec<(Arc<str>, Uuid)> = Vec::new();
+        let mut refusals = Repeats::default();
         let mut acks = Vec::new();
         let mut messages = Vec::with_capacity(MESSAGES_PER_TURN_MAX);
         let mut open = true;
         while open {
             let permit = self.store.reserve().await?;
-            let mut command = None;
+            let (mut command, mut reconfigured) = (None, false);
             if out.events.is_empty() && out.records.is_empty() {
                 let wake = tokio::time::sleep(self.until_deadline());
                 tokio::select! {
                     biased;
-                    asked = self.commands.recv() => command = asked,
+                    // Before the readings: those of a source that came with new rules are judged by them.
+                    Ok(()) = self.rules.changed() => reconfigured = true,
+                    Some(asked) = self.commands.recv() => command = Some(asked),
                     taken = self.inbox.recv_many(&mut messages, MESSAGES_PER_TURN_MAX) => open = taken > 0,
                     () = wake => {}
                 }
             }
             self.counters.engine_turns.add(1);
             let now = self.clock.now();
+            if reconfigured {
+                let rules = self.rules.borrow_and_update();
+                self.engine.reconfigure(&rules.alarms, rules.time_zone.clone(), now, &mut out);
+            }
             for message in messages.drain(..) {
                 match message {
                     FromSource::Readings { readings, ack } => {
                         let before = (out.events.len(), out.records.len());
-                        self.evaluate(&readings, now, &mut out);
+                        self.evaluate(&readings, now, &mut out, &mut refusals);
                         match ack {
                             // It caused nothing that would have to be stored first. Its source keeps the order.
                             Some(ack) if before == (out.events.len(), out.records.len()) => ack.release(),
@@ -159,7 +170,7 @@ impl Pipeline {
         Ok(())
     }
 
-    fn evaluate(&mut self, readings: &[crate::reading::Reading], now: Now, out: &mut Output) {
+    fn evaluate(&mut self, readings: &[Reading], now: Now, out: &mut Output, refusals: &mut Repeats) {
         for reading in readings {
             match self.engine.on_reading(reading, now, out) {
                 Accepted::Evaluated => self.counters.readings.add(1),
@@ -169,6 +180,11 @@ impl Pipeline {
                     self.counters.readings_refused.add(1);
                     let source = reading.sensor.as_str().split('/').next().unwrap_or_default();
                     self.counters.source(&Arc::from(source)).reject(Reject::TooManySensors);
+                    if refusals.note(source, now.boot) != Say::Nothing {
+                        let sensor = reading.sensor.as_str();
+                        let help = "does a device make up names? a restart forgets those that are not used any more";
+                        tracing::warn!(source, sensor, help, "new sensor refused: there are as many as can be kept");
+                    }
                 }
             }
         }
@@ -178,10 +194,6 @@ impl Pipeline {
     /// have given up waiting, which is no error.
     fn carry_out(&mut self, command: Command, now: Now, out: &mut Output) -> Box<dyn FnOnce() + Send> {
         match command {
-            Command::Reconfigure { alarms, time_zone, done } => {
-                self.engine.reconfigure(&alarms, time_zone, now, out);
-                Box::new(move || done.send(()).unwrap_or_default())
-            }
             Command::Alarm { alarm, sensor, command, done } => {
                 let engine = &mut self.engine;
                 let changed = match command {

@@ -29,6 +29,11 @@ struct RunningSource {
 /// All sources.
 pub struct Sources {
     running: Vec<RunningSource>,
+    /// Told to stop by a reload, and finishing what they have taken.
+    ending: Vec<JoinHandle<()>>,
+    /// To be started when those have ended: two at once under one client id would take the connection from each other,
+    /// and what the old one has not acknowledged yet would come again.
+    waiting: Vec<Source>,
     to_engine: mpsc::Sender<FromSource>,
     counters: Arc<Counters>,
     clock: Arc<SystemClock>,
@@ -36,18 +41,43 @@ pub struct Sources {
 
 impl Sources {
     pub fn new(to_engine: mpsc::Sender<FromSource>, counters: Arc<Counters>, clock: Arc<SystemClock>) -> Self {
-        Self { running: Vec::new(), to_engine, counters, clock }
+        Self { running: Vec::new(), ending: Vec::new(), waiting: Vec::new(), to_engine, counters, clock }
     }
 
     /// Makes the running sources those of the configuration; one that has not changed is not touched.
     pub fn follow(&mut self, wanted: &[Source]) {
-        // A changed source stops by itself once its trigger is dropped; its broker keeps what was not acknowledged.
-        self.running.retain(|running| wanted.contains(&running.config));
-        for config in wanted {
-            if !self.running.iter().any(|running| running.config == *config) {
-                let started = self.start(config);
-                self.running.push(started);
+        for running in std::mem::take(&mut self.running) {
+            if wanted.contains(&running.config) {
+                self.running.push(running);
+            } else {
+                running.trigger.stop();
+                self.ending.push(running.task);
             }
+        }
+        let is_new = |config: &&Source| !self.running.iter().any(|running| running.config == **config);
+        self.waiting = wanted.iter().filter(is_new).cloned().collect();
+        if self.ending.is_empty() {
+            self.start_waiting();
+        }
+    }
+
+    /// Returns when sources that a reload has changed are started anew; never where there is none. Cancel-safe.
+    pub async fn settle(&mut self) {
+        if self.ending.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        while let Some(task) = self.ending.last_mut() {
+            // A panic has been told by the runtime; the source is over all the same.
+            let _ = task.await;
+            self.ending.pop();
+        }
+        self.start_waiting();
+    }
+
+    fn start_waiting(&mut self) {
+        for config in std::mem::take(&mut self.waiting) {
+            let started = self.start(&config);
+            self.running.push(started);
         }
     }
 
@@ -73,12 +103,13 @@ impl Sources {
     /// How many are up, and how many there are.
     pub fn up(&self) -> (usize, usize) {
         let up = self.running.iter().filter(|running| self.counters.source(&running.config.name).up.get() > 0);
-        (up.count(), self.running.len())
+        (up.count(), self.running.len() + self.waiting.len())
     }
 
     /// Their names.
     pub fn names(&self) -> Vec<Arc<str>> {
-        self.running.iter().map(|running| Arc::clone(&running.config.name)).collect()
+        let running = self.running.iter().map(|running| &running.config);
+        running.chain(&self.waiting).map(|config| Arc::clone(&config.name)).collect()
     }
 
     /// Stops all and drops the way to the engine, which ends the pipeline when it has taken what is left.
@@ -91,6 +122,11 @@ impl Sources {
             if tokio::time::timeout_at(deadline, &mut running.task).await.is_err() {
                 running.task.abort();
                 tracing::warn!(source = %running.config.name, "the source did not stop in time");
+            }
+        }
+        for mut task in self.ending {
+            if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
+                task.abort();
             }
         }
     }
@@ -134,6 +170,9 @@ impl Forwarder {
         // The old connection is dropped as it is, not drained: two at a time would break the order per sensor.
         if let Some(old) = self.running.take() {
             old.task.abort();
+            // It has no time to say so itself.
+            self.counters.upstream_up.set(0);
+            self.counters.upstream_inflight.set(0);
         }
         self.running = wanted.map(|config| self.start(config));
     }

@@ -31,7 +31,7 @@ pub fn list(socket: &Path, json: bool) -> Result<(), Failure> {
 /// # Errors
 /// No gateway answers, or no alarm was changed by it.
 pub fn tell(socket: &Path, what: &str, alarm: String, sensor: String, time: Option<Duration>) -> Result<(), Failure> {
-    let request = AlarmRequest { alarm, sensor, for_seconds: time.map(|time| time.as_secs()) };
+    let request = AlarmRequest { alarm, sensor, for_seconds: time.map(whole_seconds) };
     let answer: AlarmAnswer = client::post(socket, &format!("/v1/alarms/{what}"), &request)?;
     if answer.changed {
         return client::print(|out| writeln!(out, "done"));
@@ -40,6 +40,11 @@ pub fn tell(socket: &Path, what: &str, alarm: String, sensor: String, time: Opti
     Err(Failure::Failed(format!(
         "error: nothing to {what} for alarm `{alarm}` on `{sensor}`\n  = help: `tidegate alarms list` shows what there is"
     )))
+}
+
+/// The rest of a second counts as one: "500ms" is not nothing.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
 fn line(alarm: &AlarmLine) -> String {

@@ -7,15 +7,17 @@ use crate::cli::client;
 use crate::config::{self, Loaded};
 use crate::error::Failure;
 
-/// Checks a configuration file, `conf.d` beside it, and the certificates, keys and password files they name; with
-/// `environment` also everything around: the store's folder, the sources, the upstream. Each is tried, whatever the
+/// Checks a configuration file and `conf.d` beside it; with `files` also the certificates, keys and password files they
+/// name; with `environment` also everything around: the store's folder, the sources, the upstream. Each is tried, whatever the
 /// others say. Warnings and a summary go to standard output.
 ///
 /// # Errors
 /// [`Failure::Configuration`] with the whole report; [`Failure::Failed`] when something around is not as configured.
-pub fn run(path: &Path, environment: bool) -> Result<(), Failure> {
-    let colour = std::io::stderr().is_terminal();
-    let loaded = check_to(path, colour, &|name| std::env::var(name).ok(), &mut std::io::stdout().lock())?;
+pub fn run(path: &Path, files: bool, environment: bool) -> Result<(), Failure> {
+    // Errors go to the one, warnings to the other.
+    let colour = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
+    let env = |name: &str| std::env::var(name).ok();
+    let loaded = check_to(path, files, colour, &env, &mut std::io::stdout().lock())?;
     if !environment {
         return Ok(());
     }
@@ -55,6 +57,7 @@ pub fn run(path: &Path, environment: bool) -> Result<(), Failure> {
 /// As [`run`]; [`Failure::Failed`] when the output cannot be written.
 pub fn check_to(
     path: &Path,
+    files: bool,
     colour: bool,
     env: &dyn Fn(&str) -> Option<String>,
     out: &mut dyn Write,
@@ -62,15 +65,15 @@ pub fn check_to(
     let refused = |report: &config::Report| Failure::Configuration(report.render(colour));
     let loaded = config::load(path, env).map_err(|report| refused(&report))?;
     let mut report = loaded.warnings.clone();
-    report.extend(config::files::check(&loaded));
+    if files {
+        report.extend(config::files::check(&loaded));
+    }
     if report.error_count() > 0 {
         return Err(refused(&report));
     }
-    let unwritable = |error: std::io::Error| Failure::Failed(format!("the report cannot be written: {error}"));
-    if !report.is_empty() {
-        writeln!(out, "{}", report.render(colour)).map_err(unwritable)?;
-    }
-    writeln!(out, "{}", summary(&loaded)).map_err(unwritable)?;
+    let separator = if report.is_empty() { "" } else { "\n" };
+    let text = format!("{}{separator}{}", report.render(colour), summary(&loaded));
+    client::print_to(out, |out| writeln!(out, "{text}"))?;
     Ok(loaded)
 }
 

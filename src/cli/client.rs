@@ -102,8 +102,15 @@ pub fn to_json(value: &impl Serialize) -> Result<String, Failure> {
 /// # Errors
 /// When it cannot be written for another reason.
 pub fn print(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match write(&mut out).and_then(|()| out.flush()) {
+    print_to(&mut std::io::stdout().lock(), write)
+}
+
+/// As [`print`], to somewhere else.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_to(out: &mut dyn Write, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<(), Failure> {
+    match write(out).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::Failed(format!("error: standard output cannot be written: {error}")))
         }

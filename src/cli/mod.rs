@@ -57,6 +57,9 @@ Exit codes: 0 good, 1 the environment is not as configured, 78 the configuration
         /// Also open the ports, reach the brokers, shake hands and try the store's folder
         #[arg(long)]
         environment: bool,
+        /// Leave out the certificates, keys and password files: for a configuration made on another machine
+        #[arg(long, conflicts_with = "environment")]
+        without_files: bool,
     },
     /// Ask the running gateway how it is
     Status {
@@ -142,7 +145,7 @@ impl Arguments {
     pub fn execute(self) -> Result<(), Failure> {
         match self.command {
             Command::Run { config } => crate::app::run(&config),
-            Command::Check { config, environment } => check::run(&config, environment),
+            Command::Check { config, environment, without_files } => check::run(&config, !without_files, environment),
             Command::Status { socket, json } => status::status(&socket, json),
             Command::Alarms { socket, what } => what.execute(&socket),
             #[cfg(feature = "demo")]

@@ -9,9 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use super::load::Loaded;
 use super::report::{Level, Problem, Report};
 use super::tree::{FileReference, Role};
-
-/// Largest certificate or key file looked at. The system's own bundle of roots is about 220 kB.
-const FILE_BYTES_MAX: u64 = 4 << 20;
+use crate::forward::tls::FILE_BYTES_MAX;
 
 /// Looks at every file the configuration names.
 pub fn check(loaded: &Loaded) -> Report {
@@ -21,8 +19,12 @@ pub fn check(loaded: &Loaded) -> Report {
 fn fault(reference: &FileReference) -> Option<Problem> {
     let path = reference.path.display();
     let wrong = |message: String| Problem::at(Level::Error, reference.place.clone(), message);
-    let mut file = match File::open(&reference.path) {
-        Ok(file) => file,
+    // Looked at before it is opened: opening a pipe waits for somebody to write into it.
+    let opened = std::fs::metadata(&reference.path)
+        .and_then(|meta| if meta.is_file() { File::open(&reference.path).map(Some) } else { Ok(None) });
+    let mut file = match opened {
+        Ok(Some(file)) => file,
+        Ok(None) => return Some(wrong(format!("{path} is no regular file"))),
         Err(error) => {
             let mut problem = match error.kind() {
                 ErrorKind::NotFound => wrong(format!("the file {path} does not exist")),
@@ -37,27 +39,33 @@ fn fault(reference: &FileReference) -> Option<Problem> {
     };
     let (bytes, mode) = match file.metadata().and_then(|meta| {
         let mut bytes = Vec::new();
-        if meta.is_file() {
-            (&mut file).take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        }
-        Ok((meta.is_file().then_some(bytes), meta.mode()))
+        (&mut file).take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        Ok((bytes, meta.mode()))
     }) {
-        Ok((Some(bytes), mode)) => (bytes, mode),
-        Ok((None, _)) => return Some(wrong(format!("{path} is no regular file"))),
+        Ok(read) => read,
         Err(error) => return Some(wrong(format!("{path} cannot be read: {error}"))),
     };
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Some(wrong(format!("{path} is larger than 4 MiB")));
+        return Some(wrong(format!("{path} is larger than 1 MiB")));
     }
     let secret = matches!(reference.role, Role::PrivateKey | Role::Password);
-    // systemd gives the service its credentials by an access list, whose mask shows as group bits.
-    let forbidden = if reference.credential { 0o007 } else { 0o077 };
-    if secret && mode & forbidden != 0 {
+    if secret && mode & 0o007 != 0 {
         let mut problem = wrong(format!("others can read {path} (mode {:04o})", mode & 0o7777));
         problem.label("a secret is for this program only").help(format!("chmod 600 {path}"));
         return Some(problem);
     }
-    content_fault(reference, &bytes)
+    // systemd gives the service its credentials by an access list, whose mask shows as group bits.
+    let is_shared = secret && !reference.credential && mode & 0o070 != 0;
+    content_fault(reference, &bytes).or_else(|| is_shared.then(|| shared_with_group(reference, mode)))
+}
+
+/// Taken, as a file of root's may be lent to the service by its group; but more often a slip.
+fn shared_with_group(reference: &FileReference, mode: u32) -> Problem {
+    let path = reference.path.display();
+    let message = format!("its group can read {path} (mode {:04o})", mode & 0o7777);
+    let mut problem = Problem::at(Level::Warning, reference.place.clone(), message);
+    problem.help(format!("if nobody else is to have it: chmod 600 {path}"));
+    problem
 }
 
 fn content_fault(reference: &FileReference, bytes: &[u8]) -> Option<Problem> {

@@ -184,11 +184,13 @@ impl DeviceSensors<'_> {
         }
         check(&name)?;
         let sensor = SensorId::new(name);
-        if self.names.0.len() <= index {
+        let places = self.names.0.len();
+        if places <= index {
+            // Places count, used or not: they take memory, too.
+            *self.cached += index + 1 - places;
             self.names.0.resize(index + 1, None);
         }
         self.names.0[index] = Some(sensor.clone());
-        *self.cached += 1;
         Ok(sensor)
     }
 }
@@ -198,6 +200,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use super::*;
+    use crate::decode::READINGS_PER_MESSAGE_MAX;
 
     fn text(text: &str) -> TemplatePart {
         TemplatePart::Text(text.into())
@@ -250,6 +253,17 @@ mod tests {
                 format!("s/{topic}/t")
             );
             assert!(names.known.len() <= NAMES_CACHED_MAX);
+        }
+    }
+
+    #[test]
+    fn devices_that_make_up_quantities_are_bounded_too() {
+        let mut names = Names::new("s".into(), Template(vec![TemplatePart::Topic]), None);
+        let quantity_max = 2 * READINGS_PER_MESSAGE_MAX;
+        for device in 0..100 {
+            names.device(Some(&format!("d{device}")), &[]).unwrap().sensor(quantity_max, "t").unwrap();
+            let places: usize = names.devices.iter().map(|names| names.0.len()).sum();
+            assert!(places <= NAMES_CACHED_MAX + quantity_max + 1, "{places}");
         }
     }
 }

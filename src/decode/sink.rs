@@ -144,16 +144,26 @@ impl State {
         self.device.fill(None);
     }
 
-    /// The index of a field that is not configured.
-    fn learn(&mut self, quantity: &str) -> usize {
+    /// How many fields are remembered that are not configured.
+    #[cfg(test)]
+    pub(super) fn learned(&self) -> usize {
+        self.learned.len()
+    }
+
+    /// The index of a field that is not configured; none where one message has more of them than are ever taken.
+    fn learn(&mut self, quantity: &str) -> Option<usize> {
         if let Some(index) = self.learned.get(quantity) {
-            return *index;
+            return Some(*index);
+        }
+        if self.learned.len() >= LEARNED_MAX + READINGS_PER_MESSAGE_MAX {
+            self.overflowed = true;
+            return None;
         }
         let quantity: Arc<str> = quantity.into();
         let index = self.entries.len();
         self.entries.push(Entry { rule: Rule::plain(Arc::clone(&quantity)), record: 0, position: 0 });
         self.learned.insert(quantity, index);
-        index
+        Some(index)
     }
 
     fn store(&mut self, index: usize, value: Option<Value>, unit: Option<Arc<str>>) {
@@ -215,13 +225,16 @@ impl Sink<'_> {
             Raw::Bare { .. } => {
                 if let Converted::Value(value, unit) = self.state.plain.convert(raw, self.rules.decimal_comma) {
                     self.state.found = true;
-                    let index = self.state.learn(key);
-                    self.state.store(index, Some(value), unit);
+                    if let Some(index) = self.state.learn(key) {
+                        self.state.store(index, Some(value), unit);
+                    }
                 }
             }
             _ => {
-                let index = self.state.learn(key);
-                self.field(index, raw);
+                self.state.found = true;
+                if let Some(index) = self.state.learn(key) {
+                    self.field(index, raw);
+                }
             }
         }
     }

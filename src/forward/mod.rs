@@ -47,8 +47,6 @@ pub fn spawn(
 }
 
 #[cfg(test)]
-mod measure;
-#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

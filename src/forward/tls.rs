@@ -20,7 +20,7 @@ use crate::clock::WallTime;
 use crate::config::model::Credentials;
 
 /// Largest credential file read, bytes. A bundle of all public roots is about 230 KiB.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Longest password, bytes: MQTT's limit.
 const PASSWORD_BYTES_MAX: usize = 65_535;
@@ -278,6 +278,11 @@ fn read_secret(file: &Path) -> Result<Vec<u8>, TlsError> {
 /// Reads a file, bounded.
 fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
     let mut bytes = Vec::new();
+    // Looked at before it is opened: opening a pipe waits for somebody to write into it.
+    let metadata = std::fs::metadata(file).map_err(|error| unreadable(file, &error))?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Err(TlsError::new(file, "it is no regular file", "correct the path in the configuration"));
+    }
     let open = std::fs::File::open(file).map_err(|error| unreadable(file, &error))?;
     open.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| unreadable(file, &error))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::app::pipeline::{AlarmCommand, Command};
 use crate::clock::{BootTime, SystemClock};
 use crate::config::model::Severity;
+use crate::config::pattern;
 use crate::engine::AlarmView;
 use crate::event::{AlarmState, Limit};
 use crate::ops::status::Status;
@@ -197,6 +198,10 @@ async fn tell(
     command: impl Fn(&AlarmRequest) -> Result<AlarmCommand, &'static str>,
 ) -> Answer<AlarmAnswer> {
     let command = command(&request).map_err(|what| (StatusCode::BAD_REQUEST, what.to_owned()))?;
+    // One that is not well formed may match more than is meant.
+    pattern::check(&request.sensor).map_err(|(_, why)| {
+        (StatusCode::BAD_REQUEST, format!("`{}` is no sensor or pattern: {why}", request.sensor))
+    })?;
     let (done, answer) = oneshot::channel();
     let command = Command::Alarm { alarm: request.alarm, sensor: request.sensor, command, done };
     let Json(changed) = ask(routes, command, answer).await?;

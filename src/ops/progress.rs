@@ -10,8 +10,8 @@ pub struct Turns {
     pub engine: u64,
     /// Turns of the store's loop.
     pub store: u64,
-    /// The store takes nothing more, by policy or for want of disk: then the engine waits, rightly.
-    pub store_full: bool,
+    /// The store takes nothing more, by policy, for want of disk or because of a fault: then the engine waits, rightly.
+    pub store_refuses: bool,
 }
 
 /// Remembers the last look.
@@ -24,7 +24,7 @@ impl Progress {
     /// Whether the pipeline has moved since the last look that said so.
     pub fn moved(&mut self, now: Turns) -> bool {
         let store = now.store != self.last.store;
-        let engine = now.engine != self.last.engine || now.store_full;
+        let engine = now.engine != self.last.engine || now.store_refuses;
         let moved = store && engine;
         if moved {
             self.last = now;
@@ -40,17 +40,20 @@ mod tests {
     #[test]
     fn a_stuck_store_or_engine_is_no_progress() {
         let mut progress = Progress::default();
-        assert!(progress.moved(Turns { engine: 1, store: 1, store_full: false }));
-        assert!(!progress.moved(Turns { engine: 2, store: 1, store_full: false }), "store stands still");
-        assert!(!progress.moved(Turns { engine: 1, store: 2, store_full: false }), "engine stands still");
-        assert!(progress.moved(Turns { engine: 2, store: 2, store_full: false }));
+        assert!(progress.moved(Turns { engine: 1, store: 1, store_refuses: false }));
+        assert!(!progress.moved(Turns { engine: 2, store: 1, store_refuses: false }), "store stands still");
+        assert!(!progress.moved(Turns { engine: 1, store: 2, store_refuses: false }), "engine stands still");
+        assert!(progress.moved(Turns { engine: 2, store: 2, store_refuses: false }));
     }
 
     #[test]
-    fn an_engine_that_waits_for_a_full_store_is_not_stuck() {
+    fn an_engine_that_waits_for_the_store_is_not_stuck() {
         let mut progress = Progress::default();
-        assert!(progress.moved(Turns { engine: 1, store: 1, store_full: false }));
-        assert!(progress.moved(Turns { engine: 1, store: 2, store_full: true }));
-        assert!(!progress.moved(Turns { engine: 1, store: 2, store_full: true }), "the store must turn all the same");
+        assert!(progress.moved(Turns { engine: 1, store: 1, store_refuses: false }));
+        assert!(progress.moved(Turns { engine: 1, store: 2, store_refuses: true }));
+        assert!(
+            !progress.moved(Turns { engine: 1, store: 2, store_refuses: true }),
+            "the store must turn all the same"
+        );
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::clock::WallTime;
 use crate::counters::Counters;
 use crate::forward::UpstreamView;
 use crate::store::handle::StoreStatus;
@@ -147,9 +148,9 @@ impl StatusSources {
                 let view = view.borrow().clone();
                 UpstreamShown {
                     connected: view.connected,
-                    since: view.since.to_string(),
+                    since: to_the_second(view.since),
                     last_error: view.last_error.map(|error| error.to_string()),
-                    next_attempt: view.next_attempt.map(|time| time.to_string()),
+                    next_attempt: view.next_attempt.map(to_the_second),
                     inflight: counters.upstream_inflight.get(),
                     delivered: counters.events_delivered.get(),
                 }
@@ -167,4 +168,9 @@ impl StatusSources {
             rejects: counters.rejects().into_iter().map(|(why, count)| (why.as_str().to_owned(), count)).collect(),
         }
     }
+}
+
+/// For people: nobody reads an attempt's microseconds.
+fn to_the_second(time: WallTime) -> String {
+    WallTime(time.0 - time.0.rem_euclid(1_000_000_000)).to_string()
 }

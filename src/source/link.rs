@@ -33,7 +33,12 @@ enum State {
 
 impl Link {
     pub(super) fn new(source: Arc<str>, counts: Arc<SourceCounters>, clock: Arc<SystemClock>) -> Self {
-        Self { source, counts, clock, state: State::New, repeats: Repeats::default() }
+        // A reload may have repaired what was wrong: who was told of the loss must hear of the return.
+        let state = match counts.lost_since.get() {
+            0 => State::New,
+            since => State::Lost { since: BootTime(since) },
+        };
+        Self { source, counts, clock, state, repeats: Repeats::default() }
     }
 
     /// It is gone, or could not be reached. Returns what to tell the engine if that is a change.
@@ -56,12 +61,14 @@ impl Link {
             return None;
         }
         self.state = State::Lost { since: now };
+        self.counts.lost_since.set(now.0);
         Some(FromSource::Lost { source: Arc::clone(&self.source), reason: why.text.clone() })
     }
 
     /// It is there. Returns what to tell the engine if it was lost before.
     pub(super) fn up(&mut self, how: &str) -> Option<FromSource> {
         self.counts.up.set(1);
+        self.counts.lost_since.set(0);
         let before = std::mem::replace(&mut self.state, State::Up);
         match before {
             State::Up => None,
@@ -97,6 +104,17 @@ mod tests {
         assert!(matches!(link.up("back"), Some(FromSource::Restored { reason, .. }) if reason == "back"));
         assert!(link.up("back").is_none());
         assert!(link.lost(&why).is_some());
+    }
+
+    #[test]
+    fn a_loss_outlives_the_task_that_told_it() {
+        let (counts, clock) = (Arc::new(SourceCounters::default()), Arc::new(SystemClock::new()));
+        let link = || Link::new("s".into(), Arc::clone(&counts), Arc::clone(&clock));
+        assert!(link().lost(&Explanation::plain("wrong port")).is_some());
+        let mut second = link();
+        assert!(second.lost(&Explanation::plain("wrong baud rate")).is_none(), "told already");
+        assert!(link().up("repaired").is_some());
+        assert!(link().up("as before").is_none());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::frame::{Frame, Packed, Place, kind};
+use super::gather::Held;
 use super::handle::DeadLetter;
 use super::ring::Missing;
 use super::state::{Entry, Meta, encode_dead, encode_delivered};
@@ -44,6 +45,16 @@ pub(super) struct Group {
 }
 
 impl Group {
+    /// Events and alarm states in it.
+    pub(super) fn size(&self) -> usize {
+        self.events.len() + self.records.len()
+    }
+
+    /// How much waits in it.
+    pub(super) fn held(&self) -> Held {
+        Held { size: self.size(), acks: self.acks.len() }
+    }
+
     /// Whether anything in it needs the disk.
     pub(super) fn needs_disk(&self) -> bool {
         !(self.events.is_empty() && self.records.is_empty() && self.dead.is_empty())
@@ -111,6 +122,25 @@ impl Writer {
         self.write(&packed)?;
         self.durable_delivered = delivered;
         self.marks_deadline = None;
+        Ok(())
+    }
+
+    /// Writes the group's dead letters without the rest of it, and the delivered mark with them.
+    pub(super) fn commit_dead(&mut self) -> Result<(), Fault> {
+        let delivered = self.state.delivered;
+        let mut frame = Frame { first: self.state.next_sequence, ..Frame::default() };
+        frame.add(kind::DEAD, &encode_dead(&self.group.dead));
+        frame.add(kind::DELIVERED, &encode_delivered(delivered));
+        let packed = self.pack(std::slice::from_ref(&frame), self.next_commit);
+        self.write(&packed)?;
+        self.durable_delivered = delivered;
+        self.marks_deadline = None;
+        self.counters.events_dead.add(self.group.dead.len() as u64);
+        self.apply_dead();
+        for done in self.group.done.drain(..) {
+            // Whoever asked may have stopped waiting.
+            let _ = done.send(());
+        }
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use super::inbox::{self, Receiver, Sender};
 use crate::ack::Ack;
 use crate::clock::WallTime;
 use crate::config;
+use crate::config::model::Severity;
 use crate::event::{AlarmRecord, Event};
 
 /// Commits that may be under way at once. Each holds what one turn of the engine made; a few keep the writer busy
@@ -26,6 +27,13 @@ pub struct Commit {
     pub records: Vec<AlarmRecord>,
     /// Released in order when all of this, and all before it, is on stable storage.
     pub acks: Vec<Ack>,
+}
+
+impl Commit {
+    /// Whether one of its events is critical: then it waits for nothing.
+    pub fn is_critical(&self) -> bool {
+        self.events.iter().any(|event| event.severity == Severity::Critical)
+    }
 }
 
 /// What the writer thread is asked to do. Requests are carried out in the order they were sent.
@@ -69,6 +77,18 @@ pub enum Request {
     Configure(config::model::Store),
     /// Commit what is waiting, mark the stop as clean and end the thread.
     Close,
+}
+
+impl Request {
+    /// Whether it ends the writer's sleep while that gathers events: somebody waits for an answer, or an event is
+    /// critical.
+    fn is_urgent(&self) -> bool {
+        match self {
+            Self::Commit(commit, _) => commit.is_critical(),
+            Self::Delivered { .. } => false,
+            _ => true,
+        }
+    }
 }
 
 /// An event that was set aside because the upstream refuses it.
@@ -174,6 +194,7 @@ impl StoreHandle {
     }
 
     fn send(&self, request: Request) -> Result<(), Closed> {
-        if self.requests.send(request) { Ok(()) } else { Err(Closed) }
+        let is_urgent = request.is_urgent();
+        if self.requests.send(request, is_urgent) { Ok(()) } else { Err(Closed) }
     }
 }

@@ -76,12 +76,14 @@
 
 pub use probe::probe;
 
+mod accept;
 mod begin;
 mod clean;
 mod commit;
 mod evict;
 mod fault;
 mod frame;
+mod gather;
 mod generation;
 pub mod handle;
 pub mod inbox;
@@ -91,6 +93,8 @@ mod recover;
 mod ring;
 mod scan;
 mod sealed;
+mod serve;
+mod settle;
 mod state;
 mod tail;
 mod writer;
@@ -280,7 +284,12 @@ struct Fault {
 
 impl Fault {
     fn io(doing: &str, path: &Path, error: &io::Error) -> Self {
-        Self { text: format!("{doing} {}: {error}", path.display()), is_full: is_full(error) }
+        let help = match error.kind() {
+            io::ErrorKind::PermissionDenied => "; the store and all in it must belong to the user tidegate runs as",
+            io::ErrorKind::ReadOnlyFilesystem => "; the disk is read-only, see `dmesg` for why",
+            _ => "",
+        };
+        Self { text: format!("{doing} {}: {error}{help}", path.display()), is_full: is_full(error) }
     }
 
     fn sled(doing: &str, text: &str, error: Option<&io::Error>) -> Self {

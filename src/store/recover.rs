@@ -2,25 +2,21 @@
 //!
 //! Owns the reading of a store left behind by any end: clean, killed, cut off, damaged, filled with foreign files.
 //! Decides what counts and what is missing; changes nothing but rubbish (`tmp-` directories and generations that a
-//! newer one has taken over). It never refuses: the worst that can be found makes an empty store and a loss to announce.
-//!
-//! Which commits count. A generation's first commits were synced before it got its name, so all of them must be there.
-//! Later ones count up to the first that is not whole, unless something proves that what follows was synced too: the
-//! `clean` file, or a later frame's word on what was synced before it. Then the hole is damage and what follows is
-//! kept. Without proof what follows was never acknowledged, and is left out as if the power had gone a little earlier.
+//! newer one has taken over); which commits count is judged by [`super::accept`]. It never refuses: the worst that can be found makes an empty store and a loss to announce.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use super::accept::{Accepted, Checkpoint, Scanned, last_checkpoint};
 use super::clean::CleanMarker;
 use super::frame::{self, Header, kind};
 use super::generation::{DIRECTORY_BYTES, directory_name, parse_directory_name};
 use super::quota::disk_bytes;
 use super::ring::{Missing, missing_from, remove_dir};
-use super::scan::{Found, Scan, scan};
+use super::scan::scan;
 use super::sealed::{Sealed, read_chunks};
-use super::state::{Entry, Meta, State, decode_dead, decode_delivered, decode_meta};
+use super::state::{Entry, State, decode_dead, decode_delivered};
 use super::{Damaged, PreviousStop};
 use crate::event::stored;
 
@@ -56,14 +52,6 @@ pub(super) struct Newest {
     pub frames: Sealed,
     /// Something of it is missing or broken: keep the directory for a person to look at.
     pub is_damaged: bool,
-}
-
-/// One generation's directory, scanned.
-struct Scanned {
-    number: u64,
-    revision: u32,
-    file: File,
-    scan: Scan,
 }
 
 /// Reads the store in `queue`.
@@ -147,74 +135,6 @@ fn list(queue: &Path, findings: &mut Vec<String>) -> std::io::Result<BTreeMap<u6
         }
     }
     Ok(dirs)
-}
-
-/// A checkpoint and where it is.
-struct Checkpoint {
-    meta: Meta,
-    commit: u64,
-    body: Vec<u8>,
-    /// Commits that count.
-    accepted: Accepted,
-    /// What the generation's first checkpoint said: the numbers from which it grew on.
-    origin: Meta,
-}
-
-/// Which commits of a generation count: all up to `last`, and whether some of them are not whole.
-#[derive(Clone, Copy, Debug)]
-struct Accepted {
-    last: u64,
-    has_holes: bool,
-}
-
-/// The newest readable checkpoint of a generation.
-fn last_checkpoint(scanned: &Scanned, marker: Option<CleanMarker>) -> Option<Checkpoint> {
-    let checkpoints = || scanned.scan.frames().filter(|run| run[0].header.has(kind::CHECKPOINT));
-    let origin = checkpoints().find_map(|run| read_meta(&scanned.file, run).ok())?.1;
-    let attested = scanned.scan.chunks.iter().map(|found| found.header.synced()).max().unwrap_or(0);
-    let attested = attested.max(origin.created).max(marker.map_or(0, |marker| marker.last_commit));
-    let accepted = accept(&scanned.scan, attested);
-    let mut all: Vec<_> = checkpoints().filter(|run| run[0].header.commit <= accepted.last).collect();
-    all.reverse();
-    all.into_iter().find_map(|run| {
-        let (body, meta) = read_meta(&scanned.file, run).ok()?;
-        Some(Checkpoint { meta, commit: run[0].header.commit, body, accepted, origin: origin.clone() })
-    })
-}
-
-/// Which commits count, given the last one that was certainly synced.
-fn accept(scan: &Scan, attested: u64) -> Accepted {
-    let mut accepted = Accepted { last: 0, has_holes: false };
-    let mut expected = None;
-    let frames: Vec<&[Found]> = scan.frames().collect();
-    for commit in frames.chunk_by(|a, b| a[0].header.commit == b[0].header.commit) {
-        let header = commit[0][0].header;
-        let is_whole = commit.len() == usize::from(header.parts);
-        let follows = expected.is_none_or(|expected| expected == header.commit);
-        if !(is_whole && follows) {
-            if header.commit > attested {
-                break;
-            }
-            accepted.has_holes = true;
-        }
-        accepted.last = header.commit;
-        expected = Some(header.commit + 1);
-    }
-    accepted.has_holes |= accepted.last < attested;
-    accepted
-}
-
-fn read_meta(file: &File, run: &[Found]) -> Result<(Vec<u8>, Meta), Damaged> {
-    let (header, body) = read_chunks(file, run.iter().map(|found| found.offset))?;
-    let raw = frame::unpack(&header, body)?;
-    let mut meta = None;
-    for section in frame::sections(&raw) {
-        let (kind, bytes) = section?;
-        if kind == kind::CHECKPOINT {
-            meta = Some(decode_meta(bytes)?);
-        }
-    }
-    Ok((raw, meta.ok_or_else(|| Damaged("a checkpoint without its head".to_owned()))?))
 }
 
 /// Applies the sections of a frame that are not events.

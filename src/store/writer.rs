@@ -1,6 +1,7 @@
 //! The writer thread: takes requests, decides when to commit, serves reads in between, and keeps going over faults.
 //!
-//! Owns the loop and its timers. The steps of writing are in [`super::commit`].
+//! Owns the loop and its timers. The steps of writing are in [`super::commit`], what is done with is let go in
+//! [`super::settle`], and what others get to see is in [`super::serve`].
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -13,55 +14,32 @@ use super::clean::CleanMarker;
 use super::commit::{Attempt, Group};
 use super::fault::BACKOFF;
 use super::frame::Packer;
+use super::gather::{Gather, SLICE};
 use super::generation::SyncHook;
 use super::handle::{COMMITS_UNDER_WAY_MAX, Commit, DeadLetter, Request, StoreStatus};
 use super::inbox::{Nothing, Receiver};
 use super::quota::{Limits, Reserve, disk_bytes};
 use super::recover::Recovered;
-use super::ring::{Missing, Ring};
+use super::ring::Ring;
 use super::state::State;
 use super::tail::{Tail, weight};
 use crate::clock::SystemClock;
-use crate::config::model::{self, Severity};
+use crate::config::model;
 use crate::counters::Counters;
 use crate::event::{Event, EventData, EventsLost};
 
-/// Most events in one group; more wait for the next. Bounds memory and the time a commit takes.
-const GROUP_EVENTS_MAX: usize = 4_096;
+/// Most events and alarm states in one group; more wait for the next. Bounds memory and the time a commit takes.
+const GROUP_MAX: usize = 4_096;
 
 /// Largest event stored as it is. Far above what any upstream takes (128 KiB is usual), far below what would hurt.
 const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Events that stop a gathering. As many again may come while they are written, and a broker that lets us have a
-/// thousand messages unacknowledged is then kept busy all the time.
-const GATHER_EVENTS: usize = 512;
-
-/// Longest gathering. Twenty milliseconds are nothing to who reads an alarm, and at ten thousand events a second they
-/// make commits of two hundred instead of ten: a tenth of the processor time and of the bytes written.
-const GATHER_MAX: Duration = Duration::from_millis(20);
-
-/// The thread sleeps for so long at a time while it gathers, so that not every event wakes it.
-const GATHER_SLICE: Duration = Duration::from_millis(1);
-
-/// A gathering goes on while at least `GATHER_FLOW_EVENTS` come in so many slices: fewer are not worth waiting for.
-const GATHER_FLOW_SLICES: u32 = 3;
-
-/// See [`GATHER_FLOW_SLICES`].
-const GATHER_FLOW_EVENTS: usize = 8;
-
-/// Commits follow each other closely when an event comes so soon after the last one. Others are not held up at all.
-const CALM: Duration = Duration::from_millis(3);
-
 /// The delivered mark is on disk at latest this long after it moved; what is delivered again after a power cut is what
 /// was acknowledged in that time.
-const MARK_DELAY: Duration = Duration::from_secs(1);
+pub(super) const MARK_DELAY: Duration = Duration::from_secs(1);
 
 /// The loop turns at least this often, so that a watchdog can see it.
 const TURN: Duration = Duration::from_millis(500);
-
-/// A drained generation is given back once it has this many bytes; below, the disk has more to do with the change than
-/// with keeping it.
-const DRAINED_BYTES_MIN: u64 = 1024 * 1024;
 
 /// The thread's everything.
 pub(super) struct Writer {
@@ -93,22 +71,16 @@ pub(super) struct Writer {
     pending: VecDeque<(Commit, Option<OwnedSemaphorePermit>)>,
     pub(super) reserve: Reserve,
     pub(super) quarantine_bytes: u64,
-    waiting: u64,
+    pub(super) waiting: u64,
     /// The quota is used up and nothing may be dropped.
-    is_full: bool,
+    pub(super) is_full: bool,
     /// The reserve was given up: the disk is full.
     pub(super) is_disk_full: bool,
     pub(super) fault: Option<Arc<str>>,
     pub(super) retry_at: Option<Instant>,
     pub(super) backoff: Duration,
-    /// When the last commit was on disk.
-    committed_at: Option<Instant>,
-    /// Slices of the gathering under way since `gather_events` were there.
-    gather_slices: u32,
-    gather_events: usize,
-    /// Acknowledgements at which the last gathering ran dry: a broker may let us have no more at once.
-    dry_at: usize,
-    published: watch::Sender<StoreStatus>,
+    gather: Gather,
+    pub(super) published: watch::Sender<StoreStatus>,
     _lock: File,
 }
 
@@ -154,10 +126,7 @@ impl Writer {
             fault: None,
             retry_at: None,
             backoff: BACKOFF.0,
-            committed_at: None,
-            gather_slices: 0,
-            gather_events: 0,
-            dry_at: 0,
+            gather: Gather::default(),
             published,
             _lock: lock,
         };
@@ -201,33 +170,16 @@ impl Writer {
         let mut is_closing = false;
         while !is_closing {
             self.counters.store_turns.add(1);
-            let gathers = self.is_gathering();
-            if gathers {
-                // Their permits go back, or four commits would be all the company.
-                self.group.permits.clear();
-                std::thread::sleep(GATHER_SLICE);
-            } else {
-                match inbox.recv_timeout(self.pause()) {
-                    Ok(request) => is_closing |= self.take(request),
-                    Err(Nothing::Yet) => {}
-                    Err(Nothing::Ever) => is_closing = true,
-                }
-            }
+            // While events are gathered only what is urgent wakes the thread, so that not every event does.
+            let first = if self.is_gathering() { inbox.recv_urgent(SLICE) } else { inbox.recv_timeout(self.pause()) };
             // Everything that is waiting, so that a commit takes all of it along and reads never wait for more than
             // one commit.
-            loop {
-                match inbox.try_recv() {
-                    Ok(request) => is_closing |= self.take(request),
-                    Err(Nothing::Yet) => break,
-                    Err(Nothing::Ever) => {
-                        is_closing = true;
-                        break;
-                    }
-                }
+            let mut next = first;
+            while let Ok(request) = next {
+                is_closing |= self.take(request);
+                next = inbox.try_recv();
             }
-            if gathers && self.has_gathered() {
-                self.group.deadline = Some(Instant::now());
-            }
+            is_closing |= matches!(next, Err(Nothing::Ever));
             self.turn(is_closing);
         }
         self.close();
@@ -246,6 +198,12 @@ impl Writer {
         self.publish();
     }
 
+    /// Whether the group waits for what comes in the next milliseconds.
+    fn is_gathering(&self) -> bool {
+        let is_waiting = self.group.deadline.is_some_and(|deadline| deadline > Instant::now());
+        is_waiting && self.gather.is_gathering() && self.can_write() && !self.is_full
+    }
+
     /// How long nothing need be done unless a request comes.
     fn pause(&self) -> Duration {
         // What cannot be done now is no reason to turn without pause.
@@ -262,10 +220,10 @@ impl Writer {
         match request {
             Request::Commit(commit, permit) => {
                 // While events wait for company their permits go back, or four commits would be all the company.
-                let waits = !self.config.commit_interval.is_zero()
+                let waits = !self.patience(Instant::now()).is_zero()
                     && self.can_write()
                     && self.pending.len() < COMMITS_UNDER_WAY_MAX
-                    && self.group.events.len() + commit.events.len() < GROUP_EVENTS_MAX / 2;
+                    && self.group.size() + commit.events.len() + commit.records.len() < GROUP_MAX / 2;
                 let mut commit = commit;
                 commit.events.iter_mut().filter(|event| weight(event) > EVENT_BYTES_MAX).for_each(shorten);
                 self.pending.push_back((commit, Some(permit).filter(|_| !waits)));
@@ -306,13 +264,11 @@ impl Writer {
 
     /// Moves waiting commits into the group as far as it has room. True when there is a group.
     fn fill_group(&mut self) -> bool {
-        while self.group.events.len() < GROUP_EVENTS_MAX {
+        while self.group.size() < GROUP_MAX {
             let Some((commit, permit)) = self.pending.pop_front() else { break };
             if !(commit.events.is_empty() && commit.records.is_empty()) {
-                let is_critical = commit.events.iter().any(|event| event.severity == Severity::Critical);
                 let now = Instant::now();
-                let latest = if is_critical { now } else { self.group.deadline.unwrap_or(now + self.patience(now)) };
-                self.group.deadline = Some(latest);
+                self.group.deadline = Some(if commit.is_critical() { now } else { now + self.patience(now) });
             }
             let group = &mut self.group;
             group.events.extend(commit.events);
@@ -326,48 +282,22 @@ impl Writer {
             || !self.announcements.is_empty()
     }
 
-    /// Whether the group must not wait any longer.
-    fn is_due(&self) -> bool {
-        let enough = if self.config.commit_interval.is_zero() { GATHER_EVENTS } else { GROUP_EVENTS_MAX };
-        self.group.events.len() >= enough
-            || !self.announcements.is_empty()
-            || self.group.deadline.is_none_or(|deadline| deadline <= Instant::now())
-    }
-
-    /// How long events that are not critical may wait for company from now on: as configured, and where that is not at
-    /// all, a little while commits follow each other closely.
+    /// How long what comes now may wait, unless it is critical.
     fn patience(&self, now: Instant) -> Duration {
-        let is_busy = self.committed_at.is_some_and(|time| now.saturating_duration_since(time) < CALM);
-        if self.config.commit_interval.is_zero() && is_busy { GATHER_MAX } else { self.config.commit_interval }
+        match self.group.deadline {
+            Some(deadline) => deadline.saturating_duration_since(now),
+            None => self.gather.patience(self.config.commit_interval, now),
+        }
     }
 
-    /// Whether events wait for what comes in the next milliseconds.
-    fn is_gathering(&self) -> bool {
-        self.config.commit_interval.is_zero()
-            && self.group.events.len() < GATHER_EVENTS
-            && self.can_write()
-            && !self.is_full
-            && self.group.deadline.is_some_and(|deadline| deadline > Instant::now())
-    }
-
-    /// Whether gathering on is no use, after another slice of it.
-    fn has_gathered(&mut self) -> bool {
-        self.gather_slices += 1;
-        let (events, acks) = (self.group.events.len(), self.group.acks.len());
-        if acks > self.dry_at {
-            self.dry_at = 0;
-        } else if acks == self.dry_at {
-            return true;
-        }
-        if self.gather_slices < GATHER_FLOW_SLICES {
-            return false;
-        }
-        let is_dry = events < self.gather_events + GATHER_FLOW_EVENTS;
-        if is_dry && events == self.gather_events {
-            self.dry_at = acks;
-        }
-        (self.gather_slices, self.gather_events) = (0, events);
-        is_dry
+    /// Whether the group must not wait any longer.
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        // A permit that is held: there is company enough, and the engine must not be held up for more.
+        !self.group.permits.is_empty()
+            || !self.announcements.is_empty()
+            || self.group.deadline.is_none_or(|deadline| deadline <= now)
+            || self.gather.is_enough(self.config.commit_interval, self.group.held(), now)
     }
 
     /// Whether new events can go to disk at the moment.
@@ -379,12 +309,11 @@ impl Writer {
     fn commit(&mut self) -> bool {
         if self.group.needs_disk() || !self.announcements.is_empty() {
             if !self.can_write() {
+                self.let_dead_letters_through();
                 return false;
             }
             match self.commit_group() {
                 Ok(Attempt::Done) => {
-                    self.committed_at = Some(Instant::now());
-                    (self.gather_slices, self.gather_events) = (0, 0);
                     self.is_full = false;
                     self.backoff = BACKOFF.0;
                 }
@@ -393,6 +322,7 @@ impl Writer {
                         tracing::warn!("the store is full; nothing more is taken until events are delivered");
                     }
                     self.is_full = true;
+                    self.let_dead_letters_through();
                     return false;
                 }
                 Err(fault) => {
@@ -403,92 +333,11 @@ impl Writer {
                     }
                 }
             }
+            self.gather.committed(Instant::now());
             self.publish();
         }
         self.release_group();
         true
-    }
-
-    /// Writes the delivered mark when it is time. A store that cannot take events writes it only when that lets a
-    /// generation go, so that marks do not fill the last bytes.
-    fn mark(&mut self, is_closing: bool) {
-        if self.state.delivered <= self.durable_delivered || self.ring.newest.is_none() {
-            if self.state.delivered <= self.durable_delivered {
-                self.marks_deadline = None;
-            }
-            return;
-        }
-        let is_time = is_closing || self.marks_deadline.is_none_or(|deadline| deadline <= Instant::now());
-        if !is_time {
-            return;
-        }
-        let frees = self.ring.sealed.front().is_some_and(|entry| entry.last <= self.state.delivered);
-        let is_drained = self.ring.newest.as_ref().is_some_and(|newest| newest.entry.last <= self.state.delivered);
-        let newest_bytes = self.ring.newest.as_ref().map_or(0, |newest| newest.entry.bytes);
-        let has_room = newest_bytes < self.limits.marks_bytes() && self.total_bytes() < self.limits.max_bytes;
-        if (self.is_full || self.is_disk_full || !has_room) && !(frees || is_drained || (is_closing && has_room)) {
-            self.marks_deadline = Some(Instant::now() + MARK_DELAY);
-            return;
-        }
-        if let Err(fault) = self.commit_mark() {
-            self.break_off(&fault);
-        }
-    }
-
-    /// Gives back what is delivered, once the mark that says so is on disk.
-    fn give_back(&mut self) {
-        while let Some(entry) = self.ring.sealed.front().copied().filter(|entry| entry.last <= self.durable_delivered) {
-            self.ring.sealed.pop_front();
-            self.discard(&entry, None);
-        }
-        // The newest too, when it is drained and has grown.
-        let is_drained = self.ring.newest.as_ref().is_some_and(|newest| {
-            let bytes = (self.limits.generation_bytes / 4).max(DRAINED_BYTES_MIN);
-            newest.entry.last <= self.durable_delivered && newest.entry.bytes > bytes && self.generation_commits > 0
-        });
-        if is_drained && self.ring.sealed.is_empty() {
-            self.ring.seal();
-            if let Err(fault) = self.begin_generation(None) {
-                self.break_off(&fault);
-            }
-        }
-        if self.is_disk_full && self.retry_at.is_none() {
-            self.keep_reserve();
-        }
-    }
-
-    /// Events for a reader, from memory if they are there.
-    fn read(&mut self, from: u64, max_events: usize, max_bytes: usize) -> Vec<Arc<Event>> {
-        if from >= self.state.next_sequence || max_events == 0 {
-            return Vec::new();
-        }
-        if self.tail.first().is_some_and(|first| first <= from) {
-            return self.tail.read(from, max_events, max_bytes);
-        }
-        let delivered = self.state.delivered;
-        let mut missing = Vec::new();
-        let mut events = self.ring.read(from, max_events, max_bytes, delivered, &mut missing);
-        if let Err(fault) = &events
-            && self.ring.newest.is_some()
-        {
-            // sled would not: seal what it wrote and read that without it.
-            self.break_off(fault);
-            events = self.ring.read(from, max_events, max_bytes, delivered, &mut missing);
-        }
-        self.announce_damage(missing);
-        events.unwrap_or_else(|fault| {
-            self.note(&fault);
-            Vec::new()
-        })
-    }
-
-    /// Damage found while reading: announced, and no longer in the catalogue, so that it is not found again.
-    fn announce_damage(&mut self, missing: Vec<Missing>) {
-        for missing in missing {
-            self.announce(missing, "salvaged");
-            // A checkpoint goes with the next commit.
-            self.states_bytes = u64::MAX;
-        }
     }
 
     /// Everything on disk under the store's path.
@@ -497,35 +346,17 @@ impl Writer {
         self.ring.bytes() + gone + self.reserve.bytes() + self.quarantine_bytes + FIXED_BYTES
     }
 
-    /// Tells the world.
-    fn publish(&mut self) {
-        let delivered = self.state.delivered;
-        let mut missing = Vec::new();
-        if let Ok(waiting) = self.ring.waiting(delivered, &mut missing) {
-            self.waiting = waiting;
-        }
-        self.announce_damage(missing);
-        let is_full = self.is_full || self.is_disk_full;
-        let status = StoreStatus {
-            last_sequence: self.state.next_sequence.saturating_sub(1),
-            delivered,
-            waiting: self.waiting,
-            bytes: self.total_bytes(),
-            full: is_full,
-            fault: self.fault.clone(),
-        };
-        self.counters.store_events.set(status.waiting);
-        self.counters.store_bytes.set(status.bytes);
-        self.counters.store_full.set(u64::from(is_full));
-        self.published.send_if_modified(|published| {
-            let is_new = *published != status;
-            *published = status;
-            is_new
-        });
-    }
-
     /// The clean end.
     fn close(self) {
+        let pending = self.pending.iter().map(|(commit, _)| commit.events.len()).sum::<usize>();
+        let events = self.group.events.len() + pending;
+        if events > 0 {
+            tracing::error!(
+                events,
+                "events not stored: the store takes nothing; the readings that caused them come again from brokers, \
+                 and not from serial ports"
+            );
+        }
         let marker = CleanMarker { next_sequence: self.state.next_sequence, last_commit: self.next_commit - 1 };
         let Some(mut newest) = self.ring.newest else { return };
         // A checkpoint may still wait for a sync.

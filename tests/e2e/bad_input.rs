@@ -144,3 +144,26 @@ fn a_babbling_serial_device_is_survived() {
     stage.consumer.assert_lossless();
     assert!(stage.gateway.is_running());
 }
+
+#[test]
+fn a_device_that_makes_up_names_is_bounded_and_told() {
+    let mut stage = Stage::with(|config| {
+        config.sources[0] = config.sources[0].replace("fields = { value = \"°C\" }, ", "");
+    });
+    stage.start();
+    stage.say("known", 20.0, 1);
+    let names: Vec<String> = (0..1_000).map(|n| format!("\"n{n}\":1")).collect();
+    let payload = format!("{{{}}}", names.join(","));
+    // The gateway keeps 20,000 sensors.
+    for device in 0..21 {
+        stage.publisher.publish(&format!("sensors/d{device}/temp"), payload.clone());
+    }
+    stage.publisher.flush();
+    stage.gateway.wait_logged(&["refused", "as many as can be kept", "plant/d"]);
+    assert!(stage.status()["sources"]["plant"]["rejects"]["too-many-sensors"].as_u64() > Some(0));
+    // Those that are known go on.
+    stage.say("known", 80.0, 2);
+    stage.consumer.wait_for(EXCEEDED, 1, PATIENT);
+    let lines = stage.gateway.log().lines().filter(|line| line.contains("as many as can be kept")).count();
+    assert_eq!(lines, 1, "told once, not for each");
+}

@@ -132,3 +132,16 @@ fn a_store_that_cannot_be_made_is_named_and_ends_the_run() {
     assert!(gateway.logged(&[store.to_str().unwrap()]), "{}", gateway.log());
     assert_eq!(gateway.notify.count("READY=1"), 0);
 }
+
+#[test]
+fn an_error_that_nobody_listens_to_keeps_its_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(dir.path(), "[gateway\n");
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let status = std::process::Command::new(crate::support::gateway::TIDEGATE)
+        .args(["check", "--config", file.to_str().unwrap()])
+        .stderr(full)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(78));
+}

@@ -8,6 +8,7 @@
 mod support;
 
 mod stage;
+mod stuck;
 
 mod bad_input;
 mod cli;

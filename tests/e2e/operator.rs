@@ -62,6 +62,9 @@ fn a_shelved_alarm_says_nothing_until_it_is_unshelved_also_over_a_restart() {
     stage.start();
     stage.say("oven", 80.0, 1);
     stage.consumer.wait_for(EXCEEDED, 1, PATIENT);
+    let wrong = stage.ask(&["alarms", "shelve", "too-warm", "plant/#/valve", "--for", "1h"]);
+    assert_eq!(wrong.status.code(), Some(1), "a slip must not shelve the whole plant");
+    assert!(said(&wrong).contains("plant/#/valve"), "{}", said(&wrong));
     let done = stage.ask(&["alarms", "shelve", "too-warm", "plant/+/value", "--for", "1h"]);
     assert_eq!(done.status.code(), Some(0), "{}", said(&done));
     stage.consumer.wait_for(CLEARED, 1, PATIENT);

@@ -1,7 +1,7 @@
 //! SIGHUP: a new configuration takes effect without a restart, a wrong one does not.
 
 use crate::stage::Stage;
-use crate::support::consumer::{CLEARED, Consumer, EXCEEDED};
+use crate::support::consumer::{CLEARED, Consumer, EXCEEDED, SOURCE_LOST, SOURCE_RESTORED};
 use crate::support::gateway::{high_alarm, upstream};
 use crate::support::mosquitto::{Mosquitto, Options};
 use crate::support::{PATIENT, SOON};
@@ -122,4 +122,65 @@ fn an_alarm_that_is_taken_out_says_nothing_more_and_others_go_on() {
     let alarms: Vec<_> = stage.consumer.of_kind(CLEARED).iter().map(|event| event.data("alarm").clone()).collect();
     assert_eq!(alarms.iter().filter(|alarm| **alarm == "warm").count(), 1);
     stage.consumer.assert_lossless();
+}
+
+#[test]
+fn what_needs_a_restart_is_refused_by_name() {
+    let mut stage = Stage::new();
+    stage.start();
+    let other = stage.path("other").display().to_string();
+    let gateway = stage.config.gateway.clone();
+    for (key, changed) in [
+        ("gateway.id", gateway.replace("gw1", "gw2")),
+        ("gateway.control_socket", gateway.replace(stage.path("control.sock").to_str().unwrap(), &other)),
+    ] {
+        stage.config.gateway = changed;
+        stage.gateway.configure(&stage.config);
+        stage.gateway.reload();
+        assert!(stage.gateway.logged(&[key, "needs a restart"]), "{}", stage.gateway.log());
+    }
+    assert_eq!(stage.status()["gateway"], "gw1");
+    assert_eq!(stage.gateway.stop().code(), Some(0));
+    assert!(!stage.path("control.sock").exists(), "a gateway that has stopped leaves no socket");
+}
+
+#[test]
+fn a_source_that_a_reload_repairs_is_told_to_be_back() {
+    let mut stage = Stage::new();
+    let right = stage.config.clone();
+    stage.config.sources[0] = stage.config.sources[0].replace(&stage.local.url(), "mqtt://127.0.0.1:1");
+    stage.gateway.configure(&stage.config);
+    stage.gateway.start();
+    stage.consumer.wait_for(SOURCE_LOST, 1, SOON);
+    // Another mistake is no other loss.
+    stage.config.sources[0] = stage.config.sources[0].replace("127.0.0.1:1\"", "127.0.0.1:2\"");
+    stage.gateway.configure(&stage.config);
+    stage.gateway.reload();
+    stage.gateway.wait_logged(&["127.0.0.1:2", "source"]);
+    stage.gateway.configure(&right);
+    stage.gateway.reload();
+    stage.consumer.wait_for(SOURCE_RESTORED, 1, PATIENT);
+    let (lost, restored) = (stage.consumer.of_kind(SOURCE_LOST), stage.consumer.of_kind(SOURCE_RESTORED));
+    assert_eq!(lost.len(), 1);
+    assert_eq!(restored[0].json["correlationid"], lost[0].json["id"]);
+    stage.cross(2, 1, 10);
+    stage.consumer.wait_for_crossings(20, PATIENT);
+    stage.consumer.assert_lossless();
+}
+
+#[test]
+fn a_source_that_is_changed_under_load_neither_loses_nor_repeats() {
+    let mut stage = Stage::new();
+    stage.start();
+    let source = stage.config.sources[0].clone();
+    for round in 0..8 {
+        stage.cross(4, round * 50 + 1, 50);
+        stage.config.sources[0] = source.clone() + &format!("inflight_max = {}\n", 500 + round);
+        stage.gateway.configure(&stage.config);
+        stage.gateway.reload();
+    }
+    stage.consumer.wait_for_crossings(1_600, PATIENT);
+    stage.consumer.assert_lossless();
+    // The start, and each crossing once: what the old connection has taken does not come again over the new one.
+    assert_eq!(stage.consumer.arrived(), 1_601, "{}", stage.consumer.summary());
 }

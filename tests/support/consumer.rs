@@ -464,13 +464,14 @@ mod tests {
 
     #[test]
     fn what_is_no_event_is_a_fault() {
+        let status = r#"{"state":"STATE","version":"1","time":"2026-01-02T03:04:05Z","waiting":0,"reason":"lost"}"#;
         let mut seen = Seen::default();
         seen.take("tidegate/gw1/x".to_owned(), b"{");
         seen.take("tidegate/gw1/x".to_owned(), b"{}");
         assert_eq!(seen.faults_count, 2);
-        seen.take("tidegate/gw1/status".to_owned(), br#"{"state":"online"}"#);
+        seen.take("tidegate/gw1/status".to_owned(), status.replace("STATE", "online").as_bytes());
         assert_eq!(seen.faults_count, 2);
-        seen.take("tidegate/gw1/status".to_owned(), br#"{"state":"confused"}"#);
+        seen.take("tidegate/gw1/status".to_owned(), status.replace("STATE", "confused").as_bytes());
         assert_eq!(seen.faults_count, 3);
     }
 }

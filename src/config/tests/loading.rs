@@ -5,8 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::cli::check::check_to;
+use crate::config::model::Credentials;
 use crate::config::{files, load};
 use crate::error::Failure;
+use crate::forward::tls;
 
 fn write(directory: &Path, name: &str, text: impl AsRef<[u8]>) -> std::path::PathBuf {
     let path = directory.join(name);
@@ -107,7 +109,8 @@ fn files_that_are_named_are_looked_at() {
     set(&key, 0o640);
     set(&password, 0o604);
     let faults = file_faults(&main, &env);
-    assert!(faults.contains("2 errors") && faults.contains("(mode 0640)"), "{faults}");
+    // As when they are read for a connection: the group is the owner's business, everybody is not.
+    assert!(faults.contains("1 error, 1 warning") && faults.contains("(mode 0640)"), "{faults}");
     assert!(faults.contains(&format!("chmod 600 {}", key.display())), "{faults}");
     assert!(!faults.contains("hunter2"));
 
@@ -126,6 +129,25 @@ fn files_that_are_named_are_looked_at() {
 
     write(at, "key.pem", KEY.replace("PRIVATE", "ENCRYPTED PRIVATE"));
     assert!(file_faults(&main, &env).contains("passphrase"));
+}
+
+#[test]
+fn a_pipe_in_place_of_a_file_is_told_and_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let main = with_files(at);
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        at.join("password"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    let faults = file_faults(&main, &env);
+    assert!(faults.contains("password is no regular file"), "{faults}");
+    let credentials = Credentials { password_file: Some(at.join("password")), ..Credentials::default() };
+    assert!(tls::password(&credentials).unwrap_err().to_string().contains("no regular file"));
 }
 
 #[test]
@@ -151,7 +173,7 @@ fn check_says_good_or_gives_the_whole_report() {
     let directory = tempfile::tempdir().unwrap();
     let main = write(directory.path(), "tidegate.toml", with("zigbee/+/temperature", "zigbe/#"));
     let mut out = Vec::new();
-    check_to(&main, false, &env, &mut out).unwrap();
+    check_to(&main, true, false, &env, &mut out).unwrap();
     let out = String::from_utf8(out).unwrap();
     assert!(
         out.contains("1 warning") && out.contains("The configuration is good: gateway `g`, 2 sources, 1 alarm"),
@@ -160,11 +182,11 @@ fn check_says_good_or_gives_the_whole_report() {
     assert!(out.contains("upstream mqtts://broker.example.com:8883"), "{out}");
 
     let main = with_files(directory.path());
-    let failure = check_to(&main, true, &env, &mut Vec::new()).map(|_| ()).unwrap_err();
+    let failure = check_to(&main, true, true, &env, &mut Vec::new()).map(|_| ()).unwrap_err();
     assert!(
         matches!(&failure, Failure::Configuration(report) if report.contains("does not exist") && report.contains("\x1b["))
     );
     let main = write(directory.path(), "tidegate.toml", "x = 1\n");
-    let failure = check_to(&main, false, &env, &mut Vec::new()).map(|_| ()).unwrap_err();
+    let failure = check_to(&main, true, false, &env, &mut Vec::new()).map(|_| ()).unwrap_err();
     assert!(matches!(failure, Failure::Configuration(report) if report.contains("unknown key `x`")));
 }

@@ -92,24 +92,6 @@ fn an_event_takes_few_bytes_in_a_compressed_frame() {
     }
 }
 
-/// Speed, for a machine at rest: `cargo test --release --lib event:: -- --ignored --nocapture`.
-#[test]
-#[ignore = "measures; says something only in a release build"]
-fn an_event_is_encoded_and_decoded_in_three_microseconds_each() {
-    let events = samples::load(Load { between: 12, ..BENCH }, 6_400);
-    for size in [64, 1] {
-        let start = std::time::Instant::now();
-        let frames: Vec<_> = events.chunks(size).map(encode_events).collect();
-        let encoding = start.elapsed() / 6_400;
-        let start = std::time::Instant::now();
-        let decoded: usize = frames.iter().map(|frame| decode_events(frame).unwrap().len()).sum();
-        let decoding = start.elapsed() / 6_400;
-        println!("in batches of {size}: encoding {encoding:?}, decoding {decoding:?} an event");
-        assert_eq!(decoded, events.len());
-        assert!(encoding.max(decoding) < std::time::Duration::from_micros(3));
-    }
-}
-
 #[test]
 fn a_newer_version_is_told_from_damage() {
     // An array of two: version 2 and whatever it may hold.

@@ -159,25 +159,3 @@ fn a_topic_that_no_broker_takes_is_an_error() {
     event.subject = "x".repeat(TOPIC_BYTES_MAX).into();
     assert_eq!(expand(&default_template(), &event), Err(TopicError::TooLong { bytes: 32 + TOPIC_BYTES_MAX }));
 }
-
-/// Speed, for a machine at rest: `cargo test --release --lib event:: -- --ignored --nocapture`.
-#[test]
-#[ignore = "measures; says something only in a release build"]
-fn a_fat_event_is_written_in_two_microseconds() {
-    use crate::event::samples::{Load, load};
-    let events = load(Load { sensors: 100, rate: 10_000, between: 12, nanos: true, slow: false, level: false }, 6_400);
-    let mut out = Vec::new();
-    for encoding in [Encoding::Json, Encoding::Cbor] {
-        let start = std::time::Instant::now();
-        let bytes: usize = events
-            .iter()
-            .map(|event| {
-                encode(event, "boiler-room-7", encoding, false, &mut out);
-                out.len()
-            })
-            .sum();
-        let each = start.elapsed() / events.len() as u32;
-        println!("{encoding:?}: {each:?} and {} bytes an event", bytes / events.len());
-        assert!(each < std::time::Duration::from_micros(2), "{encoding:?}: {each:?}");
-    }
-}

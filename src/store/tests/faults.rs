@@ -119,3 +119,14 @@ fn a_panic_on_the_way_to_the_disk_is_a_fault_like_others() {
     assert_eq!(sequences(&rig.read_all()), (1..=20).collect::<Vec<_>>());
     rig.close();
 }
+
+#[test]
+fn what_a_technician_can_repair_is_said_with_the_fault() {
+    for (kind, help) in [
+        (io::ErrorKind::PermissionDenied, "must belong to the user tidegate runs as"),
+        (io::ErrorKind::ReadOnlyFilesystem, "read-only"),
+    ] {
+        let fault = Fault::io("creating", Path::new("/store/queue"), &kind.into()).to_string();
+        assert!(fault.starts_with("creating /store/queue: ") && fault.contains(help), "{fault}");
+    }
+}

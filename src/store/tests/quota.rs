@@ -235,3 +235,42 @@ fn an_event_larger_than_any_chunk_is_stored_whole() {
     assert_eq!(fs::read_dir(generations(dir.path())[0].join("blobs")).unwrap().count(), 0, "sled made no blob files");
     rig.close();
 }
+
+#[test]
+fn a_full_store_still_takes_dead_letters_or_it_would_never_drain() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&full_config(dir.path(), WhenFull::Reject));
+    while !rig.status().full {
+        rig.send((0..64).map(|_| big_event(Severity::Low, EVENT_BYTES)).collect(), Vec::new());
+        let mut status = rig.handle().status();
+        let acks = &mut rig.acks.1;
+        rig.runtime.block_on(async {
+            tokio::select! {
+                _ = acks.recv() => {}
+                _ = status.wait_for(|status| status.full) => {}
+            }
+        });
+    }
+    let stored = rig.status().last_sequence;
+    // The forwarder goes on only when each is on disk.
+    for sequence in 1..=5 {
+        let event = Arc::clone(&rig.read(sequence, 1)[0]);
+        let set_aside = rig.handle();
+        let set_aside = set_aside.dead_letter(event, "too large".to_owned(), 0);
+        let done = async { tokio::time::timeout(Duration::from_secs(20), set_aside).await };
+        rig.runtime.block_on(done).expect("set aside").unwrap();
+        rig.delivered(sequence);
+    }
+    assert!(rig.status().full);
+    assert!(disk_bytes(&rig.config.path) <= rig.config.max_bytes);
+    assert_eq!(rig.counters.events_dead.get(), 5);
+    // They are on disk, and only once.
+    let killed = tempfile::tempdir().unwrap();
+    let killed = Rig::open(&rig.killed(&killed.path().join("store")));
+    let letters = killed.runtime.block_on(killed.handle().dead_letters()).unwrap();
+    assert_eq!(letters.iter().map(|letter| letter.event.sequence).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    killed.close();
+    rig.delivered(stored);
+    rig.wait("room again", |status| !status.full);
+    rig.close();
+}

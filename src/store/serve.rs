@@ -1,0 +1,73 @@
+//! What others get to see: events read back, and the status.
+//!
+//! Never writes. Damage found on the way is announced. Part of [`Writer`].
+
+use std::sync::Arc;
+
+use super::handle::StoreStatus;
+use super::ring::Missing;
+use super::writer::Writer;
+use crate::event::Event;
+
+impl Writer {
+    /// Events for a reader, from memory if they are there.
+    pub(super) fn read(&mut self, from: u64, max_events: usize, max_bytes: usize) -> Vec<Arc<Event>> {
+        if from >= self.state.next_sequence || max_events == 0 {
+            return Vec::new();
+        }
+        if self.tail.first().is_some_and(|first| first <= from) {
+            return self.tail.read(from, max_events, max_bytes);
+        }
+        let delivered = self.state.delivered;
+        let mut missing = Vec::new();
+        let mut events = self.ring.read(from, max_events, max_bytes, delivered, &mut missing);
+        if let Err(fault) = &events
+            && self.ring.newest.is_some()
+        {
+            // sled would not: seal what it wrote and read that without it.
+            self.break_off(fault);
+            events = self.ring.read(from, max_events, max_bytes, delivered, &mut missing);
+        }
+        self.announce_damage(missing);
+        events.unwrap_or_else(|fault| {
+            self.note(&fault);
+            Vec::new()
+        })
+    }
+
+    /// Damage found while reading: announced, and no longer in the catalogue, so that it is not found again.
+    fn announce_damage(&mut self, missing: Vec<Missing>) {
+        for missing in missing {
+            self.announce(missing, "salvaged");
+            // A checkpoint goes with the next commit.
+            self.states_bytes = u64::MAX;
+        }
+    }
+
+    /// Tells the world.
+    pub(super) fn publish(&mut self) {
+        let delivered = self.state.delivered;
+        let mut missing = Vec::new();
+        if let Ok(waiting) = self.ring.waiting(delivered, &mut missing) {
+            self.waiting = waiting;
+        }
+        self.announce_damage(missing);
+        let is_full = self.is_full || self.is_disk_full;
+        let status = StoreStatus {
+            last_sequence: self.state.next_sequence.saturating_sub(1),
+            delivered,
+            waiting: self.waiting,
+            bytes: self.total_bytes(),
+            full: is_full,
+            fault: self.fault.clone(),
+        };
+        self.counters.store_events.set(status.waiting);
+        self.counters.store_bytes.set(status.bytes);
+        self.counters.store_full.set(u64::from(is_full));
+        self.published.send_if_modified(|published| {
+            let is_new = *published != status;
+            *published = status;
+            is_new
+        });
+    }
+}

@@ -1,0 +1,78 @@
+//! Letting go: what is delivered or set aside is noted on disk, and its space given back.
+//!
+//! Owns when the delivered mark and dead letters are written on their own, also while nothing else may be. Part of
+//! [`Writer`].
+
+use std::time::Instant;
+
+use super::writer::{MARK_DELAY, Writer};
+
+/// A drained generation is given back once it has this many bytes; below, the disk has more to do with the change than
+/// with keeping it.
+const DRAINED_BYTES_MIN: u64 = 1024 * 1024;
+
+impl Writer {
+    /// Writes the delivered mark when it is time. A store that cannot take events writes it only when that lets a
+    /// generation go, so that marks do not fill the last bytes.
+    pub(super) fn mark(&mut self, is_closing: bool) {
+        if self.state.delivered <= self.durable_delivered || self.ring.newest.is_none() {
+            if self.state.delivered <= self.durable_delivered {
+                self.marks_deadline = None;
+            }
+            return;
+        }
+        let is_time = is_closing || self.marks_deadline.is_none_or(|deadline| deadline <= Instant::now());
+        if !is_time {
+            return;
+        }
+        let frees = self.ring.sealed.front().is_some_and(|entry| entry.last <= self.state.delivered);
+        let is_drained = self.ring.newest.as_ref().is_some_and(|newest| newest.entry.last <= self.state.delivered);
+        let has_room = self.has_room_for_marks();
+        if (self.is_full || self.is_disk_full || !has_room) && !(frees || is_drained || (is_closing && has_room)) {
+            self.marks_deadline = Some(Instant::now() + MARK_DELAY);
+            return;
+        }
+        if let Err(fault) = self.commit_mark() {
+            self.break_off(&fault);
+        }
+    }
+
+    /// Writes dead letters while nothing else may be written: the forwarder goes on only when they are on disk, and
+    /// nothing but its going on makes room.
+    pub(super) fn let_dead_letters_through(&mut self) {
+        if self.group.dead.is_empty() || self.ring.newest.is_none() || !self.has_room_for_marks() {
+            return;
+        }
+        if let Err(fault) = self.commit_dead() {
+            self.break_off(&fault);
+        }
+    }
+
+    /// Whether the newest generation may grow by a little in which nothing new is taken.
+    fn has_room_for_marks(&self) -> bool {
+        let newest_bytes = self.ring.newest.as_ref().map_or(0, |newest| newest.entry.bytes);
+        newest_bytes < self.limits.marks_bytes() && self.total_bytes() < self.limits.max_bytes
+    }
+
+    /// Gives back what is delivered, once the mark that says so is on disk.
+    pub(super) fn give_back(&mut self) {
+        while let Some(entry) = self.ring.sealed.front().copied().filter(|entry| entry.last <= self.durable_delivered) {
+            self.ring.sealed.pop_front();
+            self.discard(&entry, None);
+        }
+        // The newest too, when it is drained and has grown.
+        let is_drained = self.ring.newest.as_ref().is_some_and(|newest| {
+            let bytes = (self.limits.generation_bytes / 4).max(DRAINED_BYTES_MIN);
+            newest.entry.last <= self.durable_delivered && newest.entry.bytes > bytes && self.generation_commits > 0
+        });
+        if is_drained && self.ring.sealed.is_empty() {
+            self.ring.seal();
+            if let Err(fault) = self.begin_generation(None) {
+                self.break_off(&fault);
+            }
+        }
+        if self.is_disk_full && self.retry_at.is_none() {
+            self.keep_reserve();
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! The scene of a power cut: a gateway whose store is on a forgetting disk, brokers before and behind it, and the count
+//! of what happened.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::disk::{Countdown, Disk, Step};
+use crate::support::consumer::Consumer;
+use crate::support::gateway::{Config, Gateway, SOURCE_CLIENT, crossing_value, line};
+use crate::support::mosquitto::{Mosquitto, Options};
+use crate::support::proxy::Proxy;
+use crate::support::publisher::Publisher;
+use crate::support::{SOON, wait_until};
+use crate::volume::{Cut, Lost, Names};
+
+/// Sensors that talk.
+const SENSORS: u64 = 8;
+
+/// Messages published without a pause, at most.
+const BURST_MAX: u64 = 60;
+
+/// What a blob is made of: six bits a character, and nothing to compress beyond that.
+const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
+
+/// What the gateway is doing when the power goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Moment {
+    /// It stores: the upstream is away.
+    Filling,
+    /// It delivers and removes, and stores what still comes.
+    Draining,
+    /// It starts.
+    Starting,
+}
+
+/// A cut that was made.
+#[derive(Clone, Copy, Debug)]
+struct Done {
+    moment: Moment,
+    cut: Cut,
+    lost: Lost,
+    before: Option<Step>,
+}
+
+/// What a rig is like.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What makes names durable.
+    pub names: Names,
+    /// `max_bytes` of the store.
+    pub max_bytes: &'static str,
+    /// How long a blob the messages carry, bytes. The gateway carries 4 KiB at most.
+    pub blob_bytes: RangeInclusive<usize>,
+    /// Messages of a round, at most.
+    pub batch_max: u64,
+    /// Messages that come together before a drain, at most.
+    pub backlog_max: u64,
+    /// Messages that may wait before a drain without a cut makes room.
+    pub behind_max: u64,
+}
+
+/// The scene. Fields end in this order.
+pub struct Rig {
+    /// The gateway.
+    pub gateway: Gateway,
+    /// Counts at the upstream broker.
+    pub consumer: Consumer,
+    /// Between gateway and upstream broker.
+    pub network: Proxy,
+    /// Where the store is.
+    pub disk: Disk,
+    plan: Plan,
+    publisher: Publisher,
+    _local: Mosquitto,
+    _upstream: Mosquitto,
+    dir: TempDir,
+    rng: fastrand::Rng,
+    seed: u64,
+    started: Instant,
+    /// Messages that the local broker has taken.
+    pub published: u64,
+    cuts: Vec<Done>,
+    /// Changes and syncs of a start.
+    start_steps: u64,
+}
+
+impl Rig {
+    /// Everything in place and the gateway started for the first time.
+    pub fn new(plan: Plan, seed: u64) -> Self {
+        println!("seed {seed}, {:?} names", plan.names);
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("disk");
+        std::fs::create_dir(&at).unwrap();
+        let disk = Disk::mount(&at, plan.names);
+        let local = Mosquitto::start(dir.path(), "local", Options::persistent());
+        let upstream = Mosquitto::start(dir.path(), "upstream", Options::persistent());
+        let network = Proxy::start(upstream.front());
+        let url = format!("mqtt://127.0.0.1:{}", network.port());
+        let mut config = Config::example(dir.path(), &local.url(), &url);
+        // Nothing may be dropped: what does not fit waits at the local broker.
+        config.store = line("path", at.join("store").display()) + &line("max_bytes", plan.max_bytes);
+        config.store += &line("when_full", "reject");
+        config.sources[0] = config.sources[0].replace("\"ts\"]", "\"ts\", \"blob\"]");
+        let mut gateway = Gateway::new(&dir.path().join("gateway"), &config);
+        let consumer = Consumer::start(upstream.address(), "consumer");
+        let publisher = Publisher::new(local.address(), "sensors");
+        gateway.start();
+        local.wait_subscribed(SOURCE_CLIENT, 1);
+        let start_steps = disk.steps();
+        Self {
+            gateway,
+            consumer,
+            network,
+            disk,
+            plan,
+            publisher,
+            _local: local,
+            _upstream: upstream,
+            dir,
+            rng: fastrand::Rng::with_seed(seed),
+            seed,
+            started: Instant::now(),
+            published: 0,
+            cuts: Vec::new(),
+            start_steps,
+        }
+    }
+
+    /// Sensors say one more message. Every one crosses the limit.
+    fn publish(&mut self) {
+        let (sensor, seq) = (self.published % SENSORS, self.published / SENSORS + 1);
+        let rng = &mut self.rng;
+        let length = rng.usize(self.plan.blob_bytes.clone());
+        let blob: String = (0..length).map(|_| char::from(LETTERS[rng.usize(..64)])).collect();
+        let payload = format!(r#"{{"value":{:?},"seq":{seq},"blob":"{blob}"}}"#, crossing_value(seq));
+        self.publisher.publish(&format!("sensors/s{sensor}/temp"), payload);
+        self.published += 1;
+    }
+
+    /// One cut at a moment, and what leads there. The gateway is down afterwards, the disk works.
+    pub fn round(&mut self, moment: Moment, cut: Cut) {
+        if !self.gateway.is_running() {
+            match moment {
+                Moment::Starting => {}
+                _ => self.gateway.start(),
+            }
+        }
+        match moment {
+            Moment::Filling => {
+                self.network.down();
+                self.off_within(16);
+                self.publish_batch(self.plan.batch_max);
+                let patience = self.patience();
+                self.disk.wait_off(patience);
+            }
+            Moment::Draining => {
+                self.network.down();
+                self.publish_batch(self.plan.backlog_max);
+                self.network.restore();
+                // Some of it is to be delivered, so that there is something to remove.
+                let goal = self.consumer.arrived() + self.rng.u64(..300).min(self.behind());
+                self.consumer.arrives(Duration::from_millis(500), || self.consumer.arrived() >= goal);
+                self.off_within(12);
+                self.publish_batch(self.plan.batch_max / 4);
+                let patience = self.patience();
+                self.disk.wait_off(patience);
+            }
+            Moment::Starting => {
+                if self.gateway.is_running() {
+                    self.gateway.kill();
+                }
+                let ready = self.gateway.notify.count("READY=1");
+                self.off_within(self.start_steps);
+                self.gateway.spawn();
+                wait_until("the power to go or the gateway to be ready", SOON, || {
+                    self.disk.is_off() || self.gateway.notify.count("READY=1") > ready
+                });
+                assert!(self.gateway.is_running(), "the gateway refuses to start");
+            }
+        }
+        self.cut(moment, cut);
+    }
+
+    /// Lets the power go by itself before one of the next steps; every now and then it is left to go at some time.
+    fn off_within(&mut self, steps: u64) {
+        let only_syncs = self.rng.bool();
+        let steps = self.rng.u64(..if only_syncs { steps.div_ceil(3) } else { steps });
+        if self.rng.u64(..6) > 0 {
+            self.disk.off_after(Countdown { steps, only_syncs });
+        }
+    }
+
+    /// How long to wait for the power to go by itself.
+    fn patience(&mut self) -> Duration {
+        Duration::from_millis(self.rng.u64(..300))
+    }
+
+    /// A few messages; returns when the local broker has them.
+    pub fn publish_burst(&mut self) {
+        for _ in 0..self.rng.u64(1..=BURST_MAX) {
+            self.publish();
+        }
+        self.publisher.flush();
+    }
+
+    /// Messages at most, in bursts so that there are many commits; ends early when the power goes.
+    fn publish_batch(&mut self, most: u64) {
+        let goal = self.published + self.rng.u64(1..=most);
+        while self.published < goal && !self.disk.is_off() {
+            self.publish_burst();
+        }
+    }
+
+    /// Takes the power away, now if it has not gone by itself, and brings it back.
+    pub fn cut(&mut self, moment: Moment, cut: Cut) {
+        self.disk.off();
+        // It dies before anything it waits for comes back.
+        self.gateway.signal("KILL");
+        self.disk.let_go();
+        self.gateway.kill();
+        let (lost, before) = self.disk.cut(cut, &mut self.rng);
+        self.cuts.push(Done { moment, cut, lost, before });
+        if self.behind() > self.plan.behind_max {
+            self.network.restore();
+            self.gateway.start();
+            let goal = self.published - self.plan.behind_max / 2;
+            self.consumer.wait_for_crossings(goal, SOON);
+        }
+    }
+
+    /// Messages not yet seen at the far end.
+    pub fn behind(&self) -> u64 {
+        self.published - self.consumer.crossings()
+    }
+
+    /// Lets the store fill up to so many bytes, without any cut.
+    pub fn fill(&mut self, bytes: u64) {
+        self.network.down();
+        while self.stored_bytes() < bytes {
+            self.publish_burst();
+        }
+    }
+
+    /// Bytes that the store takes on the disk.
+    pub fn stored_bytes(&self) -> u64 {
+        use std::os::unix::fs::MetadataExt;
+        fn sum(path: &std::path::Path) -> u64 {
+            let Ok(meta) = std::fs::symlink_metadata(path) else { return 0 };
+            let inner: u64 = match std::fs::read_dir(path) {
+                Ok(entries) if meta.is_dir() => entries.flatten().map(|entry| sum(&entry.path())).sum(),
+                _ => 0,
+            };
+            meta.blocks() * 512 + inner
+        }
+        sum(&self.dir.path().join("disk/store"))
+    }
+
+    /// Starts for good, lets everything through, and says what came of it.
+    pub fn finish(mut self) {
+        self.network.restore();
+        if !self.gateway.is_running() {
+            self.gateway.start();
+        }
+        self.publisher.flush();
+        self.consumer.wait_for_crossings(self.published, SOON);
+        self.consumer.assert_lossless();
+        let log = self.gateway.log();
+        let findings: Vec<&str> = log
+            .lines()
+            .filter(|line| ["set aside", "salvage", "damaged"].iter().any(|word| line.contains(word)))
+            .collect();
+        assert!(findings.is_empty(), "a power cut damages nothing that counts:\n{}", findings.join("\n"));
+        let count = |what: &dyn Fn(&Done) -> String| {
+            let mut counted = BTreeMap::<_, u64>::new();
+            self.cuts.iter().for_each(|done| *counted.entry(what(done)).or_default() += 1);
+            counted
+        };
+        let with_bytes = self.cuts.iter().filter(|done| done.lost.unsynced_bytes > 0).count();
+        let with_names = self.cuts.iter().filter(|done| done.lost.names > 0).count();
+        let unsynced: u64 = self.cuts.iter().map(|done| done.lost.unsynced_bytes).sum();
+        let kept: u64 = self.cuts.iter().map(|done| done.lost.kept_bytes).sum();
+        // A message that was stored and not acknowledged comes again, and makes an event of its own.
+        let again = self.consumer.alarm_events() - self.consumer.crossings();
+        println!(
+            "{} cuts, {:?} names, seed {}: {:?}, {:?}, before {:?}; {with_bytes} with bytes unsynced ({unsynced}, of which \
+             {kept} kept), {with_names} with names\n{} messages: lost 0, out of order 0, refused starts 0, delivered again \
+             {}, taken twice {again}; {:.1} s",
+            self.cuts.len(),
+            self.plan.names,
+            self.seed,
+            count(&|done| format!("{:?}", done.moment)),
+            count(&|done| format!("{:?}", done.cut)),
+            count(&|done| done.before.map_or("nothing".to_owned(), |step| format!("{step:?}"))),
+            self.published,
+            self.consumer.repeats(),
+            self.started.elapsed().as_secs_f64(),
+        );
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        // A gateway that waits for the disk cannot be ended.
+        self.disk.let_go();
+        if std::thread::panicking() {
+            println!("seed {}, {:?} names; cuts so far: {:?}", self.seed, self.plan.names, self.cuts);
+        }
+    }
+}
