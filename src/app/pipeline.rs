@@ -252,3 +252,6 @@ impl Pipeline {
 fn change(source: &Arc<str>, reason: String, away: Duration) -> SourceChange {
     SourceChange { source: source.to_string(), reason, away_ms: u64::try_from(away.as_millis()).unwrap_or(u64::MAX) }
 }
+
+#[cfg(test)]
+mod tests;
