@@ -37,10 +37,6 @@ const FAREWELL_MAX: Duration = Duration::from_secs(2);
 /// Longest topic sent, bytes. The portable profile is stricter; this is what MQTT can express.
 const TOPIC_BYTES_MAX: usize = 65_535;
 
-/// What part of the window must be free before more is written, when there is more to send than fits. Brokers
-/// acknowledge one message at a time; answering each with the next one would make each a TLS record and a system call.
-const REFILL_SHARE: usize = 8;
-
 /// Acknowledgements after which the store is told even in the middle of a tick.
 const DELIVERED_REPORT_EVENTS: u64 = 1_000;
 
@@ -187,7 +183,7 @@ impl<'a> Session<'a> {
 
     /// Publishes as long as the window has room and there are events, then flushes once.
     async fn publish_what_fits(&mut self) -> Result<(), Lost> {
-        if self.waits_for_room() {
+        if self.forwarder.window.waits_for_room(self.forwarder.feed.ready()) {
             return Ok(());
         }
         let mut wrote = false;
@@ -216,15 +212,6 @@ impl<'a> Session<'a> {
             self.flush().await?;
         }
         Ok(())
-    }
-
-    /// Whether the window is so nearly full that writing is better put off until more is acknowledged.
-    fn waits_for_room(&self) -> bool {
-        let window = &self.forwarder.window;
-        let room = window.room();
-        window.inflight() > 0
-            && room < window.limit() / REFILL_SHARE
-            && window.queued() + self.forwarder.feed.ready() > room
     }
 
     /// The next event: one to be sent again, or a new one from the feed.
