@@ -4,26 +4,30 @@
 //! costs a sync and some hundred bytes whatever is in it, so when commits follow each other closely the writer
 //! *gathers*: it sleeps for a millisecond at a time and takes what has come. The rule:
 //!
-//! - What comes when there was no commit in the last [`CALM`] goes at once: a lone event is never held up.
-//! - Otherwise it waits until nothing has come for [`SLICE`], [`ACKS_ENOUGH`] messages wait for their acknowledgement,
-//!   or [`GATHER_MAX`] is over. A broker that lets us have only a few messages at once sends none after them, so it
-//!   waits for about two slices and no more.
+//! - What comes when there was no commit in the last [`GAP`] goes at once: a lone event is never held up.
+//! - Otherwise it waits until nothing has come for a [`GAP`], [`ACKS_ENOUGH`] messages wait for their acknowledgement,
+//!   or [`GATHER_MAX`] is over.
+//! - A gathering that ended since nothing came has *run dry*, and for [`DRY`] there is no other: it is for a steady
+//!   flow. A broker that lets us have only a few messages at once sends none after them; it is kept waiting for one
+//!   [`GAP`] in every [`DRY`], a few parts in a hundred.
 //! - With a `commit_interval` everything waits for so long instead; once [`ACKS_HELD_MAX`] messages wait for their
-//!   acknowledgement that wait is cut down to a gathering.
+//!   acknowledgement that wait is cut down to a gathering, or to nothing if that is of no use.
 //!
 //! A critical event ends every wait; that is the writer's business.
 
 use std::time::{Duration, Instant};
 
-/// Commits follow each other closely when something comes so soon after the last one.
-const CALM: Duration = Duration::from_millis(3);
+/// What comes further apart is no flow.
+const GAP: Duration = Duration::from_millis(3);
+
+/// How long there is no gathering after one that ran dry.
+const DRY: Duration = Duration::from_millis(100);
 
 /// Longest gathering. Twenty milliseconds are nothing to who reads an alarm, and at ten thousand events a second they
 /// make commits of two hundred instead of ten: a tenth of the processor time, and a third of the bytes written.
 const GATHER_MAX: Duration = Duration::from_millis(20);
 
-/// The writer looks so often at what has come, so that not every event wakes it, and a gathering ends when that is
-/// nothing.
+/// The writer looks so often at what has come while it gathers, so that not every event wakes it.
 pub(super) const SLICE: Duration = Duration::from_millis(1);
 
 /// Acknowledgements that end a gathering. As many again may come while these are written, so a broker that lets us
@@ -48,6 +52,8 @@ pub(super) struct Held {
 pub(super) struct Gather {
     committed_at: Option<Instant>,
     gathering: Option<Gathering>,
+    /// When one last ran dry.
+    dry_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,12 +67,12 @@ struct Gathering {
 impl Gather {
     /// The group is written, and the next begins.
     pub(super) fn committed(&mut self, now: Instant) {
-        *self = Self { committed_at: Some(now), gathering: None };
+        (self.committed_at, self.gathering) = (Some(now), None);
     }
 
     /// The longest time that the first of a new group may wait.
     pub(super) fn patience(&self, interval: Duration, now: Instant) -> Duration {
-        let is_busy = self.committed_at.is_some_and(|time| now.saturating_duration_since(time) < CALM);
+        let is_busy = is_within(GAP, self.committed_at, now) && !is_within(DRY, self.dry_at, now);
         if interval.is_zero() && is_busy { GATHER_MAX } else { interval }
     }
 
@@ -75,19 +81,29 @@ impl Gather {
         if !interval.is_zero() && held.acks < ACKS_HELD_MAX {
             return false;
         }
+        if is_within(DRY, self.dry_at, now) {
+            return true;
+        }
         let gathering = self.gathering.get_or_insert(Gathering { began: now, held, grew: now });
         if gathering.held != held {
             (gathering.held, gathering.grew) = (held, now);
         }
-        held.acks >= ACKS_ENOUGH
-            || now.saturating_duration_since(gathering.grew) >= SLICE
-            || now.saturating_duration_since(gathering.began) >= GATHER_MAX
+        let is_dry = !is_within(GAP, Some(gathering.grew), now);
+        if is_dry {
+            self.dry_at = Some(now);
+        }
+        is_dry || held.acks >= ACKS_ENOUGH || !is_within(GATHER_MAX, Some(gathering.began), now)
     }
 
     /// Whether a gathering is under way.
     pub(super) fn is_gathering(&self) -> bool {
         self.gathering.is_some()
     }
+}
+
+/// Whether `then` is less than `time` before `now`.
+fn is_within(time: Duration, then: Option<Instant>, now: Instant) -> bool {
+    then.is_some_and(|then| now.saturating_duration_since(then) < time)
 }
 
 #[cfg(test)]
@@ -120,8 +136,8 @@ mod tests {
     fn a_lone_event_goes_at_once() {
         assert_eq!(Gather::default().patience(NONE, Instant::now()), NONE, "the first of all");
         let (gather, now) = busy();
-        assert_eq!(gather.patience(NONE, now + CALM), NONE);
-        assert_eq!(gather.patience(NONE, now + CALM / 2), GATHER_MAX, "one that follows closely waits");
+        assert_eq!(gather.patience(NONE, now + GAP), NONE);
+        assert_eq!(gather.patience(NONE, now + GAP / 2), GATHER_MAX, "one that follows closely waits");
     }
 
     #[test]
@@ -137,21 +153,37 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_sends_twenty_and_then_nothing_waits_for_two_slices() {
+    fn a_broker_that_sends_twenty_and_then_nothing_is_kept_waiting_once_in_a_while() {
         for interval in [NONE, SECOND] {
             let (mut gather, now) = busy();
-            assert_eq!(slices(&mut gather, interval, now, |slice| if slice == 0 { 3 } else { 20 }), 2);
+            assert_eq!(slices(&mut gather, interval, now, |slice| if slice == 0 { 17 } else { 20 }), 4);
+            let dry = now + SLICE * 4;
+            gather.committed(dry);
+            assert_eq!(gather.patience(interval, dry), interval, "the next goes as if nothing was ever gathered");
+            assert!(gather.is_enough(interval, held(ACKS_HELD_MAX), dry + SLICE), "the messages of one broker at once");
+            gather.committed(dry + DRY);
+            assert!(!gather.is_enough(interval, held(ACKS_HELD_MAX), dry + DRY), "then it is tried again");
+            assert!(gather.is_gathering());
         }
     }
 
     #[test]
-    fn nothing_more_for_a_slice_ends_it_however_often_it_is_asked_in_between() {
+    fn an_end_that_is_no_want_of_events_is_followed_by_another_gathering() {
+        let (mut gather, now) = busy();
+        assert_eq!(slices(&mut gather, NONE, now, |slice| 2 + slice as usize), 20);
+        let then = now + SLICE * 20;
+        gather.committed(then);
+        assert_eq!(gather.patience(NONE, then + SLICE), GATHER_MAX);
+    }
+
+    #[test]
+    fn nothing_for_a_gap_ends_it_however_often_it_is_asked_in_between() {
         let (mut gather, now) = busy();
         assert!(!gather.is_enough(NONE, held(1), now));
-        assert!(!gather.is_enough(NONE, held(1), now + SLICE / 3));
-        assert!(!gather.is_enough(NONE, held(2), now + SLICE / 2));
-        assert!(!gather.is_enough(NONE, held(2), now + SLICE), "something came half a slice ago");
-        assert!(gather.is_enough(NONE, held(2), now + SLICE / 2 + SLICE));
+        assert!(!gather.is_enough(NONE, held(1), now + GAP / 3));
+        assert!(!gather.is_enough(NONE, held(2), now + GAP / 2));
+        assert!(!gather.is_enough(NONE, held(2), now + GAP), "something came half a gap ago");
+        assert!(gather.is_enough(NONE, held(2), now + GAP / 2 + GAP));
     }
 
     #[test]
