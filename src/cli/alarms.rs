@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cli::client;
 use crate::error::Failure;
-use crate::ops::control::{AlarmAnswer, AlarmLine, AlarmRequest};
+use crate::ops::control::alarms::{AlarmAnswer, AlarmLine, AlarmRequest};
 use crate::reading::Value;
 
 /// Lists every alarm that is not plainly normal.

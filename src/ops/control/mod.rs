@@ -1,0 +1,103 @@
+//! The control socket: how a running gateway is asked and told things, by whoever may open the socket's file.
+//!
+//! Owns the socket file and what all routes share (HTTP/1.1 with JSON bodies over a unix socket); one file a subject.
+//! Asks the pipeline by messages and reads published snapshots; never touches the engine or the store itself.
+//! Permission is the file's mode, 0660: the service's user and group.
+
+pub mod alarms;
+
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Json, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::app::pipeline::Command;
+use crate::clock::SystemClock;
+use crate::ops::status::Status;
+use crate::shutdown::Shutdown;
+
+/// Longest request body, bytes: an alarm's and a sensor's name with room to spare.
+const BODY_BYTES_MAX: usize = 4 * 1024;
+
+/// How long the engine may take to answer; longer means that it waits for a full store.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Makes the status anew at each call.
+pub type StatusFn = Arc<dyn Fn() -> Status + Send + Sync>;
+
+#[derive(Clone)]
+struct Routes {
+    commands: mpsc::Sender<Command>,
+    status: StatusFn,
+    clock: Arc<SystemClock>,
+}
+
+/// Opens the socket and serves it until shutdown. An error is in words and leaves the gateway running without control.
+///
+/// # Errors
+/// When the socket cannot be made, or another process answers on it.
+pub async fn spawn(
+    path: &Path,
+    commands: mpsc::Sender<Command>,
+    status: StatusFn,
+    clock: Arc<SystemClock>,
+    mut shutdown: Shutdown,
+) -> Result<tokio::task::JoinHandle<()>, String> {
+    let listener = bind(path).await?;
+    let router = Router::new()
+        .route("/v1/status", get(status_of))
+        .merge(alarms::routes())
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(Routes { commands, status, clock });
+    let path = path.to_owned();
+    Ok(tokio::spawn(async move {
+        let stop = async move { shutdown.wait().await };
+        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
+            tracing::warn!(%error, "the control socket stopped");
+        }
+        // Gone already is as good.
+        let _ = std::fs::remove_file(path);
+    }))
+}
+
+/// Binds, replacing the socket file of a process that is gone.
+async fn bind(path: &Path) -> Result<UnixListener, String> {
+    let shown = path.display();
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(format!("{shown} exists and is no socket"));
+        }
+        if UnixStream::connect(path).await.is_ok() {
+            return Err(format!("another process answers on {shown}"));
+        }
+        std::fs::remove_file(path).map_err(|error| format!("the old socket {shown} cannot be removed: {error}"))?;
+    }
+    let listener = UnixListener::bind(path).map_err(|error| format!("{shown} cannot be made: {error}"))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
+        .map_err(|error| format!("the mode of {shown} cannot be set: {error}"))?;
+    Ok(listener)
+}
+
+type Answer<T> = Result<Json<T>, (StatusCode, String)>;
+
+async fn status_of(State(routes): State<Routes>) -> Json<Status> {
+    Json((routes.status)())
+}
+
+async fn ask<T>(routes: &Routes, command: Command, answer: oneshot::Receiver<T>) -> Answer<T> {
+    let unavailable = |what: &str| (StatusCode::SERVICE_UNAVAILABLE, what.to_owned());
+    let asked = async {
+        routes.commands.send(command).await.map_err(|_| unavailable("the gateway is stopping"))?;
+        answer.await.map(Json).map_err(|_| unavailable("the gateway is stopping"))
+    };
+    tokio::time::timeout(ANSWER_WITHIN, asked)
+        .await
+        .unwrap_or_else(|_| Err(unavailable("the engine waits for the store, which is full or slow; try again later")))
+}
