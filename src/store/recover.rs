@@ -138,7 +138,7 @@ fn list(queue: &Path, findings: &mut Vec<String>) -> std::io::Result<BTreeMap<u6
 }
 
 /// Applies the sections of a frame that are not events.
-fn apply(state: &mut State, raw: &[u8]) -> Result<(), Damaged> {
+pub(super) fn apply(state: &mut State, raw: &[u8]) -> Result<(), Damaged> {
     for section in frame::sections(raw) {
         let (kind, bytes) = section?;
         match kind {

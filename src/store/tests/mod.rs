@@ -7,6 +7,7 @@ mod model;
 mod power;
 mod quota;
 mod restart;
+mod retain;
 
 use std::fs;
 use std::path::{Path, PathBuf};
