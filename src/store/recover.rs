@@ -21,7 +21,7 @@ use super::{Damaged, PreviousStop};
 use crate::event::stored;
 
 /// How far the counter jumps when nothing tells how many numbers were given out: more than a generation can hold.
-const JUMP: u64 = 1 << 20;
+pub(super) const JUMP: u64 = 1 << 20;
 
 /// No event takes fewer bytes on disk than this: it has a 16-byte id that does not compress.
 const EVENT_BYTES_MIN: u64 = 16;

@@ -31,6 +31,7 @@ fn config(path: &Path) -> Store {
     Store {
         path: path.to_owned(),
         max_bytes: 32 * 1024 * 1024,
+        retain_delivered: 0,
         when_full: WhenFull::DropOldest,
         commit_interval: Duration::ZERO,
     }
