@@ -33,6 +33,10 @@ use crate::event::Event;
 /// every few megabytes; more often than this within one call is not the gateway's doing.
 const LISTINGS_MAX: usize = 16;
 
+/// How often the newest generation is searched when something in it is missing: sled may move what it has written to a
+/// place that the search has passed already. What is still missing then is damaged.
+const SCANS_MAX: usize = 3;
+
 /// A generation, and which of its events count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Source {
@@ -105,19 +109,18 @@ impl History {
     pub fn read(&mut self, from: u64, max_events: usize, max_bytes: usize) -> io::Result<Vec<Arc<Event>>> {
         let (mut events, mut bytes, mut next) = (Vec::new(), 0, from);
         let mut listings = 0;
-        // The newest generation may have grown since it was indexed: once a call it is looked at again.
+        // The newest generation may have grown, and others begun, since they were looked at: once a call that is
+        // looked at again, when the end is reached.
         let mut is_fresh = false;
-        while events.len() < max_events {
-            let Some(at) = self.sources.iter().position(|source| source.last >= next) else {
-                if is_fresh || !self.has_changed()? {
-                    break;
-                }
+        while events.len() < max_events && next < u64::MAX {
+            let source = self.sources.iter().find(|source| source.last >= next).cloned();
+            let is_known = source.as_ref().is_some_and(|source| !source.is_newest || self.open_dir == source.dir);
+            if !is_known && !is_fresh {
                 is_fresh = true;
                 self.list()?;
                 continue;
-            };
-            let source = self.sources[at].clone();
-            let was_open = self.open.is_some() && self.open_dir == source.dir;
+            }
+            let Some(source) = source else { break };
             match self.decode_from(&source, next) {
                 Ok(true) => {
                     let start = self.decoded.partition_point(|event| event.sequence < next);
@@ -132,12 +135,9 @@ impl History {
                     }
                 }
                 Ok(false) if !source.is_newest => next = source.last.saturating_add(1),
+                Ok(false) if is_fresh => break,
                 Ok(false) => {
-                    if is_fresh || (!was_open && !self.has_changed()?) {
-                        break;
-                    }
                     is_fresh = true;
-                    self.close();
                     self.list()?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound && listings < LISTINGS_MAX => {
@@ -145,9 +145,6 @@ impl History {
                     self.look_again(&source)?;
                 }
                 Err(error) => return Err(error),
-            }
-            if next == u64::MAX {
-                break;
             }
         }
         Ok(events)
@@ -162,12 +159,17 @@ impl History {
     pub fn read_before(&mut self, before: u64, max_events: usize, max_bytes: usize) -> io::Result<Vec<Arc<Event>>> {
         let (mut events, mut bytes, mut next) = (Vec::new(), 0, before);
         let mut listings = 0;
+        let mut is_fresh = false;
         while events.len() < max_events && next > 0 {
-            let Some(at) = self.sources.iter().rposition(|source| source.first < next) else { break };
-            let source = self.sources[at].clone();
-            match self.decode_before(&source, next.min(source.last.saturating_add(1))) {
+            let Some(source) = self.sources.iter().rfind(|source| source.first < next).cloned() else { break };
+            if source.is_newest && self.open_dir != source.dir && !is_fresh {
+                is_fresh = true;
+                self.list()?;
+                continue;
+            }
+            let below = next.min(source.last.saturating_add(1));
+            match self.decode_before(&source, below) {
                 Ok(true) => {
-                    let below = next.min(source.last.saturating_add(1));
                     let end = self.decoded.partition_point(|event| event.sequence < below);
                     for event in self.decoded[..end].iter().rev().take(max_events - events.len()) {
                         bytes += weight(event);
@@ -336,6 +338,7 @@ impl History {
 
     fn close(&mut self) {
         self.open = None;
+        self.open_dir = PathBuf::new();
         self.decoded.clear();
     }
 
@@ -346,11 +349,6 @@ impl History {
         // A directory without its file holds nothing, and must not be tried for ever.
         self.sources.retain(|other| other.dir != source.dir || other.dir.join("db").exists());
         Ok(())
-    }
-
-    /// Whether generations have come or gone.
-    fn has_changed(&self) -> io::Result<bool> {
-        Ok(names(&self.path)? != self.names)
     }
 
     /// Lists the generations and learns from the newest checkpoint what counts in each.
@@ -378,8 +376,15 @@ impl History {
         while let Some((number, revision)) = rest.pop_last() {
             let id = (number, revision);
             let dir = queue.join(directory_name(number, revision));
-            let (this, marker) = scanned(&queue, id)?;
-            let base: Option<Checkpoint> = last_checkpoint(&this, marker.filter(|_| is_first));
+            let (mut this, mut marker) = scanned(&queue, id)?;
+            let mut base: Option<Checkpoint> = last_checkpoint(&this, marker.filter(|_| is_first));
+            for _ in 1..SCANS_MAX {
+                if !is_first || base.as_ref().is_some_and(|base| !base.accepted.has_holes) {
+                    break;
+                }
+                (this, marker) = scanned(&queue, id)?;
+                base = last_checkpoint(&this, marker);
+            }
             let last_commit = match &base {
                 Some(base) if is_first => base.accepted.last,
                 _ => u64::MAX,
