@@ -9,6 +9,8 @@
 //! be found any more is looked up anew. Frames of the newest generation may be read before they are on stable storage:
 //! beside a running gateway use nothing above [`super::handle::StoreStatus::last_sequence`].
 
+mod ledger;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
@@ -20,14 +22,14 @@ use super::accept::{Checkpoint, Scanned, last_checkpoint};
 use super::clean::CleanMarker;
 use super::frame::{self, kind};
 use super::generation::{directory_name, parse_directory_name};
-use super::recover::apply;
 use super::retain::{RETAINED, RetainedName};
 use super::ring::decode;
 use super::scan::{Scan, scan};
-use super::sealed::{Sealed, read_chunks};
-use super::state::State;
+use super::sealed::Sealed;
 use super::tail::weight;
 use crate::event::Event;
+
+pub use ledger::Ledger;
 
 /// How often one call lists the generations anew because one of them was gone. A gateway begins a generation at most
 /// every few megabytes; more often than this within one call is not the gateway's doing.
@@ -66,15 +68,6 @@ pub struct History {
     damaged: BTreeMap<(u64, u32), BTreeSet<u64>>,
     /// Frames whose checksum no longer holds, by generation: as of its last scan.
     broken: BTreeMap<(u64, u32), u64>,
-}
-
-/// What the store's files say about events besides the events.
-#[derive(Debug, Default)]
-pub struct Ledger {
-    /// Everything up to here is done with.
-    pub delivered: u64,
-    /// Set aside because the upstream refuses them.
-    pub dead: BTreeSet<u64>,
 }
 
 impl History {
@@ -197,50 +190,6 @@ impl History {
     pub fn damaged(&self) -> u64 {
         let read: usize = self.damaged.values().map(BTreeSet::len).sum();
         self.broken.values().sum::<u64>() + read as u64
-    }
-
-    /// The delivered mark and the dead letters as the files have them. Beside a running gateway ask that instead.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::read`].
-    pub fn ledger(&mut self) -> io::Result<Ledger> {
-        for _ in 0..LISTINGS_MAX {
-            match self.read_ledger() {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                result => return result,
-            }
-        }
-        self.read_ledger()
-    }
-
-    fn read_ledger(&mut self) -> io::Result<Ledger> {
-        let queue = self.path.join("queue");
-        let dirs = queue_dirs(&names(&self.path)?);
-        let mut state = State::fresh();
-        let mut later = Vec::new();
-        for (&number, &revision) in dirs.iter().rev() {
-            let (this, marker) = scanned(&queue, (number, revision))?;
-            let found = last_checkpoint(&this, marker.filter(|_| later.is_empty()));
-            later.push((this, u64::MAX));
-            if let Some(base) = found {
-                state.reset_to(&base.meta);
-                // A part that cannot be read is announced by the gateway; here what can be read counts.
-                let _ = apply(&mut state, &base.body);
-                let alone = later.len() == 1;
-                if let Some((_, last_commit)) = later.last_mut().filter(|_| alone) {
-                    *last_commit = base.accepted.last;
-                }
-                later.reverse();
-                apply_later(&mut state, &later, base.commit);
-                break;
-            }
-        }
-        let retained = self.sources.iter().filter(|source| is_retained(source)).map(|source| source.last).max();
-        Ok(Ledger {
-            delivered: state.delivered.max(retained.unwrap_or(0)),
-            dead: state.dead().map(|letter| letter.event.sequence).collect(),
-        })
     }
 
     /// Decodes the frame of `source` that holds `from` or the first after it. False when there is none that counts.
@@ -429,26 +378,6 @@ impl History {
         sources.sort_by_key(|source| (source.last, source.id.0));
         self.sources = sources;
         Ok(())
-    }
-}
-
-fn is_retained(source: &Source) -> bool {
-    source.dir.parent().is_some_and(|parent| parent.ends_with(RETAINED))
-}
-
-/// Applies the marks and dead letters of commits after `after`.
-fn apply_later(state: &mut State, later: &[(Scanned, u64)], after: u64) {
-    for (this, last_commit) in later {
-        for run in this.scan.frames() {
-            let header = run[0].header;
-            let others = header.kinds & !(kind::EVENTS | kind::ANNOUNCES | kind::RECORDS);
-            let tells = others != 0 && !header.has(kind::CHECKPOINT);
-            if tells && header.commit > after && header.commit <= *last_commit {
-                let body = read_chunks(&this.file, run.iter().map(|found| found.offset));
-                // As above.
-                let _ = body.and_then(|(header, body)| frame::unpack(&header, body)).map(|raw| apply(state, &raw));
-            }
-        }
     }
 }
 
