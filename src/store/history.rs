@@ -325,6 +325,9 @@ impl History {
         while let Some((number, revision)) = rest.pop_last() {
             let id = (number, revision);
             let dir = queue.join(directory_name(number, revision));
+            if holds_nothing(&dir) {
+                continue;
+            }
             let (mut this, mut marker) = scanned(&queue, id)?;
             let mut base: Option<Checkpoint> = last_checkpoint(&this, marker.filter(|_| is_first));
             for _ in 1..SCANS_MAX {
@@ -355,19 +358,12 @@ impl History {
         while let Some((number, revision)) = rest.pop_last() {
             let dir = queue.join(directory_name(number, revision));
             let id = (number, revision);
-            let source = match catalogue.get(&number) {
-                Some(entry) => {
-                    let last_commit = if entry.revision == revision { entry.last_commit } else { u64::MAX };
-                    let last = entry.last.min(upper);
-                    Source { dir, id, first: entry.first, last, last_commit, is_newest: false }
-                }
-                // Done with, and about to go.
-                None => Source { dir, id, first: 0, last: upper, last_commit: u64::MAX, is_newest: false },
-            };
-            if source.first > 0 {
-                upper = upper.min(source.first.saturating_sub(1));
-            }
-            sources.push(source);
+            // What is not listed was taken over by a newer one or evicted, and is about to go.
+            let Some(entry) = catalogue.get(&number) else { continue };
+            let last_commit = if entry.revision == revision { entry.last_commit } else { u64::MAX };
+            let last = entry.last.min(upper);
+            upper = upper.min(entry.first.saturating_sub(1));
+            sources.push(Source { dir, id, first: entry.first, last, last_commit, is_newest: false });
         }
         for name in self.names.iter().filter_map(|name| name.strip_prefix(RETAINED)?.strip_prefix('/')) {
             let Some(RetainedName { first, through, number, revision }) = RetainedName::parse(name) else { continue };
@@ -379,6 +375,11 @@ impl History {
         self.sources = sources;
         Ok(())
     }
+}
+
+/// Whether a generation's directory is there without its file: a start sets it aside.
+fn holds_nothing(dir: &Path) -> bool {
+    dir.is_dir() && !dir.join("db").exists()
 }
 
 /// Scans one generation of the queue.

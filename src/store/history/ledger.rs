@@ -5,9 +5,10 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use super::{History, LISTINGS_MAX, Source, names, queue_dirs, scanned};
+use super::{History, LISTINGS_MAX, Source, holds_nothing, names, queue_dirs, scanned};
 use crate::store::accept::{Scanned, last_checkpoint};
 use crate::store::frame::{self, kind};
+use crate::store::generation::directory_name;
 use crate::store::recover::apply;
 use crate::store::retain::RETAINED;
 use crate::store::sealed::read_chunks;
@@ -44,6 +45,9 @@ impl History {
         let mut state = State::fresh();
         let mut later = Vec::new();
         for (&number, &revision) in dirs.iter().rev() {
+            if holds_nothing(&queue.join(directory_name(number, revision))) {
+                continue;
+            }
             let (this, marker) = scanned(&queue, (number, revision))?;
             let found = last_checkpoint(&this, marker.filter(|_| later.is_empty()));
             later.push((this, u64::MAX));

@@ -368,6 +368,10 @@ fn what_another_queue_left_is_not_shown_and_a_lost_counter_goes_on_behind_it() {
     assert!(losses(&end)[0].last_sequence > last, "{:?}", losses(&end));
     assert!(!kept(dir.path()).is_empty());
     rig.close();
+    fs::create_dir(dir.path().join("queue/gen-00000999.1")).unwrap();
+    let mut open = History::open(dir.path()).unwrap();
+    assert!(!open.read(1, 10, usize::MAX).unwrap().is_empty(), "a generation without a file hides nothing");
+    assert!(open.ledger().unwrap().delivered >= last);
     fs::remove_dir_all(dir.path().join("queue")).unwrap();
     let rig = Rig::open(&config);
     assert!(kept(dir.path()).is_empty());
