@@ -182,7 +182,7 @@ impl App {
             store: store.status(),
             configured: shown,
         };
-        let control = open_control(&config, commands, status, Arc::clone(&clock)).await;
+        let control = open_control(&config, commands, status, Arc::clone(&clock), store.clone()).await;
         Ok(Self {
             path: path.to_owned(),
             config,
@@ -273,6 +273,7 @@ impl App {
             sources: self.sources.names(),
             upstream: self.forwarder.view(),
             store_bytes_max: self.config.store.max_bytes,
+            retain_delivered: self.config.store.retain_delivered,
         });
         self.service.status(self.status());
     }
@@ -332,10 +333,12 @@ async fn open_control(
     commands: mpsc::Sender<Command>,
     status: StatusSources,
     clock: Arc<SystemClock>,
+    store: StoreHandle,
 ) -> Option<(Trigger, JoinHandle<()>)> {
     let path = config.gateway.control_socket.as_deref()?;
     let (trigger, shutdown) = shutdown::channel();
-    match control::spawn(path, commands, Arc::new(move || status.status()), clock, shutdown).await {
+    let events = control::events::Events::new(config.store.path.clone(), store);
+    match control::spawn(path, commands, Arc::new(move || status.status()), clock, events, shutdown).await {
         Ok(task) => Some((trigger, task)),
         Err(reason) => {
             tracing::warn!("no control socket, so `tidegate status` and `tidegate alarms` cannot ask: {reason}");

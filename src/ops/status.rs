@@ -70,6 +70,10 @@ pub struct StoreShown {
     pub bytes: u64,
     /// `store.max_bytes`
     pub max_bytes: u64,
+    /// Bytes of delivered events that are kept, part of `bytes`.
+    pub retained_bytes: u64,
+    /// `store.retain_delivered`
+    pub retain_delivered: u64,
     /// Highest sequence number given.
     pub last_sequence: u64,
     /// Takes nothing more.
@@ -112,7 +116,7 @@ pub struct StatusSources {
     pub wear: Arc<Wear>,
     /// The store's own view.
     pub store: watch::Receiver<StoreStatus>,
-    /// Changes with a reload: the sources' names, the upstream's view, `store.max_bytes`.
+    /// Changes with a reload: the sources' names, the upstream's view, the store's limits.
     pub configured: watch::Receiver<Configured>,
 }
 
@@ -125,6 +129,8 @@ pub struct Configured {
     pub upstream: Option<watch::Receiver<UpstreamView>>,
     /// `store.max_bytes`
     pub store_bytes_max: u64,
+    /// `store.retain_delivered`
+    pub retain_delivered: u64,
 }
 
 impl StatusSources {
@@ -146,6 +152,8 @@ impl StatusSources {
                 waiting: store.waiting,
                 bytes: store.bytes,
                 max_bytes: configured.store_bytes_max,
+                retained_bytes: counters.retained_bytes.get(),
+                retain_delivered: configured.retain_delivered,
                 last_sequence: store.last_sequence,
                 full: store.full,
                 fault: store.fault.map(|fault| fault.to_string()),
