@@ -147,6 +147,10 @@ pub struct Counters {
     pub store_syncs: Counter,
     /// Store operations that failed.
     pub store_errors: Counter,
+    /// Gauge: bytes of delivered events that are kept (`retain_delivered`).
+    pub retained_bytes: Counter,
+    /// Kept generations of delivered events that were dropped for newer ones, for room, or by a lower limit.
+    pub retained_dropped: Counter,
     /// Gauge: 1 while the store refuses more (`when_full = "reject"`, or a full disk).
     pub store_full: Counter,
     /// Gauge: 1 while connected upstream.
