@@ -146,7 +146,7 @@ impl SideLane {
         self.queued.is_empty() && self.has_room()
     }
 
-    /// Returns when an event has been given; [`SideLane::next`] then has it. Cancel-safe.
+    /// Returns when an event has been given; [`SideLane::peek`] then has it. Cancel-safe.
     pub async fn arrival(&mut self) {
         let item = self.inbox.recv().await;
         self.queued.push_back(item);
@@ -155,7 +155,7 @@ impl SideLane {
     /// The event to send next, if one waits and there is room, and a slot for it: a number below [`INFLIGHT_MAX`] that no
     /// event in flight has, its packet id within the lane's share. It stays next until [`SideLane::on_outgoing`] or
     /// [`SideLane::refuse`].
-    pub fn next(&mut self) -> Option<(u16, Arc<Event>, Mark)> {
+    pub fn peek(&mut self) -> Option<(u16, Arc<Event>, Mark)> {
         if !self.has_room() {
             return None;
         }

@@ -28,7 +28,7 @@ impl Scene {
     /// Sends what may be sent; the slots and sequence numbers.
     fn send(&mut self) -> Vec<(u16, u64)> {
         let mut sent = Vec::new();
-        while let Some((slot, event, _)) = self.lane.next() {
+        while let Some((slot, event, _)) = self.lane.peek() {
             self.lane.on_outgoing(slot, 100, self.now);
             sent.push((slot, event.sequence));
         }
@@ -61,7 +61,7 @@ async fn a_few_large_events_fill_the_lane() {
     let mut scene = Scene::new();
     let _outcomes = scene.give(10).await;
     let mut sent = 0;
-    while let Some((slot, ..)) = scene.lane.next() {
+    while let Some((slot, ..)) = scene.lane.peek() {
         scene.lane.on_outgoing(slot, INFLIGHT_BYTES_MAX / 2, scene.now);
         sent += 1;
     }
@@ -93,7 +93,7 @@ async fn an_event_nobody_waits_for_is_not_sent() {
 async fn an_event_that_cannot_be_sent_is_refused_with_its_reason() {
     let mut scene = Scene::new();
     let mut outcomes = scene.give(2).await;
-    assert!(scene.lane.next().is_some());
+    assert!(scene.lane.peek().is_some());
     scene.lane.refuse("too large".to_owned());
     assert_eq!(outcomes[0].try_recv().unwrap(), Outcome::Refused("too large".to_owned()));
     assert_eq!(scene.send().len(), 1);
@@ -155,7 +155,7 @@ async fn a_forwarder_that_is_replaced_leaves_events_unsettled_and_the_next_one_t
     let mut scene = Scene { sender, lane: SideLane::new(receiver.clone()), now: Instant::now() };
     let mut outcomes = scene.give(3).await;
     scene.lane.arrival().await;
-    let (slot, ..) = scene.lane.next().unwrap();
+    let (slot, ..) = scene.lane.peek().unwrap();
     scene.lane.on_outgoing(slot, 100, scene.now);
     scene.lane = SideLane::new(receiver);
     assert_eq!(outcomes[0].try_recv(), Err(oneshot::error::TryRecvError::Closed), "to be given again");

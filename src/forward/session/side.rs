@@ -27,7 +27,7 @@ impl Session<'_> {
     pub(super) async fn publish_side(&mut self) -> Result<bool, Lost> {
         let mut wrote = false;
         while self.side_may_send() {
-            let Some((slot, event, mark)) = self.forwarder.side.next() else { break };
+            let Some((slot, event, mark)) = self.forwarder.side.peek() else { break };
             let mut publish = match self.encode(&event, Some(mark)) {
                 Ok(publish) => publish,
                 Err(why) => {
