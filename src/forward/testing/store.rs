@@ -153,7 +153,8 @@ fn serve(request: Request, status: &watch::Sender<StoreStatus>, shared: &Shared)
             shared.dead.lock().unwrap().push(Dead { sequence: event.sequence, reason, attempts });
             let _ = done.send(());
         }
-        Request::Commit(..) | Request::Configure(_) | Request::DeadLetters { .. } => {}
+        Request::DeadLetters { reply } => drop(reply.send(Vec::new())),
+        Request::Commit(..) | Request::Configure(_) => {}
         Request::Close => return false,
     }
     true

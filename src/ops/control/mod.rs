@@ -5,6 +5,7 @@
 //! Permission is the file's mode, 0660: the service's user and group.
 
 pub mod alarms;
+pub mod replay;
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::app::pipeline::Command;
 use crate::clock::SystemClock;
 use crate::ops::status::Status;
+use crate::replay::Replays;
 use crate::shutdown::Shutdown;
 
 /// Longest request body, bytes: an alarm's and a sensor's name with room to spare.
@@ -36,6 +38,7 @@ pub type StatusFn = Arc<dyn Fn() -> Status + Send + Sync>;
 struct Routes {
     commands: mpsc::Sender<Command>,
     status: StatusFn,
+    replays: Replays,
     clock: Arc<SystemClock>,
 }
 
@@ -47,6 +50,7 @@ pub async fn spawn(
     path: &Path,
     commands: mpsc::Sender<Command>,
     status: StatusFn,
+    replays: Replays,
     clock: Arc<SystemClock>,
     mut shutdown: Shutdown,
 ) -> Result<tokio::task::JoinHandle<()>, String> {
@@ -54,8 +58,9 @@ pub async fn spawn(
     let router = Router::new()
         .route("/v1/status", get(status_of))
         .merge(alarms::routes())
+        .merge(replay::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Routes { commands, status, clock });
+        .with_state(Routes { commands, status, replays, clock });
     let path = path.to_owned();
     Ok(tokio::spawn(async move {
         let stop = async move { shutdown.wait().await };
