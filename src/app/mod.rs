@@ -189,7 +189,7 @@ impl App {
             configured: shown,
             replays: replays.clone(),
         };
-        let control = open_control(&config, commands, status, replays, Arc::clone(&clock)).await;
+        let control = open_control(&config, commands, status, replays, Arc::clone(&clock), store.clone()).await;
         Ok(Self {
             path: path.to_owned(),
             config,
@@ -344,10 +344,12 @@ async fn open_control(
     status: StatusSources,
     replays: Replays,
     clock: Arc<SystemClock>,
+    store: StoreHandle,
 ) -> Option<(Trigger, JoinHandle<()>)> {
     let path = config.gateway.control_socket.as_deref()?;
     let (trigger, shutdown) = shutdown::channel();
-    match control::spawn(path, commands, Arc::new(move || status.status()), replays, clock, shutdown).await {
+    let events = control::events::Events::new(config.store.path.clone(), store);
+    match control::spawn(path, commands, Arc::new(move || status.status()), replays, clock, events, shutdown).await {
         Ok(task) => Some((trigger, task)),
         Err(reason) => {
             tracing::warn!("no control socket, so `tidegate status` and `tidegate alarms` cannot ask: {reason}");

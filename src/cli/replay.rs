@@ -1,8 +1,9 @@
 //! `tidegate replay`: has the running gateway send delivered events again, and shows how far it is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::{Args, Subcommand};
 use jiff::{Timestamp, civil, tz::TimeZone};
 
 use crate::cli::client;
@@ -16,22 +17,91 @@ const ASK_EVERY: Duration = Duration::from_millis(250);
 /// How long the count of what matches is waited for when the end is not.
 const COUNT_WITHIN: Duration = Duration::from_secs(8);
 
-/// What to replay, as given on the command line.
-#[derive(Debug)]
-pub struct Wanted {
-    /// From when on.
-    pub since: Timestamp,
-    /// Up to when.
-    pub until: Option<Timestamp>,
-    /// Which sensors.
-    pub sensor: Option<String>,
+/// What the help ends with.
+pub const EXAMPLES: &str = "\
+What is sent again has its first id and sequence, and says `replayed`. Only what [store] retain_delivered still keeps
+can be sent again. A replay goes on over restarts of the gateway; there is one at a time.
+
+T is RFC 3339, a local date and time, or how long ago.
+
+Examples:
+  tidegate replay --since 2h
+  tidegate replay --since '2026-01-31 06:00' --until '2026-01-31 09:30' --sensor 'zigbee/+/temperature' --wait
+  tidegate replay status
+  tidegate replay cancel
+
+Exit codes: 0 good, 1 nothing matches, refused, or (with --wait) given up or cancelled, 2 usage.";
+
+/// The arguments.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Arguments {
+    /// Events from this time on
+    #[arg(long, value_name = "T", value_parser = time, required = true)]
+    since: Option<Timestamp>,
+    /// Events up to this time
+    #[arg(long, value_name = "T", value_parser = time)]
+    until: Option<Timestamp>,
+    /// A sensor's name, or a pattern with + and #
+    #[arg(long, value_name = "PATTERN")]
+    sensor: Option<String>,
+    /// Wait until all is sent
+    #[arg(long)]
+    wait: bool,
+    /// For scripts
+    #[arg(long)]
+    json: bool,
+    /// The running gateway's control socket (gateway.control_socket)
+    #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]
+    socket: PathBuf,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// How far the replay is, or how the last one ended
+    Status {
+        /// The running gateway's control socket (gateway.control_socket)
+        #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]
+        socket: PathBuf,
+        /// For scripts
+        #[arg(long)]
+        json: bool,
+    },
+    /// End the replay; what has been sent stays sent
+    Cancel {
+        /// The running gateway's control socket (gateway.control_socket)
+        #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]
+        socket: PathBuf,
+    },
+}
+
+impl Arguments {
+    /// Does what they say.
+    ///
+    /// # Errors
+    /// No gateway answers, or it refuses.
+    pub fn execute(self) -> Result<(), Failure> {
+        match self.what {
+            Some(What::Status { socket, json }) => status(&socket, json),
+            Some(What::Cancel { socket }) => cancel(&socket),
+            None => {
+                // Without it only a subcommand gets past the parser.
+                let since = self.since.ok_or_else(|| Failure::Failed("error: --since is missing".to_owned()))?;
+                let request = ReplayRequest {
+                    since: since.to_string(),
+                    until: self.until.map(|time| time.to_string()),
+                    sensor: self.sensor,
+                };
+                start(&self.socket, &request, self.wait, self.json)
+            }
+        }
+    }
 }
 
 /// A point in time from the command line: RFC 3339, a local date and time, or a duration back from now.
-///
-/// # Errors
-/// How to write it.
-pub fn time(text: &str) -> Result<Timestamp, String> {
+fn time(text: &str) -> Result<Timestamp, String> {
     time_at(text, Timestamp::now(), &TimeZone::system())
 }
 
@@ -53,13 +123,8 @@ fn time_at(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Str
 ///
 /// # Errors
 /// No gateway answers, it refuses, nothing matches, or (when waited for) it does not come to its end.
-pub fn start(socket: &Path, wanted: Wanted, wait: bool, json: bool) -> Result<(), Failure> {
-    let request = ReplayRequest {
-        since: wanted.since.to_string(),
-        until: wanted.until.map(|time| time.to_string()),
-        sensor: wanted.sensor,
-    };
-    let mut answer: ReplayAnswer = client::post(socket, "/v1/replay", &request)?;
+fn start(socket: &Path, request: &ReplayRequest, wait: bool, json: bool) -> Result<(), Failure> {
+    let mut answer: ReplayAnswer = client::post(socket, "/v1/replay", request)?;
     let asked = std::time::Instant::now();
     while answer.replay.as_ref().is_some_and(|replay| {
         if wait { replay.is_active() } else { replay.state == State::Counting && asked.elapsed() < COUNT_WITHIN }
@@ -89,7 +154,7 @@ pub fn start(socket: &Path, wanted: Wanted, wait: bool, json: bool) -> Result<()
 ///
 /// # Errors
 /// No gateway answers.
-pub fn status(socket: &Path, json: bool) -> Result<(), Failure> {
+fn status(socket: &Path, json: bool) -> Result<(), Failure> {
     let answer: ReplayAnswer = client::get(socket, "/v1/replay")?;
     if json {
         let text = client::to_json(&answer.replay)?;
@@ -105,7 +170,7 @@ pub fn status(socket: &Path, json: bool) -> Result<(), Failure> {
 ///
 /// # Errors
 /// No gateway answers, or there is none.
-pub fn cancel(socket: &Path) -> Result<(), Failure> {
+fn cancel(socket: &Path) -> Result<(), Failure> {
     let answer: ReplayAnswer = client::post(socket, "/v1/replay/cancel", &())?;
     client::print(|out| answer.replay.iter().try_for_each(|replay| writeln!(out, "{}", told(replay))))
 }

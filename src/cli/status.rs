@@ -43,6 +43,9 @@ fn render(status: &Status) -> String {
         store.lost,
         store.dead
     ));
+    if store.retain_delivered > 0 {
+        lines.push(format!("          {} KiB of them delivered events that are kept", store.retained_bytes / 1024));
+    }
     if store.full {
         lines.push("          FULL: takes nothing more until events are delivered or space returns".to_owned());
     }

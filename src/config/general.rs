@@ -56,7 +56,7 @@ fn control_socket(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<PathBu
 }
 
 /// The first part of the host name, in the characters of an id.
-fn host_name() -> String {
+pub fn host_name() -> String {
     let uname = rustix::system::uname();
     id_from_host(&uname.nodename().to_string_lossy())
 }

@@ -74,12 +74,14 @@ pub struct StoreShown {
     pub bytes: u64,
     /// `store.max_bytes`
     pub max_bytes: u64,
+    /// Bytes of delivered events that are kept, part of `bytes`.
+    pub retained_bytes: u64,
+    /// `store.retain_delivered`
+    pub retain_delivered: u64,
     /// Highest sequence number given.
     pub last_sequence: u64,
     /// Everything up to here has been delivered, evicted or set aside.
     pub delivered: u64,
-    /// `store.retain_delivered`, bytes; 0 is off.
-    pub retain_delivered: u64,
     /// Takes nothing more.
     pub full: bool,
     /// The fault it works around, in words.
@@ -120,7 +122,7 @@ pub struct StatusSources {
     pub wear: Arc<Wear>,
     /// The store's own view.
     pub store: watch::Receiver<StoreStatus>,
-    /// Changes with a reload: the sources' names, the upstream's view, `store.max_bytes`.
+    /// Changes with a reload: the sources' names, the upstream's view, the store's limits.
     pub configured: watch::Receiver<Configured>,
     /// The replay, if one was asked for.
     pub replays: Replays,
@@ -158,9 +160,10 @@ impl StatusSources {
                 waiting: store.waiting,
                 bytes: store.bytes,
                 max_bytes: configured.store_bytes_max,
+                retained_bytes: counters.retained_bytes.get(),
+                retain_delivered: configured.retain_delivered,
                 last_sequence: store.last_sequence,
                 delivered: store.delivered,
-                retain_delivered: configured.retain_delivered,
                 full: store.full,
                 fault: store.fault.map(|fault| fault.to_string()),
                 lost: counters.events_lost.get(),

@@ -436,7 +436,8 @@ fn apply_later(state: &mut State, later: &[(Scanned, u64)], after: u64) {
     for (this, last_commit) in later {
         for run in this.scan.frames() {
             let header = run[0].header;
-            let tells = header.kinds & (kind::DELIVERED | kind::DEAD) != 0 && !header.has(kind::CHECKPOINT);
+            let others = header.kinds & !(kind::EVENTS | kind::ANNOUNCES | kind::RECORDS);
+            let tells = others != 0 && !header.has(kind::CHECKPOINT);
             if tells && header.commit > after && header.commit <= *last_commit {
                 let body = read_chunks(&this.file, run.iter().map(|found| found.offset));
                 // As above.

@@ -95,7 +95,7 @@ fn everything_comes_again_and_new_events_wait_behind_a_few_at_most() {
         let before = deliveries[..place].iter().filter(|delivery| delivery.replayed).count();
         assert!(before <= most, "{before} replayed events before the new event {sequence}, at most {most} expected");
     }
-    assert!(deliveries.iter().all(|delivery| delivery.replayed == false || delivery.sequence <= through));
+    assert!(deliveries.iter().all(|delivery| !delivery.replayed || delivery.sequence <= through));
     stage.consumer.assert_lossless();
     assert!(stage.status().get("replay").is_none(), "the status shows only what is under way");
 
