@@ -2,6 +2,8 @@
 //!
 //! Owns its arguments and how events look in a terminal. Asks in portions, so that neither side holds more than one.
 
+mod words;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -20,6 +22,7 @@ use crate::config::model::Severity;
 use crate::error::Failure;
 use crate::ops::trail::{self, EVENTS_MAX, Filter, Page, Query, Standing};
 use crate::store::history::History;
+use words::{line, parsed, sequence, whole};
 
 /// What the help ends with.
 pub const EXAMPLES: &str = "\
@@ -365,105 +368,6 @@ fn tell_damage(end: &Page) {
     }
 }
 
-fn parsed(event: &RawValue) -> Value {
-    serde_json::from_str(event.get()).unwrap_or_default()
-}
-
-fn sequence(event: &Value) -> u64 {
-    event["sequence"].as_str().and_then(|text| text.parse().ok()).unwrap_or_default()
-}
-
-fn text<'a>(event: &'a Value, name: &str) -> &'a str {
-    event[name].as_str().unwrap_or_default()
-}
-
-/// A value as people write it.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// One event in one line.
-fn line(event: &Value) -> String {
-    let data = &event["data"];
-    let name = trail::short_type(text(event, "type"));
-    let what = match name {
-        "gateway.started" => {
-            format!("version {}, after a stop: {}", plain(&data["version"]), text(data, "previous_stop"))
-        }
-        "events.lost" => format!(
-            "{} events {}: {} to {}",
-            data["count"],
-            text(data, "reason"),
-            data["first_sequence"],
-            data["last_sequence"]
-        ),
-        "source.lost" | "source.restored" => text(data, "reason").to_owned(),
-        _ => {
-            let value = if data["value"].is_null() { "no value".to_owned() } else { plain(&data["value"]) };
-            let unit = text(data, "unit");
-            format!(
-                "{}: {value}{}{unit} (limit {})",
-                text(data, "alarm"),
-                if unit.is_empty() { "" } else { " " },
-                plain(&data["limit"])
-            )
-        }
-    };
-    format!(
-        "{:>8}  {}  {:<9}  {:<8}  {:<18} {}  {what}",
-        sequence(event),
-        to_the_second(text(event, "time")),
-        text(event, "delivery"),
-        text(event, "severity"),
-        name,
-        text(event, "subject"),
-    )
-}
-
-/// A time without its decimals.
-fn to_the_second(time: &str) -> String {
-    match time.split_once('.') {
-        Some((seconds, _)) => format!("{seconds}Z"),
-        None => time.to_owned(),
-    }
-}
-
-/// All of one event, a line a field.
-fn whole(event: &Value) -> String {
-    let mut out = String::new();
-    for name in
-        ["sequence", "id", "delivery", "type", "time", "clock", "severity", "subject", "source", "correlationid"]
-    {
-        match (name, &event[name]) {
-            (_, Value::Null) => {}
-            ("sequence", _) => out.push_str(&format!("{name:<15} {}\n", sequence(event))),
-            (_, value) => out.push_str(&format!("{name:<15} {}\n", plain(value))),
-        }
-    }
-    fields("", &event["data"], &mut out);
-    out
-}
-
-fn fields(prefix: &str, value: &Value, out: &mut String) {
-    match value {
-        Value::Object(map) => map.iter().for_each(|(key, value)| {
-            let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-            fields(&name, value, out);
-        }),
-        Value::Array(items) if items.iter().any(Value::is_object) => items.iter().for_each(|item| {
-            let parts: Vec<String> = match item {
-                Value::Object(map) => map.values().map(plain).collect(),
-                other => vec![plain(other)],
-            };
-            out.push_str(&format!("{prefix:<15} {}\n", parts.join("  ")));
-        }),
-        other => out.push_str(&format!("{prefix:<15} {}\n", plain(other))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
@@ -495,26 +399,5 @@ mod tests {
         let uri: axum::http::Uri = route.parse().unwrap();
         let axum::extract::Query(back) = axum::extract::Query::<Query>::try_from_uri(&uri).unwrap();
         assert_eq!(back, query, "{route}");
-    }
-
-    #[test]
-    fn an_event_is_shown_in_words() {
-        let event = serde_json::json!({
-            "id": "x", "sequence": "00000000000000001204", "time": "2026-01-31T07:00:00.123Z", "delivery": "waiting",
-            "severity": "high", "type": "tidegate.threshold.exceeded.v1", "subject": "plant/oven/value",
-            "data": {"alarm": "too-warm", "value": 80.5, "unit": "°C", "limit": 75.0, "state": {"before": "normal"},
-                "context": [{"time": "t1", "value": 1}, {"time": "t2", "value": 2}]},
-        });
-        assert_eq!(
-            line(&event),
-            "    1204  2026-01-31T07:00:00Z  waiting    high      threshold.exceeded plant/oven/value  \
-             too-warm: 80.5 °C (limit 75.0)"
-        );
-        let whole = whole(&event);
-        for part in
-            ["sequence        1204", "delivery        waiting", "state.before    normal", "context         t2  2"]
-        {
-            assert!(whole.contains(part), "{whole}");
-        }
     }
 }

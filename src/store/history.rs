@@ -9,6 +9,8 @@
 //! be found any more is looked up anew. Frames of the newest generation may be read before they are on stable storage:
 //! beside a running gateway use nothing above [`super::handle::StoreStatus::last_sequence`].
 
+mod ledger;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
@@ -20,18 +22,22 @@ use super::accept::{Checkpoint, Scanned, last_checkpoint};
 use super::clean::CleanMarker;
 use super::frame::{self, kind};
 use super::generation::{directory_name, parse_directory_name};
-use super::recover::apply;
 use super::retain::{RETAINED, RetainedName};
 use super::ring::decode;
 use super::scan::{Scan, scan};
-use super::sealed::{Sealed, read_chunks};
-use super::state::State;
+use super::sealed::Sealed;
 use super::tail::weight;
 use crate::event::Event;
+
+pub use ledger::Ledger;
 
 /// How often one call lists the generations anew because one of them was gone. A gateway begins a generation at most
 /// every few megabytes; more often than this within one call is not the gateway's doing.
 const LISTINGS_MAX: usize = 16;
+
+/// How often the newest generation is searched when something in it is missing: sled may move what it has written to a
+/// place that the search has passed already. What is still missing then is damaged.
+const SCANS_MAX: usize = 3;
 
 /// A generation, and which of its events count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,15 +68,6 @@ pub struct History {
     damaged: BTreeMap<(u64, u32), BTreeSet<u64>>,
     /// Frames whose checksum no longer holds, by generation: as of its last scan.
     broken: BTreeMap<(u64, u32), u64>,
-}
-
-/// What the store's files say about events besides the events.
-#[derive(Debug, Default)]
-pub struct Ledger {
-    /// Everything up to here is done with.
-    pub delivered: u64,
-    /// Set aside because the upstream refuses them.
-    pub dead: BTreeSet<u64>,
 }
 
 impl History {
@@ -105,19 +102,18 @@ impl History {
     pub fn read(&mut self, from: u64, max_events: usize, max_bytes: usize) -> io::Result<Vec<Arc<Event>>> {
         let (mut events, mut bytes, mut next) = (Vec::new(), 0, from);
         let mut listings = 0;
-        // The newest generation may have grown since it was indexed: once a call it is looked at again.
+        // The newest generation may have grown, and others begun, since they were looked at: once a call that is
+        // looked at again, when the end is reached.
         let mut is_fresh = false;
-        while events.len() < max_events {
-            let Some(at) = self.sources.iter().position(|source| source.last >= next) else {
-                if is_fresh || !self.has_changed()? {
-                    break;
-                }
+        while events.len() < max_events && next < u64::MAX {
+            let source = self.sources.iter().find(|source| source.last >= next).cloned();
+            let is_known = source.as_ref().is_some_and(|source| !source.is_newest || self.open_dir == source.dir);
+            if !is_known && !is_fresh {
                 is_fresh = true;
                 self.list()?;
                 continue;
-            };
-            let source = self.sources[at].clone();
-            let was_open = self.open.is_some() && self.open_dir == source.dir;
+            }
+            let Some(source) = source else { break };
             match self.decode_from(&source, next) {
                 Ok(true) => {
                     let start = self.decoded.partition_point(|event| event.sequence < next);
@@ -132,12 +128,9 @@ impl History {
                     }
                 }
                 Ok(false) if !source.is_newest => next = source.last.saturating_add(1),
+                Ok(false) if is_fresh => break,
                 Ok(false) => {
-                    if is_fresh || (!was_open && !self.has_changed()?) {
-                        break;
-                    }
                     is_fresh = true;
-                    self.close();
                     self.list()?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound && listings < LISTINGS_MAX => {
@@ -145,9 +138,6 @@ impl History {
                     self.look_again(&source)?;
                 }
                 Err(error) => return Err(error),
-            }
-            if next == u64::MAX {
-                break;
             }
         }
         Ok(events)
@@ -162,12 +152,17 @@ impl History {
     pub fn read_before(&mut self, before: u64, max_events: usize, max_bytes: usize) -> io::Result<Vec<Arc<Event>>> {
         let (mut events, mut bytes, mut next) = (Vec::new(), 0, before);
         let mut listings = 0;
+        let mut is_fresh = false;
         while events.len() < max_events && next > 0 {
-            let Some(at) = self.sources.iter().rposition(|source| source.first < next) else { break };
-            let source = self.sources[at].clone();
-            match self.decode_before(&source, next.min(source.last.saturating_add(1))) {
+            let Some(source) = self.sources.iter().rfind(|source| source.first < next).cloned() else { break };
+            if source.is_newest && self.open_dir != source.dir && !is_fresh {
+                is_fresh = true;
+                self.list()?;
+                continue;
+            }
+            let below = next.min(source.last.saturating_add(1));
+            match self.decode_before(&source, below) {
                 Ok(true) => {
-                    let below = next.min(source.last.saturating_add(1));
                     let end = self.decoded.partition_point(|event| event.sequence < below);
                     for event in self.decoded[..end].iter().rev().take(max_events - events.len()) {
                         bytes += weight(event);
@@ -195,50 +190,6 @@ impl History {
     pub fn damaged(&self) -> u64 {
         let read: usize = self.damaged.values().map(BTreeSet::len).sum();
         self.broken.values().sum::<u64>() + read as u64
-    }
-
-    /// The delivered mark and the dead letters as the files have them. Beside a running gateway ask that instead.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::read`].
-    pub fn ledger(&mut self) -> io::Result<Ledger> {
-        for _ in 0..LISTINGS_MAX {
-            match self.read_ledger() {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                result => return result,
-            }
-        }
-        self.read_ledger()
-    }
-
-    fn read_ledger(&mut self) -> io::Result<Ledger> {
-        let queue = self.path.join("queue");
-        let dirs = queue_dirs(&names(&self.path)?);
-        let mut state = State::fresh();
-        let mut later = Vec::new();
-        for (&number, &revision) in dirs.iter().rev() {
-            let (this, marker) = scanned(&queue, (number, revision))?;
-            let found = last_checkpoint(&this, marker.filter(|_| later.is_empty()));
-            later.push((this, u64::MAX));
-            if let Some(base) = found {
-                state.reset_to(&base.meta);
-                // A part that cannot be read is announced by the gateway; here what can be read counts.
-                let _ = apply(&mut state, &base.body);
-                let alone = later.len() == 1;
-                if let Some((_, last_commit)) = later.last_mut().filter(|_| alone) {
-                    *last_commit = base.accepted.last;
-                }
-                later.reverse();
-                apply_later(&mut state, &later, base.commit);
-                break;
-            }
-        }
-        let retained = self.sources.iter().filter(|source| is_retained(source)).map(|source| source.last).max();
-        Ok(Ledger {
-            delivered: state.delivered.max(retained.unwrap_or(0)),
-            dead: state.dead().map(|letter| letter.event.sequence).collect(),
-        })
     }
 
     /// Decodes the frame of `source` that holds `from` or the first after it. False when there is none that counts.
@@ -336,6 +287,7 @@ impl History {
 
     fn close(&mut self) {
         self.open = None;
+        self.open_dir = PathBuf::new();
         self.decoded.clear();
     }
 
@@ -346,11 +298,6 @@ impl History {
         // A directory without its file holds nothing, and must not be tried for ever.
         self.sources.retain(|other| other.dir != source.dir || other.dir.join("db").exists());
         Ok(())
-    }
-
-    /// Whether generations have come or gone.
-    fn has_changed(&self) -> io::Result<bool> {
-        Ok(names(&self.path)? != self.names)
     }
 
     /// Lists the generations and learns from the newest checkpoint what counts in each.
@@ -378,8 +325,15 @@ impl History {
         while let Some((number, revision)) = rest.pop_last() {
             let id = (number, revision);
             let dir = queue.join(directory_name(number, revision));
-            let (this, marker) = scanned(&queue, id)?;
-            let base: Option<Checkpoint> = last_checkpoint(&this, marker.filter(|_| is_first));
+            let (mut this, mut marker) = scanned(&queue, id)?;
+            let mut base: Option<Checkpoint> = last_checkpoint(&this, marker.filter(|_| is_first));
+            for _ in 1..SCANS_MAX {
+                if !is_first || base.as_ref().is_some_and(|base| !base.accepted.has_holes) {
+                    break;
+                }
+                (this, marker) = scanned(&queue, id)?;
+                base = last_checkpoint(&this, marker);
+            }
             let last_commit = match &base {
                 Some(base) if is_first => base.accepted.last,
                 _ => u64::MAX,
@@ -424,26 +378,6 @@ impl History {
         sources.sort_by_key(|source| (source.last, source.id.0));
         self.sources = sources;
         Ok(())
-    }
-}
-
-fn is_retained(source: &Source) -> bool {
-    source.dir.parent().is_some_and(|parent| parent.ends_with(RETAINED))
-}
-
-/// Applies the marks and dead letters of commits after `after`.
-fn apply_later(state: &mut State, later: &[(Scanned, u64)], after: u64) {
-    for (this, last_commit) in later {
-        for run in this.scan.frames() {
-            let header = run[0].header;
-            let others = header.kinds & !(kind::EVENTS | kind::ANNOUNCES | kind::RECORDS);
-            let tells = others != 0 && !header.has(kind::CHECKPOINT);
-            if tells && header.commit > after && header.commit <= *last_commit {
-                let body = read_chunks(&this.file, run.iter().map(|found| found.offset));
-                // As above.
-                let _ = body.and_then(|(header, body)| frame::unpack(&header, body)).map(|raw| apply(state, &raw));
-            }
-        }
     }
 }
 

@@ -25,6 +25,8 @@
 //!     db, conf, blobs/                  sled's
 //!     clean                             "<next sequence> <last commit> <CRC-32C of the text before, hex>": a clean stop
 //! <path>/queue/tmp-*                    being made or being removed; rubbish at the next start
+//! <path>/retained/<first>-<through>-gen-<number>.<revision>/
+//!                                       a delivered generation that is kept (`retain_delivered`), see below
 //! <path>/quarantine/<unix time>-gen-*   damaged generations, for a person to look at; the newest few are kept
 //! ```
 //!
@@ -35,6 +37,12 @@
 //! carried over into it, so that many restarts do not make many generations. Nothing inside a generation is ever
 //! changed or removed; generations leave as directories. `drop-least-severe` writes a shorter copy with the next
 //! revision instead.
+//!
+//! A generation all of whose events are delivered is removed, or moves to `retained/` where delivered events are to be
+//! kept: then its name says which of its numbers count, both ends included, 20 digits each. With that a start carries
+//! over the last run's little generation whole, delivered events too, so that restarts do not fill `retained/` with
+//! little ones. Nothing in there is part of the queue: it is in no catalogue, is read by [`history`] only, counts within
+//! `max_bytes`, and is the first to go when room is needed. What was evicted is never kept.
 //!
 //! # A frame
 //!

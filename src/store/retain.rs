@@ -78,8 +78,8 @@ pub(super) struct Retained {
     dir: PathBuf,
     /// Oldest first.
     kept: VecDeque<Kept>,
-    /// Of all below the directory, whatever it is.
-    others_bytes: u64,
+    /// On disk, of all below the directory, whatever it is.
+    bytes: u64,
 }
 
 impl Retained {
@@ -98,14 +98,13 @@ impl Retained {
             }
         }
         kept.sort_unstable_by_key(|kept| (kept.name.through, kept.name.number));
-        let known: u64 = kept.iter().map(|kept| kept.bytes).sum();
-        let others_bytes = disk_bytes(&dir).saturating_sub(known);
-        Self { dir, kept: kept.into(), others_bytes }
+        let bytes = disk_bytes(&dir);
+        Self { dir, kept: kept.into(), bytes }
     }
 
     /// Bytes on disk.
     pub(super) fn bytes(&self) -> u64 {
-        self.kept.iter().map(|kept| kept.bytes).sum::<u64>() + self.others_bytes
+        self.bytes
     }
 
     /// Moves a generation here.
@@ -121,8 +120,9 @@ impl Retained {
             remove_dir(&self.dir, &name.to_string())?;
         }
         fs::rename(&from, &to).map_err(failed)?;
-        self.others_bytes += self.own_bytes().saturating_sub(own_bytes);
-        self.kept.push_back(Kept { name, bytes: disk_bytes(&to) });
+        let bytes = disk_bytes(&to);
+        self.bytes += bytes + self.own_bytes().saturating_sub(own_bytes);
+        self.kept.push_back(Kept { name, bytes });
         // First where it is, then where it is no longer.
         [self.dir.as_path(), queue].into_iter().try_for_each(|dir| File::open(dir)?.sync_all()).map_err(failed)
     }
@@ -130,9 +130,12 @@ impl Retained {
     /// Removes the oldest. False when there is none.
     fn drop_oldest(&mut self) -> bool {
         let Some(oldest) = self.kept.pop_front() else { return false };
-        if let Err(fault) = remove_dir(&self.dir, &oldest.name.to_string()) {
-            tracing::warn!(%fault, "delivered events that were kept cannot be removed; the next start tries again");
-            self.others_bytes += oldest.bytes;
+        match remove_dir(&self.dir, &oldest.name.to_string()) {
+            Ok(()) => self.bytes = self.bytes.saturating_sub(oldest.bytes),
+            // It still counts.
+            Err(fault) => {
+                tracing::warn!(%fault, "delivered events that were kept cannot be removed; the next start tries again");
+            }
         }
         true
     }

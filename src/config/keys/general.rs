@@ -101,7 +101,7 @@ pub static GATEWAY: KeyTable = KeyTable {
             "control_socket",
             "absolute path, or \"off\"",
             "\"/run/tidegate/control.sock\"",
-            "Where `tidegate status` and `tidegate alarms` ask the running gateway.",
+            "Where `tidegate status`, `tidegate alarms` and `tidegate events` ask the running gateway.",
         )
         .near(&["socket", "control", "socket_path"]),
     ],

@@ -89,8 +89,12 @@ fn a_stores_events_are_read_from_outside_as_its_own_reader_reads_them() {
     assert_eq!(open.read(last + 1, 5, 1).unwrap(), []);
     rig.commit(events(1), Vec::new());
     assert_eq!(sequences(&open.read(last + 1, 5, 1).unwrap()), [last + 1], "the newest generation has grown");
+    let mut early = History::open(dir.path()).unwrap();
+    assert_eq!(sequences(&early.read(1, 2, usize::MAX).unwrap()), [1, 2]);
     rig.commit((0..64).map(|_| big_event(Severity::Low, 60_000)).collect(), Vec::new());
     rig.commit(events(1), Vec::new());
+    let whole = early.read(1, usize::MAX, usize::MAX).unwrap();
+    assert_eq!(whole.len() as u64, last + 66, "what came after it was opened, in one call");
     let rest = open.read(last + 2, 1_000, usize::MAX).unwrap();
     assert_eq!(sequences(&rest), (last + 2..last + 67).collect::<Vec<_>>(), "in generations begun since");
     rig.delivered(last);
