@@ -127,6 +127,12 @@ pub struct Counters {
     pub events_delivered: Counter,
     /// Events published, repeats included.
     pub events_published: Counter,
+    /// Events published through the side lane (replayed, or tried again), repeats included; not in the two above.
+    pub side_published: Counter,
+    /// Events of the side lane acknowledged by the upstream broker.
+    pub side_delivered: Counter,
+    /// Events of the side lane that cannot be sent, or that the broker does not take.
+    pub side_refused: Counter,
     /// Events evicted by quota, salvaged around or otherwise lost; each is announced.
     pub events_lost: Counter,
     /// Events set aside because the upstream refuses them.

@@ -8,6 +8,7 @@ pub mod client;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod events;
+pub mod replay;
 pub mod status;
 
 use std::path::PathBuf;
@@ -87,6 +88,9 @@ Examples:
     /// Look back: events that wait, and delivered ones where they are kept (store.retain_delivered)
     #[command(after_help = events::EXAMPLES)]
     Events(events::Arguments),
+    /// Have the running gateway send delivered events again, marked as replayed and behind what is new
+    #[command(after_help = replay::EXAMPLES)]
+    Replay(replay::Arguments),
     /// Watch the whole job on this machine: no hardware, no broker, no configuration needed
     #[cfg(feature = "demo")]
     Demo {
@@ -153,6 +157,7 @@ impl Arguments {
             Command::Status { socket, json } => status::status(&socket, json),
             Command::Alarms { socket, what } => what.execute(&socket),
             Command::Events(arguments) => arguments.execute(),
+            Command::Replay(arguments) => arguments.execute(),
             #[cfg(feature = "demo")]
             Command::Demo { fast, keep } => demo::run(fast, keep),
         }

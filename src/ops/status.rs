@@ -13,6 +13,7 @@ use crate::clock::{SystemClock, WallTime};
 use crate::counters::Counters;
 use crate::forward::UpstreamView;
 use crate::ops::wear::{self, Wear, WearShown};
+use crate::replay::{ReplayView, Replays};
 use crate::store::handle::StoreStatus;
 
 /// Everything, at one moment.
@@ -33,6 +34,9 @@ pub struct Status {
     pub wear: Option<WearShown>,
     /// Where they go; `None` without `[upstream]`.
     pub upstream: Option<UpstreamShown>,
+    /// The replay under way, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<ReplayView>,
 }
 
 /// One source.
@@ -76,6 +80,8 @@ pub struct StoreShown {
     pub retain_delivered: u64,
     /// Highest sequence number given.
     pub last_sequence: u64,
+    /// Everything up to here has been delivered, evicted or set aside.
+    pub delivered: u64,
     /// Takes nothing more.
     pub full: bool,
     /// The fault it works around, in words.
@@ -118,6 +124,8 @@ pub struct StatusSources {
     pub store: watch::Receiver<StoreStatus>,
     /// Changes with a reload: the sources' names, the upstream's view, the store's limits.
     pub configured: watch::Receiver<Configured>,
+    /// The replay, if one was asked for.
+    pub replays: Replays,
 }
 
 /// What a reload may change about a status.
@@ -155,6 +163,7 @@ impl StatusSources {
                 retained_bytes: counters.retained_bytes.get(),
                 retain_delivered: configured.retain_delivered,
                 last_sequence: store.last_sequence,
+                delivered: store.delivered,
                 full: store.full,
                 fault: store.fault.map(|fault| fault.to_string()),
                 lost: counters.events_lost.get(),
@@ -173,6 +182,7 @@ impl StatusSources {
                     delivered: counters.events_delivered.get(),
                 }
             }),
+            replay: self.replays.view().filter(ReplayView::is_active),
         }
     }
 

@@ -7,6 +7,7 @@
 
 pub mod alarms;
 pub mod events;
+pub mod replay;
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
@@ -23,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::app::pipeline::Command;
 use crate::clock::SystemClock;
 use crate::ops::status::Status;
+use crate::replay::Replays;
 use crate::shutdown::Shutdown;
 
 /// Longest request body, bytes: an alarm's and a sensor's name with room to spare.
@@ -38,6 +40,7 @@ pub type StatusFn = Arc<dyn Fn() -> Status + Send + Sync>;
 struct Routes {
     commands: mpsc::Sender<Command>,
     status: StatusFn,
+    replays: Replays,
     clock: Arc<SystemClock>,
     events: Arc<events::Events>,
 }
@@ -50,6 +53,7 @@ pub async fn spawn(
     path: &Path,
     commands: mpsc::Sender<Command>,
     status: StatusFn,
+    replays: Replays,
     clock: Arc<SystemClock>,
     events: events::Events,
     mut shutdown: Shutdown,
@@ -59,8 +63,9 @@ pub async fn spawn(
         .route("/v1/status", get(status_of))
         .merge(alarms::routes())
         .merge(events::routes())
+        .merge(replay::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Routes { commands, status, clock, events: Arc::new(events) });
+        .with_state(Routes { commands, status, replays, clock, events: Arc::new(events) });
     let path = path.to_owned();
     Ok(tokio::spawn(async move {
         let stop = async move { shutdown.wait().await };
