@@ -85,6 +85,8 @@ struct Seen {
     /// The publishers' numbers so far by subject.
     seqs: HashMap<String, BTreeSet<u64>>,
     seqs_count: u64,
+    /// First deliveries behind a later one of their subject.
+    out_of_order: u64,
     /// Sum of the counts in all `tidegate.events.lost.v1`.
     lost: u64,
     /// What must never happen.
@@ -148,7 +150,8 @@ impl Seen {
         }
         let last = self.last_sequence.entry(event.subject.clone()).or_default();
         let last = std::mem::replace(last, (*last).max(event.sequence));
-        if event.sequence < last {
+        let mut is_late = event.sequence < last;
+        if is_late {
             self.fault(format!("out of order on {}: sequence {} after {last}", event.subject, event.sequence));
         }
         if let Some(seq) = event.seq {
@@ -157,10 +160,12 @@ impl Seen {
             if seqs.insert(seq) {
                 self.seqs_count += 1;
                 if seq < highest {
+                    is_late = true;
                     self.fault(format!("out of order on {}: message {seq} after {highest}", event.subject));
                 }
             }
         }
+        self.out_of_order += u64::from(is_late);
         if event.kind == LOST {
             match event.data("count").as_u64() {
                 Some(count) => self.lost += count,
@@ -235,6 +240,11 @@ impl Consumer {
     /// Deliveries beyond the first of each event.
     pub fn repeats(&self) -> u64 {
         self.seen().repeats
+    }
+
+    /// First deliveries behind a later one of their subject.
+    pub fn out_of_order(&self) -> u64 {
+        self.seen().out_of_order
     }
 
     /// The highest sequence number that has arrived.
