@@ -1,5 +1,8 @@
 //! kill -9 at moments nobody chose.
 
+mod reaper;
+mod rounds;
+
 use std::time::Duration;
 
 use crate::stage::Stage;

@@ -89,6 +89,8 @@ struct Seen {
     out_of_order: u64,
     /// Sum of the counts in all `tidegate.events.lost.v1`.
     lost: u64,
+    /// The ranges in which they lie.
+    lost_ranges: Vec<(u64, u64)>,
     /// What must never happen.
     faults: Vec<String>,
     faults_count: u64,
@@ -168,7 +170,11 @@ impl Seen {
         self.out_of_order += u64::from(is_late);
         if event.kind == LOST {
             match event.data("count").as_u64() {
-                Some(count) => self.lost += count,
+                Some(count) => {
+                    self.lost += count;
+                    let number = |name: &str| event.data(name).as_u64().unwrap_or(0);
+                    self.lost_ranges.push((number("first_sequence"), number("last_sequence")));
+                }
                 None => self.fault(format!("lost events without a count: {}", event.json)),
             }
         }
@@ -260,6 +266,37 @@ impl Consumer {
     /// Sum of the counts in all `tidegate.events.lost.v1`.
     pub fn announced_lost(&self) -> u64 {
         self.seen().lost
+    }
+
+    /// Sequence numbers up to the highest that have not arrived.
+    pub fn absent(&self) -> u64 {
+        let seen = self.seen();
+        let highest = seen.by_sequence.last_key_value().map_or(0, |(&sequence, _)| sequence);
+        highest - seen.by_sequence.len() as u64
+    }
+
+    /// Sequence numbers up to the highest that have neither arrived nor lie in a range with announced losses; and all
+    /// that have not arrived when there are more of them than were announced.
+    pub fn unannounced(&self) -> u64 {
+        let absent = self.absent();
+        if absent > self.announced_lost() {
+            return absent;
+        }
+        let seen = self.seen();
+        let mut told = seen.lost_ranges.clone();
+        told.sort_unstable();
+        let (mut count, mut next, mut told) = (0, 1, told.into_iter().peekable());
+        let mut told_through = 0;
+        for &arrived in seen.by_sequence.keys() {
+            for number in next..arrived {
+                while let Some((_, last)) = told.next_if(|(first, _)| *first <= number) {
+                    told_through = told_through.max(last);
+                }
+                count += u64::from(number > told_through);
+            }
+            next = arrived + 1;
+        }
+        count
     }
 
     /// Different events that have arrived.
