@@ -9,10 +9,11 @@ use tempfile::TempDir;
 
 use crate::disk::{Countdown, Disk, Step};
 use crate::support::consumer::Consumer;
-use crate::support::gateway::{Config, Gateway, SOURCE_CLIENT, crossing_value, line};
+use crate::support::gateway::{Config, Gateway, SOURCE_CLIENT, crossing_value, high_alarm, line};
 use crate::support::mosquitto::{Mosquitto, Options};
 use crate::support::proxy::Proxy;
 use crate::support::publisher::Publisher;
+use crate::support::summary::{Kind, Summary};
 use crate::support::{SOON, wait_until};
 use crate::volume::{Cut, Lost, Names};
 
@@ -21,6 +22,12 @@ const SENSORS: u64 = 8;
 
 /// Messages published without a pause, at most.
 const BURST_MAX: u64 = 60;
+
+/// Messages of a round that waits for something particular, at most: more than two generations hold.
+const UNTIL_OFF_MAX: u64 = 4_000;
+
+/// How long it is waited for.
+const OFF_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a blob is made of: six bits a character, and nothing to compress beyond that.
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
@@ -34,6 +41,14 @@ pub enum Moment {
     Draining,
     /// It starts.
     Starting,
+    /// It begins a generation.
+    Making,
+    /// It removes a generation that was delivered.
+    Removing,
+    /// It removes a generation to make room.
+    Evicting,
+    /// It takes the least severe events out of a generation to make room.
+    Rewriting,
 }
 
 /// A cut that was made.
@@ -52,6 +67,8 @@ pub struct Plan {
     pub names: Names,
     /// `max_bytes` of the store.
     pub max_bytes: &'static str,
+    /// `when_full` of the store.
+    pub when_full: &'static str,
     /// How long a blob the messages carry, bytes. The gateway carries 4 KiB at most.
     pub blob_bytes: RangeInclusive<usize>,
     /// Messages of a round, at most.
@@ -60,6 +77,8 @@ pub struct Plan {
     pub backlog_max: u64,
     /// Messages that may wait before a drain without a cut makes room.
     pub behind_max: u64,
+    /// Stored bytes with which each round begins, at least.
+    pub backlog_bytes: u64,
 }
 
 /// The scene. Fields end in this order.
@@ -76,13 +95,16 @@ pub struct Rig {
     publisher: Publisher,
     _local: Mosquitto,
     _upstream: Mosquitto,
-    dir: TempDir,
+    _dir: TempDir,
     rng: fastrand::Rng,
     seed: u64,
     started: Instant,
     /// Messages that the local broker has taken.
     pub published: u64,
     cuts: Vec<Done>,
+    /// The fewest bytes stored at a cut.
+    least_bytes: u64,
+    refused_starts: u64,
     /// Changes and syncs of a start.
     start_steps: u64,
 }
@@ -100,9 +122,9 @@ impl Rig {
         let network = Proxy::start(upstream.front());
         let url = format!("mqtt://127.0.0.1:{}", network.port());
         let mut config = Config::example(dir.path(), &local.url(), &url);
-        // Nothing may be dropped: what does not fit waits at the local broker.
         config.store = line("path", at.join("store").display()) + &line("max_bytes", plan.max_bytes);
-        config.store += &line("when_full", "reject");
+        config.store += &line("when_full", plan.when_full);
+        config.alarms = alarms();
         config.sources[0] = config.sources[0].replace("\"ts\"]", "\"ts\", \"blob\"]");
         let mut gateway = Gateway::new(&dir.path().join("gateway"), &config);
         let consumer = Consumer::start(upstream.address(), "consumer");
@@ -119,18 +141,20 @@ impl Rig {
             publisher,
             _local: local,
             _upstream: upstream,
-            dir,
+            _dir: dir,
             rng: fastrand::Rng::with_seed(seed),
             seed,
             started: Instant::now(),
             published: 0,
             cuts: Vec::new(),
+            least_bytes: u64::MAX,
+            refused_starts: 0,
             start_steps,
         }
     }
 
     /// Sensors say one more message. Every one crosses the limit.
-    fn publish(&mut self) {
+    pub fn publish(&mut self) {
         let (sensor, seq) = (self.published % SENSORS, self.published / SENSORS + 1);
         let rng = &mut self.rng;
         let length = rng.usize(self.plan.blob_bytes.clone());
@@ -142,11 +166,12 @@ impl Rig {
 
     /// One cut at a moment, and what leads there. The gateway is down afterwards, the disk works.
     pub fn round(&mut self, moment: Moment, cut: Cut) {
-        if !self.gateway.is_running() {
-            match moment {
-                Moment::Starting => {}
-                _ => self.gateway.start(),
-            }
+        if self.plan.backlog_bytes > self.disk.used_bytes().0 {
+            self.start();
+            self.fill(self.plan.backlog_bytes);
+        }
+        if moment != Moment::Starting {
+            self.start();
         }
         match moment {
             Moment::Filling => {
@@ -176,12 +201,58 @@ impl Rig {
                 self.off_within(self.start_steps);
                 self.gateway.spawn();
                 wait_until("the power to go or the gateway to be ready", SOON, || {
-                    self.disk.is_off() || self.gateway.notify.count("READY=1") > ready
+                    self.disk.is_off() || self.gateway.notify.count("READY=1") > ready || !self.gateway.is_running()
                 });
+                self.refused_starts += u64::from(!self.gateway.is_running());
                 assert!(self.gateway.is_running(), "the gateway refuses to start");
+            }
+            Moment::Removing => {
+                self.network.down();
+                self.publish_batch(self.plan.backlog_max);
+                self.off_after(Step::Removing, 8);
+                self.network.restore();
+                self.publish_until_off(20, self.plan.batch_max);
+            }
+            Moment::Making | Moment::Evicting | Moment::Rewriting => {
+                self.network.down();
+                let (step, steps) = match moment {
+                    Moment::Making => (Step::Making, 40),
+                    Moment::Evicting => (Step::Removing, 8),
+                    _ => (Step::Copying, 60),
+                };
+                self.off_after(step, steps);
+                self.publish_until_off(BURST_MAX, UNTIL_OFF_MAX);
             }
         }
         self.cut(moment, cut);
+    }
+
+    /// Starts it unless it runs.
+    fn start(&mut self) {
+        if !self.gateway.is_running() {
+            // Should it not start the test is over, and this is in its numbers.
+            self.refused_starts += 1;
+            self.gateway.start();
+            self.refused_starts -= 1;
+        }
+    }
+
+    /// Lets the power go by itself at most so many steps after one of a kind.
+    fn off_after(&mut self, awaited: Step, steps: u64) {
+        let steps = self.rng.u64(..steps);
+        self.disk.off_after(Countdown { awaits: Some(awaited), steps, only_syncs: false });
+    }
+
+    /// Messages until the power goes, at most so many, and then some time for it.
+    fn publish_until_off(&mut self, burst_max: u64, most: u64) {
+        let goal = self.published + most;
+        while self.published < goal && !self.disk.is_off() {
+            for _ in 0..self.rng.u64(1..=burst_max) {
+                self.publish();
+            }
+            self.publisher.flush();
+        }
+        self.disk.wait_off(OFF_PATIENCE);
     }
 
     /// Lets the power go by itself before one of the next steps; every now and then it is left to go at some time.
@@ -189,7 +260,7 @@ impl Rig {
         let only_syncs = self.rng.bool();
         let steps = self.rng.u64(..if only_syncs { steps.div_ceil(3) } else { steps });
         if self.rng.u64(..6) > 0 {
-            self.disk.off_after(Countdown { steps, only_syncs });
+            self.disk.off_after(Countdown { awaits: None, steps, only_syncs });
         }
     }
 
@@ -221,11 +292,12 @@ impl Rig {
         self.gateway.signal("KILL");
         self.disk.let_go();
         self.gateway.kill();
+        self.least_bytes = self.least_bytes.min(self.disk.used_bytes().0);
         let (lost, before) = self.disk.cut(cut, &mut self.rng);
         self.cuts.push(Done { moment, cut, lost, before });
         if self.behind() > self.plan.behind_max {
             self.network.restore();
-            self.gateway.start();
+            self.start();
             let goal = self.published - self.plan.behind_max / 2;
             self.consumer.wait_for_crossings(goal, SOON);
         }
@@ -239,34 +311,62 @@ impl Rig {
     /// Lets the store fill up to so many bytes, without any cut.
     pub fn fill(&mut self, bytes: u64) {
         self.network.down();
-        while self.stored_bytes() < bytes {
+        while self.disk.used_bytes().0 < bytes {
             self.publish_burst();
         }
     }
 
-    /// Bytes that the store takes on the disk.
-    pub fn stored_bytes(&self) -> u64 {
-        use std::os::unix::fs::MetadataExt;
-        fn sum(path: &std::path::Path) -> u64 {
-            let Ok(meta) = std::fs::symlink_metadata(path) else { return 0 };
-            let inner: u64 = match std::fs::read_dir(path) {
-                Ok(entries) if meta.is_dir() => entries.flatten().map(|entry| sum(&entry.path())).sum(),
-                _ => 0,
-            };
-            meta.blocks() * 512 + inner
+    /// The fewest bytes that were stored at a cut.
+    pub fn least_bytes(&self) -> u64 {
+        self.least_bytes
+    }
+
+    /// The numbers so far.
+    fn summary(&self, kind: Kind) -> Summary {
+        let rounds = self.cuts.len() as u64;
+        let mut summary = Summary::of(kind, rounds, self.publisher.acknowledged(), &self.consumer);
+        summary.refused_starts = self.refused_starts;
+        summary
+    }
+
+    /// Whether all that is to come has come: the newest of each sensor, and nothing is missing that is not announced.
+    fn is_complete(&self) -> bool {
+        let newest = |sensor: u64| (self.published - sensor).div_ceil(SENSORS);
+        let has_newest =
+            |sensor: u64| self.consumer.last_seq(&format!("plant/s{sensor}/value")) == Some(newest(sensor));
+        (0..SENSORS).all(has_newest) && self.consumer.unannounced() == 0
+    }
+
+    /// Waits until everything is accounted for, and checks that it is.
+    pub fn account(&mut self, kind: Kind) {
+        self.publisher.flush();
+        let is_complete = self.consumer.arrives(SOON, || self.is_complete());
+        let summary = self.summary(kind);
+        summary.add();
+        assert!(is_complete, "not everything is accounted for; {}", self.consumer.summary());
+        self.consumer.assert_sound();
+        assert_eq!((summary.lost, summary.out_of_order), (0, 0));
+        if self.plan.when_full == "reject" {
+            assert_eq!(self.consumer.crossings(), self.published);
+            self.consumer.assert_lossless();
+        } else {
+            let unseen = self.published - self.consumer.crossings();
+            assert!(unseen <= self.consumer.absent(), "a message was taken and made no event");
         }
-        sum(&self.dir.path().join("disk/store"))
+        if self.plan.when_full == "drop-least-severe" {
+            let mut critical: Vec<u64> =
+                self.consumer.about("plant/s0/value").iter().filter_map(|event| event.seq).collect();
+            critical.sort_unstable();
+            critical.dedup();
+            assert_eq!(critical, (1..=self.published.div_ceil(SENSORS)).collect::<Vec<_>>());
+        }
     }
 
     /// Starts for good, lets everything through, and says what came of it.
     pub fn finish(mut self) {
         self.network.restore();
-        if !self.gateway.is_running() {
-            self.gateway.start();
-        }
-        self.publisher.flush();
-        self.consumer.wait_for_crossings(self.published, SOON);
-        self.consumer.assert_lossless();
+        self.start();
+        self.account(Kind::Cuts);
         let log = self.gateway.log();
         let findings: Vec<&str> = log
             .lines()
@@ -286,8 +386,8 @@ impl Rig {
         let again = self.consumer.alarm_events() - self.consumer.crossings();
         println!(
             "{} cuts, {:?} names, seed {}: {:?}, {:?}, before {:?}; {with_bytes} with bytes unsynced ({unsynced}, of which \
-             {kept} kept), {with_names} with names\n{} messages: lost 0, out of order 0, refused starts 0, delivered again \
-             {}, taken twice {again}; {:.1} s",
+             {kept} kept), {with_names} with names\n{} messages: lost 0, announced {}, out of order 0, refused starts 0, \
+             delivered again {}, taken twice {again}; {} to {} bytes on the disk; {:.1} s",
             self.cuts.len(),
             self.plan.names,
             self.seed,
@@ -295,7 +395,10 @@ impl Rig {
             count(&|done| format!("{:?}", done.cut)),
             count(&|done| done.before.map_or("nothing".to_owned(), |step| format!("{step:?}"))),
             self.published,
+            self.consumer.announced_lost(),
             self.consumer.repeats(),
+            self.least_bytes,
+            self.disk.used_bytes().1,
             self.started.elapsed().as_secs_f64(),
         );
     }
@@ -306,7 +409,19 @@ impl Drop for Rig {
         // A gateway that waits for the disk cannot be ended.
         self.disk.let_go();
         if std::thread::panicking() {
+            if self.refused_starts > 0 {
+                self.summary(Kind::Cuts).add();
+            }
             println!("seed {}, {:?} names; cuts so far: {:?}", self.seed, self.plan.names, self.cuts);
         }
     }
+}
+
+/// One alarm a severity: the first sensor is critical, the next three medium, the rest low.
+fn alarms() -> Vec<String> {
+    let of = |name: &str, sensors: std::ops::Range<u64>, severity: &str| {
+        let list: Vec<String> = sensors.map(|sensor| format!("\"plant/s{sensor}/value\"")).collect();
+        high_alarm(name, "*", 75.0, severity).replace("\"*\"", &list.join(", "))
+    };
+    vec![of("vital", 0..1, "critical"), of("useful", 1..4, "medium"), of("nice-to-know", 4..SENSORS, "low")]
 }
