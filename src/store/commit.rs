@@ -237,7 +237,7 @@ impl Writer {
     fn needs_rotation(&self, bytes: u64) -> bool {
         let Some(newest) = &self.ring.newest else { return false };
         let grown = newest.entry.bytes + bytes > self.limits.generation_bytes && self.generation_commits > 0;
-        grown || self.total_bytes() + bytes > self.limits.max_bytes
+        grown || self.total_bytes() + bytes > self.limits.bytes_while_growing(self.state.checkpoint_bytes())
     }
 }
 

@@ -231,7 +231,11 @@ impl Ring {
         let id = (entry.number, entry.revision);
         self.open.take_if(|sealed| sealed.id == id);
         self.decoded.clear();
-        remove_dir(&self.queue, &directory_name(entry.number, entry.revision))
+        remove_dir(&self.queue, &directory_name(entry.number, entry.revision))?;
+        // Its blocks are free only when no power cut brings them back; what is written next counts on them.
+        fs::File::open(&self.queue)
+            .and_then(|queue| queue.sync_all())
+            .map_err(|error| Fault::io("syncing", &self.queue, &error))
     }
 }
 

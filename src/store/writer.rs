@@ -142,8 +142,9 @@ impl Writer {
         // the damaged file; a large one is left where it is.
         let carry = recovered.newest.filter(|newest| {
             let bytes = writer.ring.sealed.back().map_or(0, |entry| entry.bytes);
+            // It exists twice for a moment; twice its size is more than sled makes of it.
             let has_room = writer.total_bytes() + bytes * 2 < writer.limits.max_bytes;
-            bytes <= writer.limits.generation_bytes / 4 || (newest.is_damaged && has_room)
+            has_room && (bytes <= writer.limits.generation_bytes / 4 || newest.is_damaged)
         });
         let carry = if writer.total_bytes() > writer.limits.max_bytes {
             // The limit was lowered. What must go goes first; with `reject` it is delivered.

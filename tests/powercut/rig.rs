@@ -2,6 +2,7 @@
 //! of what happened.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
@@ -9,12 +10,12 @@ use tempfile::TempDir;
 
 use crate::disk::{Countdown, Disk, Step};
 use crate::support::consumer::Consumer;
-use crate::support::gateway::{Config, Gateway, SOURCE_CLIENT, crossing_value, high_alarm, line};
+use crate::support::gateway::{Config, Gateway, SOURCE_CLIENT, crossing_value, high_alarm, line, said, tidegate};
 use crate::support::mosquitto::{Mosquitto, Options};
 use crate::support::proxy::Proxy;
 use crate::support::publisher::Publisher;
 use crate::support::summary::{Kind, Summary};
-use crate::support::{SOON, wait_until};
+use crate::support::{LONG, SOON, wait_until};
 use crate::volume::{Cut, Lost, Names};
 
 /// Sensors that talk.
@@ -95,7 +96,7 @@ pub struct Rig {
     publisher: Publisher,
     _local: Mosquitto,
     _upstream: Mosquitto,
-    _dir: TempDir,
+    dir: TempDir,
     rng: fastrand::Rng,
     seed: u64,
     started: Instant,
@@ -112,6 +113,15 @@ pub struct Rig {
 impl Rig {
     /// Everything in place and the gateway started for the first time.
     pub fn new(plan: Plan, seed: u64) -> Self {
+        Self::with(plan, seed, Consumer::start)
+    }
+
+    /// The same, for more events than are good to keep.
+    pub fn new_lean(plan: Plan, seed: u64) -> Self {
+        Self::with(plan, seed, Consumer::start_lean)
+    }
+
+    fn with(plan: Plan, seed: u64, consumer: fn(SocketAddr, &str) -> Consumer) -> Self {
         println!("seed {seed}, {:?} names", plan.names);
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().join("disk");
@@ -127,7 +137,7 @@ impl Rig {
         config.alarms = alarms();
         config.sources[0] = config.sources[0].replace("\"ts\"]", "\"ts\", \"blob\"]");
         let mut gateway = Gateway::new(&dir.path().join("gateway"), &config);
-        let consumer = Consumer::start(upstream.address(), "consumer");
+        let consumer = consumer(upstream.address(), "consumer");
         let publisher = Publisher::new(local.address(), "sensors");
         gateway.start();
         local.wait_subscribed(SOURCE_CLIENT, 1);
@@ -141,7 +151,7 @@ impl Rig {
             publisher,
             _local: local,
             _upstream: upstream,
-            _dir: dir,
+            dir,
             rng: fastrand::Rng::with_seed(seed),
             seed,
             started: Instant::now(),
@@ -319,6 +329,18 @@ impl Rig {
     /// The fewest bytes that were stored at a cut.
     pub fn least_bytes(&self) -> u64 {
         self.least_bytes
+    }
+
+    /// Waits until the gateway's status is as wanted: what it says of its store, and how many readings it has evaluated.
+    pub fn wait_stored(&mut self, is_so: impl Fn(&serde_json::Value, u64) -> bool) {
+        self.publisher.flush();
+        let socket = self.dir.path().join("control.sock");
+        let socket = socket.to_str().expect("a path in UTF-8");
+        wait_until("the gateway to take what there is", LONG, || {
+            let output = tidegate(&["status", "--json", "--socket", socket]);
+            let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect(&said(&output));
+            is_so(&status["store"], status["readings"]["evaluated"].as_u64().unwrap_or(0))
+        });
     }
 
     /// The numbers so far.
