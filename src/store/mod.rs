@@ -95,6 +95,7 @@ mod serve;
 mod settle;
 mod state;
 mod tail;
+mod told;
 mod writer;
 
 #[cfg(test)]

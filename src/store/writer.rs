@@ -22,6 +22,7 @@ use super::recover::Recovered;
 use super::ring::Ring;
 use super::state::State;
 use super::tail::{Tail, weight};
+use super::told::Told;
 use crate::clock::SystemClock;
 use crate::config::model::{self, Severity};
 use crate::counters::Counters;
@@ -55,6 +56,8 @@ pub(super) struct Writer {
     pub(super) group: Group,
     /// Losses not yet stored as events.
     pub(super) announcements: Vec<EventsLost>,
+    /// Losses stored as events, by generation.
+    pub(super) told: Told,
     /// The highest sequence number ever read by the forwarder: up to here an event may be on its way upstream.
     pub(super) handed_out: u64,
     /// Generations out of the catalogue and still on disk.
@@ -107,6 +110,7 @@ impl Writer {
             packer: Packer::new(),
             group: Group::default(),
             announcements: Vec::new(),
+            told: Told::default(),
             handed_out: 0,
             gone: Vec::new(),
             next_commit: recovered.next_commit,
