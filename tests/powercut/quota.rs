@@ -34,7 +34,7 @@ fn outage(when_full: &'static str) -> Outcome {
     let (events, blob_bytes) = if long_run() { (WEEK_EVENTS, 60..=180) } else { (SHORT_EVENTS, 800..=1_400) };
     let plan = Plan {
         names: Names::Strict,
-        max_bytes: "32MiB",
+        max_bytes: STORE_BYTES,
         when_full,
         blob_bytes,
         batch_max: 0,
@@ -56,7 +56,7 @@ fn outage(when_full: &'static str) -> Outcome {
     let read_bytes = rig.disk.read_bytes() - read_before;
     let written_bytes = rig.disk.written_bytes() - written_before;
     rig.network.restore();
-    rig.account(Kind::Evictions);
+    rig.account(Kind::Evictions, 1);
     let (arrived, announced) = (rig.consumer.arrived(), rig.consumer.announced_lost());
     let (left, most_at_all) = rig.disk.used_bytes();
     println!(

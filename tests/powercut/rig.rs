@@ -67,7 +67,7 @@ pub struct Plan {
     /// What makes names durable.
     pub names: Names,
     /// `max_bytes` of the store.
-    pub max_bytes: &'static str,
+    pub max_bytes: u64,
     /// `when_full` of the store.
     pub when_full: &'static str,
     /// How long a blob the messages carry, bytes. The gateway carries 4 KiB at most.
@@ -106,6 +106,8 @@ pub struct Rig {
     /// The fewest bytes stored at a cut.
     least_bytes: u64,
     refused_starts: u64,
+    /// Something was delivered before the end: after a cut nobody knows how much of it, and it may be announced too.
+    has_drained: bool,
     /// Changes and syncs of a start.
     start_steps: u64,
 }
@@ -132,7 +134,8 @@ impl Rig {
         let network = Proxy::start(upstream.front());
         let url = format!("mqtt://127.0.0.1:{}", network.port());
         let mut config = Config::example(dir.path(), &local.url(), &url);
-        config.store = line("path", at.join("store").display()) + &line("max_bytes", plan.max_bytes);
+        config.store =
+            line("path", at.join("store").display()) + &line("max_bytes", format_args!("{}MiB", plan.max_bytes >> 20));
         config.store += &line("when_full", plan.when_full);
         config.alarms = alarms();
         config.sources[0] = config.sources[0].replace("\"ts\"]", "\"ts\", \"blob\"]");
@@ -159,6 +162,7 @@ impl Rig {
             cuts: Vec::new(),
             least_bytes: u64::MAX,
             refused_starts: 0,
+            has_drained: false,
             start_steps,
         }
     }
@@ -183,6 +187,7 @@ impl Rig {
         if moment != Moment::Starting {
             self.start();
         }
+        self.has_drained |= matches!(moment, Moment::Draining | Moment::Removing);
         match moment {
             Moment::Filling => {
                 self.network.down();
@@ -344,8 +349,7 @@ impl Rig {
     }
 
     /// The numbers so far.
-    fn summary(&self, kind: Kind) -> Summary {
-        let rounds = self.cuts.len() as u64;
+    fn summary(&self, kind: Kind, rounds: u64) -> Summary {
         let mut summary = Summary::of(kind, rounds, self.publisher.acknowledged(), &self.consumer);
         summary.refused_starts = self.refused_starts;
         summary
@@ -360,10 +364,10 @@ impl Rig {
     }
 
     /// Waits until everything is accounted for, and checks that it is.
-    pub fn account(&mut self, kind: Kind) {
+    pub fn account(&mut self, kind: Kind, rounds: u64) {
         self.publisher.flush();
         let is_complete = self.consumer.arrives(SOON, || self.is_complete());
-        let summary = self.summary(kind);
+        let summary = self.summary(kind, rounds);
         summary.add();
         assert!(is_complete, "not everything is accounted for; {}", self.consumer.summary());
         self.consumer.assert_sound();
@@ -373,7 +377,9 @@ impl Rig {
             self.consumer.assert_lossless();
         } else {
             let unseen = self.published - self.consumer.crossings();
-            assert!(unseen <= self.consumer.absent(), "a message was taken and made no event");
+            let absent = self.consumer.absent();
+            assert!(unseen <= absent, "a message was taken and made no event");
+            assert!(self.has_drained || self.consumer.announced_lost() == absent, "more is announced than was lost");
         }
         if self.plan.when_full == "drop-least-severe" {
             let mut critical: Vec<u64> =
@@ -388,7 +394,9 @@ impl Rig {
     pub fn finish(mut self) {
         self.network.restore();
         self.start();
-        self.account(Kind::Cuts);
+        self.account(Kind::Cuts, self.cuts.len() as u64);
+        let (_, most_bytes) = self.disk.used_bytes();
+        assert!(most_bytes <= self.plan.max_bytes, "{most_bytes} bytes on the disk at some time");
         let log = self.gateway.log();
         let findings: Vec<&str> = log
             .lines()
@@ -420,7 +428,7 @@ impl Rig {
             self.consumer.announced_lost(),
             self.consumer.repeats(),
             self.least_bytes,
-            self.disk.used_bytes().1,
+            most_bytes,
             self.started.elapsed().as_secs_f64(),
         );
     }
@@ -432,7 +440,7 @@ impl Drop for Rig {
         self.disk.let_go();
         if std::thread::panicking() {
             if self.refused_starts > 0 {
-                self.summary(Kind::Cuts).add();
+                self.summary(Kind::Cuts, self.cuts.len() as u64).add();
             }
             println!("seed {}, {:?} names; cuts so far: {:?}", self.seed, self.plan.names, self.cuts);
         }
