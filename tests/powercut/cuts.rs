@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::rig::{Moment, Plan, Rig};
+use crate::plan::{Moment, Plan};
+use crate::rig::Rig;
 use crate::support::{SOON, long_run, wait_until};
 use crate::volume::{Cut, Names};
 

@@ -16,6 +16,7 @@ mod cuts;
 mod disk;
 mod mount;
 mod order;
+mod plan;
 mod quota;
 mod rig;
 mod trace;

@@ -6,7 +6,8 @@
 use std::time::Instant;
 
 use crate::cuts::seed;
-use crate::rig::{Plan, Rig};
+use crate::plan::Plan;
+use crate::rig::Rig;
 use crate::support::long_run;
 use crate::support::summary::Kind;
 use crate::volume::Names;

@@ -3,23 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::disk::{Countdown, Disk, Step};
+use crate::plan::{Moment, Plan, SENSORS, alarms};
 use crate::support::consumer::Consumer;
-use crate::support::gateway::{Config, Gateway, SOURCE_CLIENT, crossing_value, high_alarm, line, said, tidegate};
+use crate::support::gateway::{Config, Gateway, SOURCE_CLIENT, crossing_value, line, said, tidegate};
 use crate::support::mosquitto::{Mosquitto, Options};
 use crate::support::proxy::Proxy;
 use crate::support::publisher::Publisher;
 use crate::support::summary::{Kind, Summary};
 use crate::support::{LONG, SOON, wait_until};
-use crate::volume::{Cut, Lost, Names};
-
-/// Sensors that talk.
-const SENSORS: u64 = 8;
+use crate::volume::{Cut, Lost};
 
 /// Messages published without a pause, at most.
 const BURST_MAX: u64 = 60;
@@ -33,25 +30,6 @@ const OFF_PATIENCE: Duration = Duration::from_secs(2);
 /// What a blob is made of: six bits a character, and nothing to compress beyond that.
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
 
-/// What the gateway is doing when the power goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Moment {
-    /// It stores: the upstream is away.
-    Filling,
-    /// It delivers and removes, and stores what still comes.
-    Draining,
-    /// It starts.
-    Starting,
-    /// It begins a generation.
-    Making,
-    /// It removes a generation that was delivered.
-    Removing,
-    /// It removes a generation to make room.
-    Evicting,
-    /// It takes the least severe events out of a generation to make room.
-    Rewriting,
-}
-
 /// A cut that was made.
 #[derive(Clone, Copy, Debug)]
 struct Done {
@@ -59,27 +37,6 @@ struct Done {
     cut: Cut,
     lost: Lost,
     before: Option<Step>,
-}
-
-/// What a rig is like.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// What makes names durable.
-    pub names: Names,
-    /// `max_bytes` of the store.
-    pub max_bytes: u64,
-    /// `when_full` of the store.
-    pub when_full: &'static str,
-    /// How long a blob the messages carry, bytes. The gateway carries 4 KiB at most.
-    pub blob_bytes: RangeInclusive<usize>,
-    /// Messages of a round, at most.
-    pub batch_max: u64,
-    /// Messages that come together before a drain, at most.
-    pub backlog_max: u64,
-    /// Messages that may wait before a drain without a cut makes room.
-    pub behind_max: u64,
-    /// Stored bytes with which each round begins, at least.
-    pub backlog_bytes: u64,
 }
 
 /// The scene. Fields end in this order.
@@ -445,13 +402,4 @@ impl Drop for Rig {
             println!("seed {}, {:?} names; cuts so far: {:?}", self.seed, self.plan.names, self.cuts);
         }
     }
-}
-
-/// One alarm a severity: the first sensor is critical, the next three medium, the rest low.
-fn alarms() -> Vec<String> {
-    let of = |name: &str, sensors: std::ops::Range<u64>, severity: &str| {
-        let list: Vec<String> = sensors.map(|sensor| format!("\"plant/s{sensor}/value\"")).collect();
-        high_alarm(name, "*", 75.0, severity).replace("\"*\"", &list.join(", "))
-    };
-    vec![of("vital", 0..1, "critical"), of("useful", 1..4, "medium"), of("nice-to-know", 4..SENSORS, "low")]
 }

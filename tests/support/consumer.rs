@@ -124,7 +124,7 @@ impl Seen {
             return;
         }
         self.deliveries += 1;
-        let checks = !self.is_lean || self.deliveries % LEAN_CHECKED == 0;
+        let checks = !self.is_lean || self.deliveries.is_multiple_of(LEAN_CHECKED);
         if checks && let Err(problem) = validate(&json) {
             return self.fault(format!("on {topic}: {problem}"));
         }
