@@ -300,7 +300,8 @@ impl Rig {
         let socket = socket.to_str().expect("a path in UTF-8");
         wait_until("the gateway to take what there is", LONG, || {
             let output = tidegate(&["status", "--json", "--socket", socket]);
-            let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect(&said(&output));
+            let status: serde_json::Value =
+                serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
             is_so(&status["store"], status["readings"]["evaluated"].as_u64().unwrap_or(0))
         });
     }
