@@ -161,7 +161,7 @@ fn dead_letters_survive_and_are_bounded() {
     let mut rig = Rig::open(&config(dir.path()));
     rig.commit(events(5), Vec::new());
     let poison = rig.read(2, 1).remove(0);
-    rig.runtime.block_on(rig.handle().dead_letter(Arc::clone(&poison), "too large".to_owned(), 3)).unwrap();
+    rig.runtime.block_on(rig.handle().dead_letter(Arc::clone(&poison), refusal(3))).unwrap();
     assert_eq!(rig.counters.events_dead.get(), 1);
     let dead = |rig: &Rig| rig.runtime.block_on(rig.handle().dead_letters()).unwrap();
     let rig = rig.reopen().reopen();
@@ -171,7 +171,7 @@ fn dead_letters_survive_and_are_bounded() {
     // 256 KiB of a 32 MiB store.
     let big = Arc::new(Event { sequence: 9, ..big_event(Severity::Low, 100_000) });
     for _ in 0..4 {
-        rig.runtime.block_on(rig.handle().dead_letter(Arc::clone(&big), "too large".to_owned(), 3)).unwrap();
+        rig.runtime.block_on(rig.handle().dead_letter(big, refusal(3))).unwrap();
     }
     assert!(dead(&rig).len() < 4);
     rig.wait("the ones dropped are announced", |status| status.waiting > 5);
