@@ -70,7 +70,7 @@ impl Writer {
             self.release_group();
             return Ok(Attempt::Done);
         }
-        self.announce_letters();
+        self.prepare_letters();
         self.announcements_into_group();
         let next = self.number_group();
         let frames = self.frames_of_group(next);

@@ -58,6 +58,8 @@ pub(super) enum Gone {
     Delivered,
     /// An operator does not want it.
     Dropped,
+    /// It was the oldest, and newer ones need its room.
+    PushedOut,
 }
 
 /// All letters.
@@ -128,9 +130,7 @@ impl Letters {
         let sequence = letter.event.sequence;
         self.remove(sequence, delivered);
         self.settled.remove(&sequence);
-        let history: usize = letter.history.iter().map(|attempt| attempt.text.len() + ATTEMPT_OVERHEAD_BYTES).sum();
-        let event = stored::encode_events(std::slice::from_ref(&letter.event)).len();
-        let bytes = event + letter.reason.len() + history;
+        let bytes = stored_bytes(&letter);
         self.bytes += bytes;
         self.marked += u64::from(letter.retry);
         self.all.insert(sequence, (letter, bytes));
@@ -146,15 +146,36 @@ impl Letters {
         }
     }
 
-    /// Lets the oldest go until the bounds are kept; returns their numbers.
-    pub(super) fn trim(&mut self, bytes_max: usize, delivered: u64) -> Vec<u64> {
+    /// The numbers of the oldest letters that must go for the bounds to be kept after these steps.
+    pub(super) fn too_many(&self, steps: &[Step], bytes_max: usize) -> Vec<u64> {
+        if !steps.iter().any(|step| matches!(step, Step::Put { .. })) {
+            return Vec::new();
+        }
+        let mut sizes: BTreeMap<u64, usize> = self.all.iter().map(|(&sequence, (_, bytes))| (sequence, *bytes)).collect();
+        for step in steps {
+            match step {
+                Step::Put { letter, .. } => drop(sizes.insert(letter.event.sequence, stored_bytes(letter))),
+                Step::Remove(sequence, _) => drop(sizes.remove(sequence)),
+                Step::Mark(_) => {}
+            }
+        }
+        let mut bytes: usize = sizes.values().sum();
         let mut gone = Vec::new();
-        while self.all.len() > DEAD_LETTERS_MAX || (self.bytes > bytes_max && self.all.len() > 1) {
-            let Some((&sequence, _)) = self.all.first_key_value() else { break };
-            self.remove(sequence, delivered);
+        while sizes.len() > DEAD_LETTERS_MAX || (bytes > bytes_max && sizes.len() > 1) {
+            let Some((sequence, size)) = sizes.pop_first() else { break };
+            bytes -= size;
             gone.push(sequence);
         }
         gone
+    }
+
+    /// Keeps the bound on their number when they come from disk: earlier versions did not write down which went.
+    pub(super) fn trim(&mut self, delivered: u64) {
+        while self.all.len() > DEAD_LETTERS_MAX
+            && let Some((&sequence, _)) = self.all.first_key_value()
+        {
+            self.remove(sequence, delivered);
+        }
     }
 
     /// The delivered mark moved on over what follows it and is done with; what is below it is forgotten.
@@ -186,6 +207,12 @@ impl Letters {
             frame.add(kind::DEAD_CHANGES, &encode_changes(self.settled.iter().map(|&sequence| (REMOVED, sequence))));
         }
     }
+}
+
+/// About how many bytes a letter takes on disk before compression.
+fn stored_bytes(letter: &DeadLetter) -> usize {
+    let history: usize = letter.history.iter().map(|attempt| attempt.text.len() + ATTEMPT_OVERHEAD_BYTES).sum();
+    stored::encode_events(std::slice::from_ref(&letter.event)).len() + letter.reason.len() + history
 }
 
 /// What an attempt takes beside its text, roughly.

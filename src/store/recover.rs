@@ -155,7 +155,7 @@ fn apply(state: &mut State, raw: &[u8]) -> Result<(), Damaged> {
             _ => {}
         }
     }
-    state.dead.trim(usize::MAX, state.delivered);
+    state.dead.trim(state.delivered);
     Ok(())
 }
 

@@ -122,8 +122,11 @@ impl Writer {
         all.into_keys().collect()
     }
 
-    /// Has the group's new letters announced, each once however often the group is tried.
-    pub(super) fn announce_letters(&mut self) {
+    /// Makes the group's steps complete: new letters are announced, each once however often the group is tried, and the
+    /// oldest go where there are too many.
+    pub(super) fn prepare_letters(&mut self) {
+        let pushed_out = self.state.dead.too_many(&self.group.dead, self.limits.dead_bytes);
+        self.group.dead.extend(pushed_out.into_iter().map(|sequence| Step::Remove(sequence, Gone::PushedOut)));
         let mut new = Vec::new();
         for step in &mut self.group.dead {
             if let Step::Put { letter, .. } = step
@@ -158,7 +161,7 @@ impl Writer {
 
     /// Writes the group's dead letters and all announcements without the rest of it, and the delivered mark with them.
     pub(super) fn commit_dead(&mut self) -> Result<(), Fault> {
-        self.announce_letters();
+        self.prepare_letters();
         self.announcements_into_group();
         // Announcements always stand before what came from the engine.
         let is_ours = |event: &&Event| matches!(event.data, EventData::EventsLost(_));
@@ -189,7 +192,7 @@ impl Writer {
         if self.group.dead.is_empty() {
             return;
         }
-        let mut dropped = Vec::new();
+        let (mut dropped, mut pushed_out) = (Vec::new(), Vec::new());
         for step in std::mem::take(&mut self.group.dead) {
             match &step {
                 Step::Put { letter, is_new: true } => {
@@ -204,13 +207,13 @@ impl Writer {
                     self.counters.events_delivered.add(1);
                 }
                 Step::Remove(sequence, Gone::Dropped) => dropped.push(*sequence),
+                Step::Remove(sequence, Gone::PushedOut) => pushed_out.push(*sequence),
                 _ => {}
             }
             self.state.dead.apply(step, self.state.delivered);
         }
         self.give_up(&dropped, "dead letters dropped, as told by an operator");
-        let expired = self.state.dead.trim(self.limits.dead_bytes, self.state.delivered);
-        self.give_up(&expired, "the oldest dead letters made room for newer ones");
+        self.give_up(&pushed_out, "the oldest dead letters made room for newer ones");
         self.deliver(self.state.delivered);
     }
 

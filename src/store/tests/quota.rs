@@ -256,7 +256,7 @@ fn a_full_store_still_takes_dead_letters_or_it_would_never_drain() {
     for sequence in 1..=5 {
         let event = Arc::clone(&rig.read(sequence, 1)[0]);
         let set_aside = rig.handle();
-        let set_aside = set_aside.dead_letter(event, refusal(0));
+        let set_aside = set_aside.dead_letter(event, super::dead::refusal(0));
         let done = async { tokio::time::timeout(Duration::from_secs(20), set_aside).await };
         rig.runtime.block_on(done).expect("set aside").unwrap();
         rig.delivered(sequence);
