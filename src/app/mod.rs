@@ -158,7 +158,8 @@ impl App {
         };
         let mut sources = Sources::new(to_engine, Arc::clone(&counters), Arc::clone(&clock));
         sources.follow(&config.sources);
-        let mut forwarder = Forwarder::new(store.clone(), Arc::clone(&counters), Arc::clone(&clock));
+        let (_side, exit) = crate::forward::side::channel();
+        let mut forwarder = Forwarder::new(store.clone(), exit, Arc::clone(&counters), Arc::clone(&clock));
         forwarder.follow(config.upstream.as_ref(), &config.gateway.id);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),

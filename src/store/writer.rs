@@ -19,6 +19,7 @@ use super::generation::SyncHook;
 use super::handle::{COMMITS_UNDER_WAY_MAX, Commit, Request, StoreStatus};
 use super::quota::{Limits, Reserve, disk_bytes};
 use super::recover::Recovered;
+use super::retain::Retained;
 use super::ring::Ring;
 use super::state::State;
 use super::tail::{Tail, weight};
@@ -74,6 +75,8 @@ pub(super) struct Writer {
     pending: VecDeque<(Commit, Option<OwnedSemaphorePermit>)>,
     pub(super) reserve: Reserve,
     pub(super) quarantine_bytes: u64,
+    /// Delivered generations that are kept.
+    pub(super) retained: Retained,
     pub(super) waiting: u64,
     /// The quota is used up and nothing may be dropped.
     pub(super) is_full: bool,
@@ -122,6 +125,7 @@ impl Writer {
             pending: VecDeque::new(),
             reserve: Reserve::new(&config.path),
             quarantine_bytes: disk_bytes(&config.path.join("quarantine")),
+            retained: Retained::open(&config.path),
             waiting: 0,
             is_full: false,
             is_disk_full: false,
@@ -131,6 +135,7 @@ impl Writer {
             published,
             _lock: lock,
         };
+        writer.check_retained(recovered.previous_stop);
         let findings = recovered.findings;
         for dir in &recovered.set_aside {
             writer.quarantine(dir);
@@ -318,7 +323,7 @@ impl Writer {
     /// Everything on disk under the store's path.
     pub(super) fn total_bytes(&self) -> u64 {
         let gone: u64 = self.gone.iter().map(|entry| entry.bytes).sum();
-        self.ring.bytes() + gone + self.reserve.bytes() + self.quarantine_bytes + FIXED_BYTES
+        self.ring.bytes() + gone + self.reserve.bytes() + self.quarantine_bytes + self.retained.bytes() + FIXED_BYTES
     }
 
     /// The clean end.

@@ -36,6 +36,26 @@ pub struct FakeStore {
     shared: Arc<Shared>,
 }
 
+/// An event that carries a text of `bytes`, of one of five sensors.
+pub fn event(sequence: u64, bytes: usize, severity: Severity) -> Event {
+    Event {
+        sequence,
+        id: Uuid::from_u128(u128::from(sequence)),
+        subject: format!("test/device/sensor-{}", sequence % 5).into(),
+        time: WallTime::from_millis(1_767_225_600_000),
+        boot: BootTime(sequence),
+        boot_id: Uuid::nil(),
+        clock: ClockState::Synchronized,
+        severity,
+        correlation: None,
+        data: EventData::GatewayStarted(GatewayStarted {
+            version: "x".repeat(bytes),
+            previous_stop: "clean".to_owned(),
+            waiting: 0,
+        }),
+    }
+}
+
 impl FakeStore {
     pub fn new() -> Self {
         let (status, receiver) = watch::channel(StoreStatus::default());
@@ -66,22 +86,7 @@ impl FakeStore {
     pub fn add_text(&self, bytes: usize, severity: Severity) -> u64 {
         let mut events = self.shared.events.lock().unwrap();
         let sequence = events.last().map_or(0, |event| event.sequence) + 1;
-        events.push(Arc::new(Event {
-            sequence,
-            id: Uuid::from_u128(u128::from(sequence)),
-            subject: format!("test/device/sensor-{}", sequence % 5).into(),
-            time: WallTime::from_millis(1_767_225_600_000),
-            boot: BootTime(sequence),
-            boot_id: Uuid::nil(),
-            clock: ClockState::Synchronized,
-            severity,
-            correlation: None,
-            data: EventData::GatewayStarted(GatewayStarted {
-                version: "x".repeat(bytes),
-                previous_stop: "clean".to_owned(),
-                waiting: 0,
-            }),
-        }));
+        events.push(Arc::new(event(sequence, bytes, severity)));
         drop(events);
         self.status.send_modify(|status| {
             status.last_sequence = sequence;

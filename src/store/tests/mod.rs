@@ -8,6 +8,7 @@ mod model;
 mod power;
 mod quota;
 mod restart;
+mod retain;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ fn config(path: &Path) -> Store {
     Store {
         path: path.to_owned(),
         max_bytes: 32 * 1024 * 1024,
+        retain_delivered: 0,
         when_full: WhenFull::DropOldest,
         commit_interval: Duration::ZERO,
     }
