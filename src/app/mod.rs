@@ -22,6 +22,7 @@ use crate::counters::Counters;
 use crate::engine::{Engine, Output, Settings};
 use crate::error::Failure;
 use crate::event::GatewayStarted;
+use crate::ops::control::Routes;
 use crate::ops::progress::{Progress, Turns};
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::systemd::ServiceManager;
@@ -29,7 +30,7 @@ use crate::ops::wear::{self, Wear};
 use crate::ops::{control, logging};
 use crate::shutdown::{self, Trigger};
 use crate::store::handle::{Closed, StoreHandle};
-use pipeline::{Command, MESSAGES_WAITING_MAX, Pipeline, Rules};
+use pipeline::{MESSAGES_WAITING_MAX, Pipeline, Rules};
 use tasks::{Forwarder, Sources};
 
 /// Most sensors kept in memory. A site has tens to thousands; a device that makes up names must not fill the memory.
@@ -161,7 +162,8 @@ impl App {
         };
         let mut sources = Sources::new(to_engine, Arc::clone(&counters), Arc::clone(&clock));
         sources.follow(&config.sources);
-        let (_side, exit) = crate::forward::side::channel();
+        let (side, exit) = crate::forward::side::channel();
+        tokio::spawn(crate::forward::retry::run(store.clone(), side, Arc::clone(&clock)));
         let mut forwarder = Forwarder::new(store.clone(), exit, Arc::clone(&counters), Arc::clone(&clock));
         forwarder.follow(config.upstream.as_ref(), &config.gateway.id);
         tracing::info!(
@@ -183,7 +185,14 @@ impl App {
             store: store.status(),
             configured: shown,
         };
-        let control = open_control(&config, commands, status, Arc::clone(&clock)).await;
+        let routes = Routes {
+            commands,
+            status: Arc::new(move || status.status()),
+            store: store.clone(),
+            gateway: Arc::clone(&config.gateway.id),
+            clock: Arc::clone(&clock),
+        };
+        let control = open_control(&config, routes).await;
         Ok(Self {
             path: path.to_owned(),
             config,
@@ -328,15 +337,10 @@ impl App {
 }
 
 /// Opens the control socket. Without it the gateway still does its work, so a fault is only told.
-async fn open_control(
-    config: &Config,
-    commands: mpsc::Sender<Command>,
-    status: StatusSources,
-    clock: Arc<SystemClock>,
-) -> Option<(Trigger, JoinHandle<()>)> {
+async fn open_control(config: &Config, routes: Routes) -> Option<(Trigger, JoinHandle<()>)> {
     let path = config.gateway.control_socket.as_deref()?;
     let (trigger, shutdown) = shutdown::channel();
-    match control::spawn(path, commands, Arc::new(move || status.status()), clock, shutdown).await {
+    match control::spawn(path, routes, shutdown).await {
         Ok(task) => Some((trigger, task)),
         Err(reason) => {
             tracing::warn!("no control socket, so `tidegate status` and `tidegate alarms` cannot ask: {reason}");

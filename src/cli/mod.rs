@@ -5,6 +5,7 @@
 pub mod alarms;
 pub mod check;
 pub mod client;
+pub mod dead;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod status;
@@ -83,6 +84,26 @@ Examples:
         #[command(subcommand)]
         what: AlarmsCommand,
     },
+    /// Events that the upstream refuses: show them, send them again, drop them
+    #[command(after_help = "\
+Examples:
+  tidegate dead list
+  tidegate dead show 1042
+  tidegate dead retry 1042
+  tidegate dead retry --all
+  tidegate dead drop --all --yes
+
+An event is set aside when it cannot be sent, or when the broker ended three connections in a row rather than take it.
+It is announced upstream as lost (reason `dead-letter`); a retry that succeeds brings it after all, with its first id.
+
+Exit codes: 0 done, 1 no gateway answers or there is no such letter, 2 usage.")]
+    Dead {
+        /// The running gateway's control socket (gateway.control_socket)
+        #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET, global = true)]
+        socket: PathBuf,
+        #[command(subcommand)]
+        what: dead::DeadCommand,
+    },
     /// Watch the whole job on this machine: no hardware, no broker, no configuration needed
     #[cfg(feature = "demo")]
     Demo {
@@ -148,6 +169,7 @@ impl Arguments {
             Command::Check { config, environment, without_files } => check::run(&config, !without_files, environment),
             Command::Status { socket, json } => status::status(&socket, json),
             Command::Alarms { socket, what } => what.execute(&socket),
+            Command::Dead { socket, what } => what.execute(&socket),
             #[cfg(feature = "demo")]
             Command::Demo { fast, keep } => demo::run(fast, keep),
         }

@@ -151,7 +151,8 @@ impl Letters {
         if !steps.iter().any(|step| matches!(step, Step::Put { .. })) {
             return Vec::new();
         }
-        let mut sizes: BTreeMap<u64, usize> = self.all.iter().map(|(&sequence, (_, bytes))| (sequence, *bytes)).collect();
+        let mut sizes: BTreeMap<u64, usize> =
+            self.all.iter().map(|(&sequence, (_, bytes))| (sequence, *bytes)).collect();
         for step in steps {
             match step {
                 Step::Put { letter, .. } => drop(sizes.insert(letter.event.sequence, stored_bytes(letter))),

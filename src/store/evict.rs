@@ -96,7 +96,11 @@ impl Writer {
         // A frame that cannot be read is found damaged by whoever counts it.
         let events =
             sealed.announcing(delivered).into_iter().filter_map(|frame| sealed.read(frame).and_then(decode).ok());
-        events.flatten().filter(|event| event.sequence > delivered && !dead.covers(event.sequence)).filter_map(|event| announced(&event)).collect()
+        events
+            .flatten()
+            .filter(|event| event.sequence > delivered && !dead.covers(event.sequence))
+            .filter_map(|event| announced(&event))
+            .collect()
     }
 
     /// The oldest sealed generation with events of the lowest severity there is; one with events on their way upstream

@@ -237,7 +237,7 @@ impl History {
         let retained = self.sources.iter().filter(|source| is_retained(source)).map(|source| source.last).max();
         Ok(Ledger {
             delivered: state.delivered.max(retained.unwrap_or(0)),
-            dead: state.dead().map(|letter| letter.event.sequence).collect(),
+            dead: state.dead.iter().map(|letter| letter.event.sequence).collect(),
         })
     }
 
@@ -436,7 +436,8 @@ fn apply_later(state: &mut State, later: &[(Scanned, u64)], after: u64) {
     for (this, last_commit) in later {
         for run in this.scan.frames() {
             let header = run[0].header;
-            let tells = header.kinds & (kind::DELIVERED | kind::DEAD) != 0 && !header.has(kind::CHECKPOINT);
+            let tells = header.kinds & (kind::DELIVERED | kind::DEAD | kind::DEAD_CHANGES) != 0
+                && !header.has(kind::CHECKPOINT);
             if tells && header.commit > after && header.commit <= *last_commit {
                 let body = read_chunks(&this.file, run.iter().map(|found| found.offset));
                 // As above.

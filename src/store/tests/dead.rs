@@ -231,7 +231,10 @@ fn letters_are_bounded_and_those_pushed_out_are_counted_and_not_announced_twice(
     assert_eq!(rig.numbers(), [3, 4]);
     assert_eq!((rig.counters.events_dead.get(), rig.counters.events_lost.get()), (4, 2));
     let lost = losses(&rig.read_all());
-    assert_eq!(lost.iter().map(|lost| (lost.first_sequence, lost.count)).collect::<Vec<_>>(), [(1, 1), (2, 1), (3, 1), (4, 1)]);
+    assert_eq!(
+        lost.iter().map(|lost| (lost.first_sequence, lost.count)).collect::<Vec<_>>(),
+        [(1, 1), (2, 1), (3, 1), (4, 1)]
+    );
     let rig = rig.reopen();
     assert_eq!(rig.numbers(), [3, 4]);
     rig.close();
@@ -315,7 +318,8 @@ fn letters_of_an_earlier_version_are_read_and_announced_once() {
     fs::create_dir_all(&queue).unwrap();
     let poison = Event { sequence: 2, ..event("poison") };
     let bytes = crate::event::stored::encode_events(std::slice::from_ref(&poison));
-    let old = Old { reason: "too large".to_owned(), attempts: 3, time: WallTime(5), event: ciborium::Value::Bytes(bytes) };
+    let old =
+        Old { reason: "too large".to_owned(), attempts: 3, time: WallTime(5), event: ciborium::Value::Bytes(bytes) };
     let mut section = vec![1];
     ciborium::into_writer(&[old], &mut section).unwrap();
 
