@@ -22,12 +22,14 @@ use crate::counters::Counters;
 use crate::engine::{Engine, Output, Settings};
 use crate::error::Failure;
 use crate::event::GatewayStarted;
+use crate::forward;
 use crate::ops::control::Routes;
 use crate::ops::progress::{Progress, Turns};
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::systemd::ServiceManager;
 use crate::ops::wear::{self, Wear};
 use crate::ops::{control, logging};
+use crate::replay;
 use crate::shutdown::{self, Trigger};
 use crate::store::handle::{Closed, StoreHandle};
 use pipeline::{MESSAGES_WAITING_MAX, Pipeline, Rules};
@@ -45,7 +47,7 @@ const SOURCES_GRACE_SHARE: u32 = 4;
 /// How long a repeated word to stop counts as the same.
 const SAME_WORD: Duration = Duration::from_secs(1);
 
-/// How long the control socket may take to close.
+/// How long the control socket may take to close, and a replay to save how far it is.
 const FAREWELL: Duration = Duration::from_millis(200);
 
 /// Loads the configuration and runs the gateway until it is told to stop.
@@ -114,6 +116,7 @@ struct App {
     pipeline: JoinHandle<Result<(), Closed>>,
     service: ServiceManager,
     configured: watch::Sender<Configured>,
+    replaying: replay::Task,
     control: Option<(Trigger, JoinHandle<()>)>,
 }
 
@@ -162,9 +165,11 @@ impl App {
         };
         let mut sources = Sources::new(to_engine, Arc::clone(&counters), Arc::clone(&clock));
         sources.follow(&config.sources);
-        let (side, exit) = crate::forward::side::channel();
-        tokio::spawn(crate::forward::retry::run(store.clone(), side, Arc::clone(&clock)));
-        let mut forwarder = Forwarder::new(store.clone(), exit, Arc::clone(&counters), Arc::clone(&clock));
+        let (side, side_exit) = forward::side::channel();
+        tokio::spawn(forward::retry::run(store.clone(), side.clone(), Arc::clone(&clock)));
+        let surroundings = replay::Surroundings::new(&config.store.path, store.clone(), side, Arc::clone(&clock));
+        let (replays, replaying) = replay::spawn(surroundings);
+        let mut forwarder = Forwarder::new(store.clone(), side_exit, Arc::clone(&counters), Arc::clone(&clock));
         forwarder.follow(config.upstream.as_ref(), &config.gateway.id);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -184,11 +189,13 @@ impl App {
             wear: Arc::clone(&wear),
             store: store.status(),
             configured: shown,
+            replays: replays.clone(),
         };
         let routes = Routes {
             commands,
             status: Arc::new(move || status.status()),
             store: store.clone(),
+            replays,
             gateway: Arc::clone(&config.gateway.id),
             clock: Arc::clone(&clock),
         };
@@ -207,6 +214,7 @@ impl App {
             pipeline: tokio::spawn(pipeline.run(started)),
             service: ServiceManager::default(),
             configured,
+            replaying,
             control,
         })
     }
@@ -283,6 +291,7 @@ impl App {
             sources: self.sources.names(),
             upstream: self.forwarder.view(),
             store_bytes_max: self.config.store.max_bytes,
+            retain_delivered: self.config.store.retain_delivered,
         });
         self.service.status(self.status());
     }
@@ -322,6 +331,8 @@ impl App {
                 "the store could not take all readings in time; brokers send theirs again, those of serial ports are lost"
             ),
         }
+        // It must not feed the draining.
+        let _ = tokio::time::timeout(FAREWELL, self.replaying.stop()).await;
         self.forwarder.stop(deadline.saturating_duration_since(Instant::now())).await;
         if let Some((trigger, task)) = self.control {
             trigger.stop();

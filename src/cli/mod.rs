@@ -8,11 +8,12 @@ pub mod client;
 pub mod dead;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod replay;
 pub mod status;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::config;
 use crate::error::Failure;
@@ -104,6 +105,30 @@ Exit codes: 0 done, 1 no gateway answers or there is no such letter, 2 usage.")]
         #[command(subcommand)]
         what: dead::DeadCommand,
     },
+    /// Have the running gateway send delivered events again, marked as replayed and behind what is new
+    #[command(
+        args_conflicts_with_subcommands = true,
+        subcommand_negates_reqs = true,
+        after_help = "\
+What is sent again has its first id and sequence, and says `replayed`. Only what [store] retain_delivered still keeps
+can be sent again. A replay goes on over restarts of the gateway; there is one at a time.
+
+T is RFC 3339, a local date and time, or how long ago.
+
+Examples:
+  tidegate replay --since 2h
+  tidegate replay --since '2026-01-31 06:00' --until '2026-01-31 09:30' --sensor 'zigbee/+/temperature' --wait
+  tidegate replay status
+  tidegate replay cancel
+
+Exit codes: 0 good, 1 nothing matches, refused, or (with --wait) given up or cancelled, 2 usage."
+    )]
+    Replay {
+        #[command(flatten)]
+        wanted: ReplayArguments,
+        #[command(subcommand)]
+        what: Option<ReplayCommand>,
+    },
     /// Watch the whole job on this machine: no hardware, no broker, no configuration needed
     #[cfg(feature = "demo")]
     Demo {
@@ -114,6 +139,56 @@ Exit codes: 0 done, 1 no gateway answers or there is no such letter, 2 usage.")]
         #[arg(long)]
         keep: bool,
     },
+}
+
+#[derive(Debug, Args)]
+struct ReplayArguments {
+    /// Events from this time on
+    #[arg(long, value_name = "T", value_parser = replay::time, required = true)]
+    since: Option<jiff::Timestamp>,
+    /// Events up to this time
+    #[arg(long, value_name = "T", value_parser = replay::time)]
+    until: Option<jiff::Timestamp>,
+    /// A sensor's name, or a pattern with + and #
+    #[arg(long, value_name = "PATTERN")]
+    sensor: Option<String>,
+    /// Wait until all is sent
+    #[arg(long)]
+    wait: bool,
+    /// For scripts
+    #[arg(long)]
+    json: bool,
+    /// The running gateway's control socket (gateway.control_socket)
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    socket: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum ReplayCommand {
+    /// How far the replay is, or how the last one ended
+    Status {
+        /// The running gateway's control socket (gateway.control_socket)
+        #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+        socket: PathBuf,
+        /// For scripts
+        #[arg(long)]
+        json: bool,
+    },
+    /// End the replay; what has been sent stays sent
+    Cancel {
+        /// The running gateway's control socket (gateway.control_socket)
+        #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+        socket: PathBuf,
+    },
+}
+
+impl ReplayArguments {
+    fn execute(self) -> Result<(), Failure> {
+        let Self { since, until, sensor, wait, json, socket } = self;
+        // Without it only a subcommand gets past the parser.
+        let since = since.ok_or_else(|| Failure::Failed("error: --since is missing".to_owned()))?;
+        replay::start(&socket, replay::Wanted { since, until, sensor }, wait, json)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -170,6 +245,9 @@ impl Arguments {
             Command::Status { socket, json } => status::status(&socket, json),
             Command::Alarms { socket, what } => what.execute(&socket),
             Command::Dead { socket, what } => what.execute(&socket),
+            Command::Replay { wanted, what: None } => wanted.execute(),
+            Command::Replay { what: Some(ReplayCommand::Status { socket, json }), .. } => replay::status(&socket, json),
+            Command::Replay { what: Some(ReplayCommand::Cancel { socket }), .. } => replay::cancel(&socket),
             #[cfg(feature = "demo")]
             Command::Demo { fast, keep } => demo::run(fast, keep),
         }

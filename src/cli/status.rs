@@ -30,6 +30,10 @@ fn render(status: &Status) -> String {
             lines.extend(upstream.next_attempt.iter().map(|time| format!("          next attempt at {time}")));
         }
     }
+    if let Some(replay) = &status.replay {
+        lines.push(format!("replay    {}", replay.line()));
+        lines.extend(replay.fault.iter().map(|fault| format!("          {fault}")));
+    }
     let store = &status.store;
     let share = store.bytes.saturating_mul(100).checked_div(store.max_bytes).unwrap_or(0);
     lines.push(format!(

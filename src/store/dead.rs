@@ -358,3 +358,7 @@ mod bytes {
         deserializer.deserialize_byte_buf(Bytes)
     }
 }
+
+#[cfg(test)]
+#[path = "dead_tests.rs"]
+mod tests;

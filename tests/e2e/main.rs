@@ -20,6 +20,7 @@ mod operator;
 mod outage;
 mod pipeline;
 mod reload;
+mod replay;
 mod serial;
 mod systemd;
 mod tls;

@@ -156,6 +156,7 @@ fn serve(request: Request, status: &watch::Sender<StoreStatus>, shared: &Shared)
             shared.dead.lock().unwrap().push(Dead { sequence: event.sequence, reason, attempts, history });
             let _ = done.send(1);
         }
+        Request::Dead(DeadRequest::List(reply)) => drop(reply.send(Vec::new())),
         Request::Commit(..) | Request::Configure(_) | Request::Dead(_) => {}
         Request::Close => return false,
     }

@@ -6,6 +6,7 @@
 
 pub mod alarms;
 pub mod dead;
+pub mod replay;
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::app::pipeline::Command;
 use crate::clock::SystemClock;
 use crate::ops::status::Status;
+use crate::replay::Replays;
 use crate::shutdown::Shutdown;
 use crate::store::handle::StoreHandle;
 
@@ -43,6 +45,8 @@ pub struct Routes {
     pub status: StatusFn,
     /// To the store.
     pub store: StoreHandle,
+    /// To what sends delivered events again.
+    pub replays: Replays,
     /// `gateway.id`
     pub gateway: Arc<str>,
     /// The time.
@@ -59,6 +63,7 @@ pub async fn spawn(path: &Path, routes: Routes, mut shutdown: Shutdown) -> Resul
         .route("/v1/status", get(status_of))
         .merge(alarms::routes())
         .merge(dead::routes())
+        .merge(replay::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(routes);
     let path = path.to_owned();

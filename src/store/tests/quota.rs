@@ -269,6 +269,8 @@ fn a_full_store_still_takes_dead_letters_or_it_would_never_drain() {
     let killed = Rig::open(&rig.killed(&killed.path().join("store")));
     let letters = killed.runtime.block_on(killed.handle().dead_letters()).unwrap();
     assert_eq!(letters.iter().map(|letter| letter.event.sequence).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    let lost = losses(&killed.read(stored + 1, 10));
+    assert_eq!(lost.iter().map(|lost| lost.count).sum::<u64>(), 5, "announced in the same commits");
     killed.close();
     rig.delivered(stored);
     rig.wait("room again", |status| !status.full);
