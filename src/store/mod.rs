@@ -208,9 +208,14 @@ fn open_with(
         move |error| OpenError::Unusable { path, error }
     };
     let queue = store.path.join("queue");
-    create_dirs(&queue).map_err(unusable(&queue))?;
-    let lock = lock(&store.path)?;
-    let recovered = recover::recover(&queue).map_err(unusable(&queue))?;
+    let (lock, recovered) = match take(&store.path) {
+        Ok(lock) => (Some(lock), recover::recover(&queue).map_err(unusable(&queue))?),
+        // No directory and no way to make one at the moment: nothing to recover, and the writer goes on trying.
+        Err(OpenError::Unusable { error, .. }) if Cause::of(&error) != Cause::Other && !queue.exists() => {
+            (None, recover::Recovered::nothing())
+        }
+        Err(error) => return Err(error),
+    };
     let (records, previous_stop) = (recovered.state.records(), recovered.previous_stop);
     let (published, status) = tokio::sync::watch::channel(StoreStatus::default());
     let (handle, inbox) = StoreHandle::new(status);
@@ -242,31 +247,61 @@ fn create_dirs(path: &Path) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
-/// Keeps other processes out until the returned file is closed.
-fn lock(store: &Path) -> Result<File, OpenError> {
+/// What keeps other processes out until it is dropped.
+#[derive(Debug)]
+struct Lock {
+    _directory: File,
+    /// Where the process id is. `None` where no file can be made.
+    _file: Option<File>,
+}
+
+/// Makes the store's directories and keeps other processes out of them.
+fn take(store: &Path) -> Result<Lock, OpenError> {
+    let queue = store.join("queue");
+    create_dirs(&queue).map_err(|error| OpenError::Unusable { path: queue, error })?;
+    lock(store)
+}
+
+/// Locks the directory, which works on any disk, and a file in it, which says who we are.
+fn lock(store: &Path) -> Result<Lock, OpenError> {
     let path = store.join("lock");
+    let directory = File::open(store).map_err(|error| OpenError::Unusable { path: store.to_owned(), error })?;
+    // Network file systems lock no directories; the file is enough.
+    let is_locked = flock(&directory, &path)?;
     let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
     // A read-only disk can still be drained; its lock file is there already.
-    let mut file = opened
-        .or_else(|error| File::open(&path).map_err(|_| error))
-        .map_err(|error| OpenError::Unusable { path: path.clone(), error })?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut process = String::new();
-            let _ = (&mut file).take(20).read_to_string(&mut process);
-            let process = process.trim().to_owned();
-            let process = if process.is_empty() { "unknown".to_owned() } else { process };
-            return Err(OpenError::InUse { path: store.to_owned(), process });
+    let opened = opened.or_else(|error| File::open(&path).map_err(|_| error));
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(error) if is_locked && Cause::of(&error) != Cause::Other => {
+            return Ok(Lock { _directory: directory, _file: None });
         }
-        Err(errno) => return Err(OpenError::Unusable { path, error: errno.into() }),
+        Err(error) => return Err(OpenError::Unusable { path, error }),
+    };
+    if !flock(&file, &path)? && !is_locked {
+        let error = io::ErrorKind::Unsupported.into();
+        return Err(OpenError::Unusable { path, error });
     }
     // Who it is is for people only; a full disk may refuse it.
     let _ = file
         .set_len(0)
         .and_then(|()| file.rewind())
         .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
-    Ok(file)
+    Ok(Lock { _directory: directory, _file: Some(file) })
+}
+
+/// Locks a file or directory; false where that cannot be done. `path` is the file that says who has it.
+fn flock(file: &File, path: &Path) -> Result<bool, OpenError> {
+    match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut process = String::new();
+            let _ = File::open(path).and_then(|file| file.take(20).read_to_string(&mut process));
+            let process = process.trim().to_owned();
+            let process = if process.is_empty() { "unknown".to_owned() } else { process };
+            Err(OpenError::InUse { path: path.parent().unwrap_or(path).to_owned(), process })
+        }
+        done => Ok(done.is_ok()),
+    }
 }
 
 /// Stored bytes that do not say what they should.
@@ -277,7 +312,47 @@ struct Damaged(String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fault {
     text: String,
-    is_full: bool,
+    cause: Cause,
+}
+
+/// What lies behind a fault, as far as somebody can do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// No block or inode is free, or the user's disk quota is used up.
+    NoRoom,
+    /// A file may not grow any further (`RLIMIT_FSIZE`).
+    FileTooLarge,
+    /// Nothing may be written.
+    ReadOnly,
+    /// See the text.
+    Other,
+}
+
+impl Cause {
+    fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoRoom,
+            io::ErrorKind::FileTooLarge => Self::FileTooLarge,
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+            _ => Self::Other,
+        }
+    }
+
+    /// From the text of an error whose kind was lost on the way.
+    fn of_text(text: &str) -> Self {
+        let has = |number: &str, kind: &str| {
+            text.contains(&format!("os error {number})")) || text.contains(&format!("code: {number},")) || text.contains(kind)
+        };
+        if has("28", "StorageFull") || has("122", "QuotaExceeded") {
+            Self::NoRoom
+        } else if has("27", "FileTooLarge") {
+            Self::FileTooLarge
+        } else if has("30", "ReadOnlyFilesystem") {
+            Self::ReadOnly
+        } else {
+            Self::Other
+        }
+    }
 }
 
 impl Fault {
@@ -287,17 +362,18 @@ impl Fault {
             io::ErrorKind::ReadOnlyFilesystem => "; the disk is read-only, see `dmesg` for why",
             _ => "",
         };
-        Self { text: format!("{doing} {}: {error}{help}", path.display()), is_full: is_full(error) }
+        Self { text: format!("{doing} {}: {error}{help}", path.display()), cause: Cause::of(error) }
     }
 
     fn sled(doing: &str, text: &str, error: Option<&io::Error>) -> Self {
         // sled hands errors on as text, where their kind is lost.
-        let is_full = error.is_some_and(is_full) || text.contains("os error 28") || text.contains("StorageFull");
-        Self { text: format!("{doing} the store's database: {text}"), is_full }
+        let cause = error.map_or(Cause::Other, Cause::of);
+        let cause = if cause == Cause::Other { Cause::of_text(text) } else { cause };
+        Self { text: format!("{doing} the store's database: {text}"), cause }
     }
 
     fn damaged(text: &str) -> Self {
-        Self { text: text.to_owned(), is_full: false }
+        Self { text: text.to_owned(), cause: Cause::Other }
     }
 
     fn closed() -> Self {
@@ -305,9 +381,18 @@ impl Fault {
     }
 }
 
+impl From<OpenError> for Fault {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Unusable { path, error } => Self::io("making", &path, &error),
+            in_use @ OpenError::InUse { .. } => Self::damaged(&in_use.to_string()),
+        }
+    }
+}
+
 impl From<Damaged> for Fault {
     fn from(Damaged(text): Damaged) -> Self {
-        Self { text, is_full: false }
+        Self { text, cause: Cause::Other }
     }
 }
 
@@ -315,8 +400,4 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

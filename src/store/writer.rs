@@ -4,7 +4,6 @@
 //! [`super::settle`], and what others get to see is in [`super::serve`].
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -80,10 +79,13 @@ pub(super) struct Writer {
     /// The reserve was given up: the disk is full.
     pub(super) is_disk_full: bool,
     pub(super) fault: Option<Arc<str>>,
+    /// What lies behind the last fault.
+    pub(super) fault_cause: super::Cause,
     pub(super) retry_at: Option<Instant>,
     pub(super) backoff: Duration,
     pub(super) published: watch::Sender<StoreStatus>,
-    _lock: File,
+    /// `None` while the store's directories cannot be made.
+    pub(super) lock: Option<super::Lock>,
 }
 
 impl Writer {
@@ -91,7 +93,7 @@ impl Writer {
     pub(super) fn start(
         config: &model::Store,
         recovered: Recovered,
-        lock: File,
+        lock: Option<super::Lock>,
         counters: Arc<Counters>,
         clock: Arc<SystemClock>,
         published: watch::Sender<StoreStatus>,
@@ -126,10 +128,11 @@ impl Writer {
             is_full: false,
             is_disk_full: false,
             fault: None,
+            fault_cause: super::Cause::Other,
             retry_at: None,
             backoff: BACKOFF.0,
             published,
-            _lock: lock,
+            lock,
         };
         let findings = recovered.findings;
         for dir in &recovered.set_aside {
@@ -161,7 +164,9 @@ impl Writer {
             }
         }
         drop(carry);
-        writer.keep_reserve();
+        if writer.ring.newest.is_some() {
+            writer.keep_reserve();
+        }
         writer.publish();
         (writer, findings)
     }

@@ -85,6 +85,29 @@ fn a_disk_that_fails_from_the_start_serves_what_it_has() {
 }
 
 #[test]
+fn what_is_delivered_is_kept_until_its_alarm_states_and_numbers_are_elsewhere() {
+    let dirs = tempfile::tempdir().unwrap();
+    let (errno, hook) = failing();
+    let mut rig = Rig::open_hooked(&config(&dirs.path().join("a")), Some(hook));
+    rig.commit(events(100), vec![record("a", "s", b"1")]);
+    rig.delivered(100);
+    // The mark goes to disk with it.
+    rig.commit(events(1), Vec::new());
+    rig.delivered(101);
+    rig.commit(Vec::new(), vec![record("a", "s", b"2")]);
+    errno.store(5, Ordering::SeqCst);
+    rig.send(events(1), Vec::new());
+    rig.wait("a fault", |status| status.fault.is_some());
+    rig.wait("nothing to be left", |status| status.waiting == 0);
+    let killed = Rig::open(&rig.killed(&dirs.path().join("b")));
+    assert_eq!(killed.opened.records, [record("a", "s", b"2")]);
+    assert!(killed.status().last_sequence >= 101);
+    killed.close();
+    errno.store(0, Ordering::SeqCst);
+    rig.close();
+}
+
+#[test]
 fn closing_while_the_disk_fails_ends_and_loses_nothing_acknowledged() {
     let dir = tempfile::tempdir().unwrap();
     let (errno, hook) = failing();
