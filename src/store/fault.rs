@@ -179,7 +179,15 @@ impl Writer {
             Err(error) => tracing::debug!(%error, "no reserve file"),
         }
         self.is_disk_full = false;
-        if self.ring.newest.is_some() && self.fault.take().is_some() {
+        // What waits is the proof.
+        if self.ring.newest.is_some() && !self.has_waiting() {
+            self.say_well();
+        }
+    }
+
+    /// Says that a fault is over.
+    pub(super) fn say_well(&mut self) {
+        if self.fault.take().is_some() {
             tracing::info!("the store can write again");
         }
     }

@@ -27,9 +27,10 @@ const GENERATIONS: u64 = 1_024;
 /// and for the files around.
 const SLACK_BYTES: u64 = 1024 * 1024;
 
-/// Where files may not grow to a generation's usual size (`RLIMIT_FSIZE`), generations are as small as that, but not
-/// smaller than this: the catalogue of very many would not fit into one of them.
-const FILE_BYTES_MIN: u64 = 1024 * 1024;
+/// Where files may not grow to twice a generation's usual size (`RLIMIT_FSIZE`), generations are half as large as they
+/// may be, the other half being for the last commit; but not smaller than this: the catalogue of very many would not fit
+/// into one of them.
+const FILE_BYTES_MIN: u64 = 512 * 1024;
 
 /// What the sizes come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ impl Limits {
         let max_bytes = store.max_bytes;
         let usual = (max_bytes / GENERATIONS).clamp(GENERATION_BYTES, GENERATION_BYTES_MAX);
         let file_bytes = file_bytes_max();
-        let generation_bytes = usual.min(max_bytes / 16).max(GENERATION_BYTES_MIN).min(file_bytes.max(FILE_BYTES_MIN));
+        let generation_bytes = usual.min(max_bytes / 16).max(GENERATION_BYTES_MIN).min((file_bytes / 2).max(FILE_BYTES_MIN));
         Self {
             max_bytes,
             generation_bytes,
@@ -101,12 +102,10 @@ impl Disk {
     /// The disk of a path, or on which it would be made; `None` when it does not say.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let disk = path.ancestors().find_map(|path| rustix::fs::statvfs(path).ok())?;
-        let is_root = rustix::process::geteuid().is_root();
-        let blocks = if is_root { disk.f_bfree } else { disk.f_bavail };
-        let inodes = if is_root { disk.f_ffree } else { disk.f_favail };
+        // What is kept for root is not for us, even if we are.
         Some(Self {
-            free_bytes: blocks.saturating_mul(disk.f_frsize),
-            free_inodes: if disk.f_files == 0 { u64::MAX } else { inodes },
+            free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
+            free_inodes: if disk.f_files == 0 { u64::MAX } else { disk.f_favail },
             is_read_only: disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
         })
     }

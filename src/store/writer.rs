@@ -293,6 +293,11 @@ impl Writer {
             || self.group.deadline.is_none_or(|deadline| deadline <= Instant::now())
     }
 
+    /// Whether anything waits for the disk.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.group.needs_disk() || !self.pending.is_empty() || !self.announcements.is_empty()
+    }
+
     /// Whether new events can go to disk at the moment.
     fn can_write(&self) -> bool {
         self.ring.newest.is_some() && !self.is_disk_full
@@ -309,12 +314,14 @@ impl Writer {
                 Ok(Attempt::Done) => {
                     self.is_full = false;
                     self.backoff = BACKOFF.0;
+                    self.say_well();
                 }
                 Ok(Attempt::Full) => {
                     if !self.is_full {
                         tracing::warn!("the store is full; nothing more is taken until events are delivered");
                     }
                     self.is_full = true;
+                    self.say_well();
                     self.let_dead_letters_through();
                     return false;
                 }

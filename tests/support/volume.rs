@@ -30,11 +30,6 @@ pub enum Kind {
     Ext4,
 }
 
-impl Kind {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Tmpfs, Self::Ext4];
-}
-
 /// What it is like.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
@@ -118,12 +113,6 @@ impl Volume {
     pub fn make_room(&self) {
         let _ = fs::remove_file(self.ballast());
         let _ = fs::remove_dir_all(self.path().join("inodes"));
-    }
-
-    /// Bytes free.
-    pub fn free_bytes(&self) -> u64 {
-        let disk = statvfs(&self.path()).expect("look at the volume");
-        disk.f_bfree * disk.f_frsize
     }
 
     /// Lets nobody write any more by a name on this volume. Files that are open for writing stay so: the kernel does not

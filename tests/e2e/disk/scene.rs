@@ -14,7 +14,7 @@ use crate::support::{PATIENT, SOON, wait_until};
 /// Sensors that take turns.
 const SENSORS: u64 = 4;
 
-/// Random text carried by each message, characters: so that the store grows by some generations in a test.
+/// Random text carried by each message, characters, usually: so that the store grows by some generations in a test.
 const PAD_CHARS: usize = 3_000;
 
 /// The size of the file systems. The smallest store that can be configured does not fit: the disk is full before the
@@ -38,6 +38,8 @@ pub struct Scene {
     pub rng: fastrand::Rng,
     /// Messages said so far.
     pub said: u64,
+    /// Random text carried by each message, characters.
+    pub pad_chars: usize,
     full_lines_before: usize,
 }
 
@@ -59,14 +61,14 @@ impl Scene {
                 config.sources[0].replace("carry = [\"seq\", \"ts\"]", "carry = [\"seq\", \"pad\"]");
             change(config);
         });
-        Self { stage, volume, rng: fastrand::Rng::with_seed(seed), said: 0, full_lines_before: 0 }
+        Self { stage, volume, rng: fastrand::Rng::with_seed(seed), said: 0, pad_chars: PAD_CHARS, full_lines_before: 0 }
     }
 
     /// Sensors say `count` more messages, each of which crosses the limit; returns when they are on their way.
     pub fn say(&mut self, count: u64) {
         for _ in 0..count {
             let (sensor, seq) = (self.said % SENSORS, self.said / SENSORS + 1);
-            let length = self.rng.usize(PAD_CHARS / 2..PAD_CHARS);
+            let length = self.rng.usize(self.pad_chars / 2..self.pad_chars);
             let pad: String = std::iter::repeat_with(|| self.rng.alphanumeric()).take(length).collect();
             let payload = format!(r#"{{"value":{:?},"seq":{seq},"pad":"{pad}"}}"#, crossing_value(seq));
             self.stage.publisher.publish(&format!("sensors/s{sensor}/temp"), payload);
@@ -86,6 +88,16 @@ impl Scene {
         wait_until("the store to be full", PATIENT, || {
             self.say(1);
             self.store()["full"] == true
+        });
+        self.stage.publisher.flush();
+    }
+
+    /// Says something now and then until the store says what is wrong.
+    #[track_caller]
+    pub fn say_until_fault(&mut self) {
+        wait_until("a fault of the store", PATIENT, || {
+            self.say(1);
+            !self.store()["fault"].is_null()
         });
         self.stage.publisher.flush();
     }
@@ -121,6 +133,12 @@ impl Scene {
             words.iter().all(|word| text.contains(word)) && text.contains("FAULT")
         });
         assert!(self.stage.gateway.is_running());
+    }
+
+    /// Waits until so many events wait for an upstream that is away.
+    #[track_caller]
+    pub fn wait_stored(&self, events: u64) {
+        wait_until("all to be stored", PATIENT, || self.store()["waiting"].as_u64() >= Some(events));
     }
 
     /// Waits until everything stored is delivered.
