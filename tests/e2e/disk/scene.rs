@@ -24,6 +24,9 @@ pub const DISK_BYTES: u64 = 24 * 1024 * 1024;
 /// The store's reserve with the smallest quota.
 pub const RESERVE_BYTES: u64 = 512 * 1024;
 
+/// What a generation of the smallest store takes on disk, at most: 2 MiB, and what was let in when it was nearly full.
+const GENERATION_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
 /// Lines about the store that one fault may write, at most: it began, what it is after the reserve was given up, it is
 /// over, and what was being made at that moment.
 const LINES_PER_FAULT_MAX: usize = 6;
@@ -191,6 +194,12 @@ impl Scene {
             about.len()
         );
         assert!(about.len() <= LINES_PER_FAULT_MAX * faults, "{faults} faults wrote\n{}", about.join("\n"));
+    }
+
+    /// Waits until of everything stored no more than the newest generation is left on the disk.
+    #[track_caller]
+    pub fn wait_given_back(&self) {
+        wait_until("delivered generations to be removed", PATIENT, || self.queue_bytes() <= GENERATION_BYTES_MAX);
     }
 
     /// Bytes that the generations take.
