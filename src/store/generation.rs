@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Fault;
-use super::ring::remove_dir;
 use super::frame::{self, HEADER_BYTES, Header, Look, Packed, kind};
+use super::ring::remove_dir;
 use super::state::Entry;
 
 /// sled's segment. With 2 MiB no power cut lost anything in the measurements; with the default 512 KiB many did. It is

@@ -25,6 +25,7 @@
 //!     db, conf, blobs/                  sled's
 //!     clean                             "<next sequence> <last commit> <CRC-32C of the text before, hex>": a clean stop
 //! <path>/queue/tmp-*                    being made or being removed; rubbish at the next start
+//! <path>/queue/tmp-removed-gen-*        given back; on a full disk, where no mark can be written, the name is the mark
 //! <path>/quarantine/<unix time>-gen-*   damaged generations, for a person to look at; the newest few are kept
 //! ```
 //!
@@ -341,7 +342,9 @@ impl Cause {
     /// From the text of an error whose kind was lost on the way.
     fn of_text(text: &str) -> Self {
         let has = |number: &str, kind: &str| {
-            text.contains(&format!("os error {number})")) || text.contains(&format!("code: {number},")) || text.contains(kind)
+            text.contains(&format!("os error {number})"))
+                || text.contains(&format!("code: {number},"))
+                || text.contains(kind)
         };
         if has("28", "StorageFull") || has("122", "QuotaExceeded") {
             Self::NoRoom

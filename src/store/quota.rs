@@ -57,7 +57,8 @@ impl Limits {
         let max_bytes = store.max_bytes;
         let usual = (max_bytes / GENERATIONS).clamp(GENERATION_BYTES, GENERATION_BYTES_MAX);
         let file_bytes = file_bytes_max();
-        let generation_bytes = usual.min(max_bytes / 16).max(GENERATION_BYTES_MIN).min((file_bytes / 2).max(FILE_BYTES_MIN));
+        let generation_bytes =
+            usual.min(max_bytes / 16).max(GENERATION_BYTES_MIN).min((file_bytes / 2).max(FILE_BYTES_MIN));
         Self {
             max_bytes,
             generation_bytes,

@@ -4,8 +4,8 @@
 use std::process::Command;
 
 use super::scene::Scene;
-use crate::support::volume::Kind;
 use crate::support::PATIENT;
+use crate::support::volume::Kind;
 
 const MIB: u64 = 1024 * 1024;
 

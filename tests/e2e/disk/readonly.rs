@@ -1,8 +1,8 @@
 //! A disk that lets nobody write, for a while or from the start.
 
 use super::scene::Scene;
-use crate::support::volume::Kind;
 use crate::support::PATIENT;
+use crate::support::volume::Kind;
 
 /// The disk becomes read-only while events wait and come, and can be written again after they were delivered.
 fn read_only_for_a_while(kind: Kind, policy: &str, begin: fn(&Scene), end: fn(&Scene)) {
@@ -36,12 +36,7 @@ fn a_tmpfs_that_becomes_read_only_is_waited_for() {
 
 #[test]
 fn an_ext4_that_becomes_read_only_is_waited_for() {
-    read_only_for_a_while(
-        Kind::Ext4,
-        "reject",
-        |scene| scene.volume.cover_read_only(),
-        |scene| scene.volume.uncover(),
-    );
+    read_only_for_a_while(Kind::Ext4, "reject", |scene| scene.volume.cover_read_only(), |scene| scene.volume.uncover());
 }
 
 #[test]

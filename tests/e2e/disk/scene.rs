@@ -60,8 +60,7 @@ impl Scene {
             config.store = line("path", volume.path().join("store").display())
                 + &line("max_bytes", "32MiB")
                 + &line("when_full", policy);
-            config.sources[0] =
-                config.sources[0].replace("carry = [\"seq\", \"ts\"]", "carry = [\"seq\", \"pad\"]");
+            config.sources[0] = config.sources[0].replace("carry = [\"seq\", \"ts\"]", "carry = [\"seq\", \"pad\"]");
             change(config);
         });
         Self { stage, volume, rng: fastrand::Rng::with_seed(seed), said: 0, pad_chars: PAD_CHARS, full_lines_before: 0 }

@@ -3,8 +3,8 @@
 use std::fs;
 
 use super::scene::{DISK_BYTES, Scene};
-use crate::support::volume::{Kind, Shape};
 use crate::support::PATIENT;
+use crate::support::volume::{Kind, Shape};
 
 /// The gateway starts for the first time on a disk without a free byte, says so, refuses, and begins when it can.
 fn full_before_the_first_start(kind: Kind) {
