@@ -136,7 +136,7 @@ impl Writer {
         if self.lock.is_some() {
             return Ok(());
         }
-        let lock = super::take(&self.config.path)?;
+        let lock = super::place::take(&self.config.path)?;
         if fs::read_dir(self.ring.queue()).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(Fault::damaged("another process has stored events here meanwhile; start tidegate anew"));
         }

@@ -85,7 +85,7 @@ pub(super) struct Writer {
     pub(super) backoff: Duration,
     pub(super) published: watch::Sender<StoreStatus>,
     /// `None` while the store's directories cannot be made.
-    pub(super) lock: Option<super::Lock>,
+    pub(super) lock: Option<super::place::Lock>,
 }
 
 impl Writer {
@@ -93,7 +93,7 @@ impl Writer {
     pub(super) fn start(
         config: &model::Store,
         recovered: Recovered,
-        lock: Option<super::Lock>,
+        lock: Option<super::place::Lock>,
         counters: Arc<Counters>,
         clock: Arc<SystemClock>,
         published: watch::Sender<StoreStatus>,

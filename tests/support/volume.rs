@@ -87,7 +87,7 @@ impl Volume {
     pub fn fill(&self) {
         let mut file = OpenOptions::new().create(true).append(true).open(self.ballast()).expect("make the ballast");
         let mut length = file.metadata().expect("look at the ballast").len();
-        let disk = statvfs(&self.path()).expect("look at the volume");
+        let disk = statvfs(self.path()).expect("look at the volume");
         let mut chunk = (disk.f_bfree * disk.f_frsize).next_power_of_two();
         while chunk >= BLOCK_BYTES as u64 {
             match fallocate(&file, FallocateFlags::empty(), length, chunk) {
