@@ -7,6 +7,8 @@ pub mod check;
 pub mod client;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod events;
+pub mod replay;
 pub mod status;
 
 use std::path::PathBuf;
@@ -83,6 +85,12 @@ Examples:
         #[command(subcommand)]
         what: AlarmsCommand,
     },
+    /// Look back: events that wait, and delivered ones where they are kept (store.retain_delivered)
+    #[command(after_help = events::EXAMPLES)]
+    Events(events::Arguments),
+    /// Have the running gateway send delivered events again, marked as replayed and behind what is new
+    #[command(after_help = replay::EXAMPLES)]
+    Replay(replay::Arguments),
     /// Watch the whole job on this machine: no hardware, no broker, no configuration needed
     #[cfg(feature = "demo")]
     Demo {
@@ -148,6 +156,8 @@ impl Arguments {
             Command::Check { config, environment, without_files } => check::run(&config, !without_files, environment),
             Command::Status { socket, json } => status::status(&socket, json),
             Command::Alarms { socket, what } => what.execute(&socket),
+            Command::Events(arguments) => arguments.execute(),
+            Command::Replay(arguments) => arguments.execute(),
             #[cfg(feature = "demo")]
             Command::Demo { fast, keep } => demo::run(fast, keep),
         }

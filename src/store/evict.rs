@@ -26,7 +26,7 @@ impl Writer {
             if self.total_bytes() - gone <= room {
                 return Ok(true);
             }
-            if self.empty_quarantine() {
+            if self.drop_retained() || self.empty_quarantine() {
                 continue;
             }
             let delivered = self.state.delivered;

@@ -38,7 +38,10 @@ impl Writer {
         self.ring.seal();
         match fault.cause {
             Cause::NoRoom => {
-                self.reserve.release();
+                // The reserve is for when there is nothing delivered left to give up.
+                if !self.give_up_retained() {
+                    self.reserve.release();
+                }
                 self.is_disk_full = true;
             }
             Cause::FileTooLarge => {
@@ -101,6 +104,10 @@ impl Writer {
         }
         if self.ring.newest.is_none() {
             if self.fault_cause == Cause::NoRoom {
+                // Others may have taken what was given up first.
+                if self.is_hopeless() && !self.give_up_retained() {
+                    self.reserve.release();
+                }
                 self.let_delivered_go();
             }
             // sled is not bothered for nothing: this may go on for days.
@@ -166,7 +173,11 @@ impl Writer {
 
     /// Takes the reserve again, and new events with it.
     pub(super) fn keep_reserve(&mut self) {
-        match self.reserve.fill(self.limits.reserve_bytes) {
+        let mut filled = self.reserve.fill(self.limits.reserve_bytes);
+        while filled.as_ref().is_err_and(|error| Cause::of(error) == Cause::NoRoom) && self.give_up_retained() {
+            filled = self.reserve.fill(self.limits.reserve_bytes);
+        }
+        match filled {
             Err(error) if Cause::of(&error) == Cause::NoRoom => {
                 self.is_disk_full = true;
                 let doing = "the reserve cannot be taken back";

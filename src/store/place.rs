@@ -9,7 +9,7 @@ use std::path::Path;
 use super::{Cause, OpenError};
 
 /// Makes a directory and those above it, each on stable storage in its parent.
-fn create_dirs(path: &Path) -> io::Result<()> {
+pub(super) fn create_dirs(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }

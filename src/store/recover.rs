@@ -21,7 +21,7 @@ use super::{Damaged, PreviousStop};
 use crate::event::stored;
 
 /// How far the counter jumps when nothing tells how many numbers were given out: more than a generation can hold.
-const JUMP: u64 = 1 << 20;
+pub(super) const JUMP: u64 = 1 << 20;
 
 /// No event takes fewer bytes on disk than this: it has a 16-byte id that does not compress.
 const EVENT_BYTES_MIN: u64 = 16;
@@ -154,7 +154,7 @@ fn list(queue: &Path, out: &mut Recovered) -> std::io::Result<BTreeMap<u64, u32>
 }
 
 /// Applies the sections of a frame that are not events.
-fn apply(state: &mut State, raw: &[u8]) -> Result<(), Damaged> {
+pub(super) fn apply(state: &mut State, raw: &[u8]) -> Result<(), Damaged> {
     for section in frame::sections(raw) {
         let (kind, bytes) = section?;
         match kind {

@@ -62,8 +62,11 @@ impl Writer {
                 break;
             }
             self.ring.sealed.pop_front();
-            self.discard(&entry, None);
+            if !self.retain(&entry) {
+                self.discard(&entry, None);
+            }
         }
+        self.bound_retained();
         // The newest too, when it is drained and has grown.
         let is_drained = self.ring.newest.as_ref().is_some_and(|newest| {
             let bytes = (self.limits.generation_bytes / 4).max(DRAINED_BYTES_MIN);
