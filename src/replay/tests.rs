@@ -181,7 +181,7 @@ async fn dead_letters_are_left_out() {
     let scene = Scene::new(Memory::with(1..=5));
     let (handle, inbox) = StoreHandle::new(scene.fake.handle().status());
     std::thread::spawn(move || {
-        while let Ok(request) = inbox.recv() {
+        while let Ok(request) = inbox.recv_timeout(std::time::Duration::from_secs(3600)) {
             if let Request::DeadLetters { reply } = request {
                 let event = Arc::new(event(3, 20, Severity::Medium));
                 let (reason, attempts, time) = ("refused".to_owned(), 3, at(3));

@@ -13,7 +13,7 @@ use super::recover::Newest;
 use super::ring::decode;
 use super::state::Entry;
 use super::writer::Writer;
-use crate::event::Event;
+use crate::event::{Event, EventData};
 
 /// Frames of one commit when a generation is begun with the events of another.
 const CARRY_FRAMES: usize = 1_000;
@@ -66,9 +66,12 @@ impl Writer {
         let gone = self.take_gone(carry.is_some());
         let meta = self.meta(own, created, next_sequence);
         let checkpoint = [self.state.checkpoint(&meta)];
+        let mut carried_over = Vec::new();
         let result = self
             .write_creation(&mut newest, &checkpoint)
-            .and_then(|()| carry.map_or(Ok(()), |carry| self.carry_over(&mut newest, carry, &carried)))
+            .and_then(|()| {
+                carry.map_or(Ok(()), |carry| self.carry_over(&mut newest, carry, &carried, &mut carried_over))
+            })
             // Last: they have the highest numbers.
             .and_then(|()| self.write_creation(&mut newest, &announced))
             .and_then(|()| newest.sync())
@@ -79,6 +82,8 @@ impl Writer {
             return Err(fault);
         }
         self.ring.newest = Some(newest);
+        self.told.forget_below(self.ring.sealed.front().map_or(number, |entry| entry.number));
+        self.told.begin(number, carried_over.iter().chain(&events));
         self.created_commit = created;
         self.synced_commit = created;
         self.generation_commits = 0;
@@ -106,9 +111,15 @@ impl Writer {
         packed.iter().try_for_each(|frame| newest.insert(frame))
     }
 
-    /// Inserts frames of an older generation. One that cannot be read any more ends it: then all of them stay where
+    /// Inserts frames of an older generation, and gives the announcements of losses in them. One that cannot be read any more ends it: then all of them stay where
     /// they are.
-    fn carry_over(&mut self, newest: &mut Generation, from: &Newest, frames: &[usize]) -> Result<(), Fault> {
+    fn carry_over(
+        &mut self,
+        newest: &mut Generation,
+        from: &Newest,
+        frames: &[usize],
+        announcements: &mut Vec<Event>,
+    ) -> Result<(), Fault> {
         let mut unflushed = 0;
         for commit in frames.chunks(CARRY_FRAMES) {
             let parts = u16::try_from(commit.len()).expect("invariant: CARRY_FRAMES fits");
@@ -119,6 +130,7 @@ impl Writer {
                 let packed = self.packer.pack(&event_frame(&events), place);
                 unflushed += packed.bytes();
                 newest.insert(&packed)?;
+                announcements.extend(events.into_iter().filter(|event| matches!(event.data, EventData::EventsLost(_))));
                 if unflushed > FLUSH_BYTES {
                     unflushed = 0;
                     newest.sync()?;

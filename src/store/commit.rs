@@ -108,6 +108,7 @@ impl Writer {
         self.counters.events_dead.add(self.group.dead.len() as u64);
         self.counters.events_stored.add(self.group.events.len() as u64);
         self.apply_dead();
+        self.remember_told();
         self.tail.extend(self.group.events.drain(..).map(Arc::new));
         self.checkpoint_if_due()?;
         Ok(Attempt::Done)
@@ -122,6 +123,31 @@ impl Writer {
         self.write(&packed)?;
         self.durable_delivered = delivered;
         self.marks_deadline = None;
+        Ok(())
+    }
+
+    /// Notes which of the group's events, just written, announce losses.
+    fn remember_told(&mut self) {
+        if let Some(newest) = &self.ring.newest {
+            self.told.note(newest.entry.number, &self.group.events);
+        }
+    }
+
+    /// Writes the announcements of losses on their own.
+    pub(super) fn commit_announcements(&mut self) -> Result<(), Fault> {
+        let mut events = self.announcement_events();
+        for (event, sequence) in events.iter_mut().zip(self.state.next_sequence..) {
+            event.sequence = sequence;
+        }
+        let packed = self.pack(&event_frames(&events), self.next_commit);
+        self.write(&packed)?;
+        self.announcements.clear();
+        self.state.next_sequence += events.len() as u64;
+        self.counters.events_stored.add(events.len() as u64);
+        if let Some(newest) = &self.ring.newest {
+            self.told.note(newest.entry.number, &events);
+        }
+        self.tail.extend(events.into_iter().map(Arc::new));
         Ok(())
     }
 
@@ -243,7 +269,7 @@ impl Writer {
     fn needs_rotation(&self, bytes: u64) -> bool {
         let Some(newest) = &self.ring.newest else { return false };
         let grown = newest.entry.bytes + bytes > self.limits.generation_bytes && self.generation_commits > 0;
-        grown || self.total_bytes() + bytes > self.limits.max_bytes
+        grown || self.total_bytes() + bytes > self.limits.bytes_while_growing(self.state.checkpoint_bytes())
     }
 }
 

@@ -76,6 +76,8 @@ pub(super) struct Newest {
 /// Reads the store in `queue`.
 pub(super) fn recover(queue: &Path) -> std::io::Result<Recovered> {
     let mut out = Recovered::nothing();
+    // Names first: what is removed next has been replaced by what has one of them.
+    make_durable(queue, &mut out.findings);
     let mut dirs = list(queue, &mut out)?;
     let Some((&newest_number, &newest_revision)) = dirs.last_key_value() else { return Ok(out) };
     let marker = CleanMarker::read(&queue.join(directory_name(newest_number, newest_revision)));
@@ -86,6 +88,9 @@ pub(super) fn recover(queue: &Path) -> std::io::Result<Recovered> {
     let mut base = None;
     while let Some((number, revision)) = dirs.pop_last() {
         let dir = queue.join(directory_name(number, revision));
+        if marker.is_none() {
+            make_durable(&dir.join("db"), &mut out.findings);
+        }
         let opened = File::open(dir.join("db")).and_then(|file| Ok((scan(&file)?, file)));
         let (scan, file) = match opened {
             Ok(opened) => opened,
@@ -116,6 +121,17 @@ pub(super) fn recover(queue: &Path) -> std::io::Result<Recovered> {
     let set_aside_newest =
         out.set_aside.iter().any(|dir| dir.ends_with(directory_name(newest_number, newest_revision)));
     rebuild(queue, out, dirs, scanned.into(), base, marker.filter(|_| !set_aside_newest))
+}
+
+/// Syncs a file or directory that a killed process may have left to the kernel's memory: what is found there is about to
+/// count, be sent and be built upon, and must not be gone after a power cut.
+fn make_durable(path: &Path, findings: &mut Vec<String>) {
+    match File::open(path).and_then(|file| file.sync_all()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            findings.push(format!("{}: what the last run left cannot be synced: {error}", path.display()));
+        }
+        _ => {}
+    }
 }
 
 /// The generations' directories: the highest revision of each number. Clears away rubbish.

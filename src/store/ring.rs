@@ -262,7 +262,11 @@ impl Ring {
     /// Removes a generation's directory, by way of a name that start-up clears away should we be cut off.
     pub(super) fn remove(&mut self, entry: &Entry) -> Result<(), Fault> {
         self.close(entry);
-        remove_dir(&self.queue, &directory_name(entry.number, entry.revision))
+        remove_dir(&self.queue, &directory_name(entry.number, entry.revision))?;
+        // Its blocks are free only when no power cut brings them back; what is written next counts on them.
+        fs::File::open(&self.queue)
+            .and_then(|queue| queue.sync_all())
+            .map_err(|error| Fault::io("syncing", &self.queue, &error))
     }
 }
 

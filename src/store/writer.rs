@@ -23,6 +23,7 @@ use super::retain::Retained;
 use super::ring::Ring;
 use super::state::State;
 use super::tail::{Tail, weight};
+use super::told::Told;
 use crate::clock::SystemClock;
 use crate::config::model;
 use crate::counters::Counters;
@@ -52,6 +53,8 @@ pub(super) struct Writer {
     pub(super) group: Group,
     /// Losses not yet stored as events.
     pub(super) announcements: Vec<EventsLost>,
+    /// Losses stored as events, by generation.
+    pub(super) told: Told,
     /// The highest sequence number ever read by the forwarder: up to here an event may be on its way upstream.
     pub(super) handed_out: u64,
     /// Generations out of the catalogue and still on disk.
@@ -110,6 +113,7 @@ impl Writer {
             packer: Packer::new(),
             group: Group::default(),
             announcements: Vec::new(),
+            told: Told::default(),
             handed_out: 0,
             gone: Vec::new(),
             next_commit: recovered.next_commit,
@@ -149,8 +153,9 @@ impl Writer {
         // the damaged file; a large one is left where it is.
         let carry = recovered.newest.filter(|newest| {
             let bytes = writer.ring.sealed.back().map_or(0, |entry| entry.bytes);
+            // It exists twice for a moment; twice its size is more than sled makes of it.
             let has_room = writer.total_bytes() + bytes * 2 < writer.limits.max_bytes;
-            bytes <= writer.limits.generation_bytes / 4 || (newest.is_damaged && has_room)
+            has_room && (bytes <= writer.limits.generation_bytes / 4 || newest.is_damaged)
         });
         let carry = if writer.total_bytes() > writer.limits.max_bytes {
             // The limit was lowered. What must go goes first; with `reject` it is delivered.

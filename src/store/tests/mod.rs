@@ -5,6 +5,7 @@ mod damage;
 mod faults;
 mod model;
 mod power;
+mod promises;
 mod quota;
 mod restart;
 mod retain;

@@ -371,7 +371,7 @@ fn what_another_queue_left_is_not_shown_and_a_lost_counter_goes_on_behind_it() {
     fs::create_dir(dir.path().join("queue/gen-00000999.1")).unwrap();
     let mut open = History::open(dir.path()).unwrap();
     assert!(!open.read(1, 10, usize::MAX).unwrap().is_empty(), "a generation without a file hides nothing");
-    assert!(open.ledger().unwrap().delivered >= last);
+    assert!(open.ledger().unwrap().delivered >= 64, "as far as what is kept tells");
     fs::remove_dir_all(dir.path().join("queue")).unwrap();
     let rig = Rig::open(&config);
     assert!(kept(dir.path()).is_empty());

@@ -6,8 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::stage::Stage;
-use crate::support::consumer::EXCEEDED;
 use crate::support::gateway::{Config, crossing_value, line, said};
+use crate::support::summary::{self, Summary};
 use crate::support::volume::{Kind, Shape, Volume};
 use crate::support::{PATIENT, SOON, wait_until};
 
@@ -177,7 +177,7 @@ impl Scene {
         assert!(self.stage.gateway.is_running());
     }
 
-    /// One line for people, and that the log was not flooded by so many faults.
+    /// The counts, and that the log was not flooded by so many faults. Call it last.
     #[track_caller]
     pub fn report(&self, faults: usize) {
         let log = self.stage.gateway.log();
@@ -185,15 +185,8 @@ impl Scene {
             .lines()
             .filter(|line| (line.contains("ERROR") || line.contains("WARN")) && !line.contains("broker"))
             .collect();
-        let consumer = &self.stage.consumer;
-        println!(
-            "{faults} faults: said {}, arrived {}, repeated {}, raised {}, log lines {}; lost 0, out of order 0",
-            self.said,
-            consumer.crossings(),
-            consumer.repeats(),
-            consumer.count(EXCEEDED),
-            about.len()
-        );
+        println!("{faults} faults wrote {} lines into the log", about.len());
+        Summary::of(summary::Kind::Fills, faults as u64, self.said, &self.stage.consumer).add();
         assert!(about.len() <= LINES_PER_FAULT_MAX * faults, "{faults} faults wrote\n{}", about.join("\n"));
     }
 
