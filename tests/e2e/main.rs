@@ -13,6 +13,7 @@ mod stuck;
 mod bad_input;
 mod cli;
 mod dead;
+mod disk;
 mod events;
 mod full;
 mod harness;
