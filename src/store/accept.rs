@@ -8,6 +8,7 @@
 //! kept. Without proof what follows was never acknowledged, and is left out as if the power had gone a little earlier.
 
 use std::fs::File;
+use std::path::PathBuf;
 
 use super::Damaged;
 use super::clean::CleanMarker;
@@ -20,6 +21,7 @@ use super::state::{Meta, decode_meta};
 pub(super) struct Scanned {
     pub(super) number: u64,
     pub(super) revision: u32,
+    pub(super) dir: PathBuf,
     pub(super) file: File,
     pub(super) scan: Scan,
 }
@@ -33,6 +35,29 @@ pub(super) struct Checkpoint {
     pub(super) accepted: Accepted,
     /// What the generation's first checkpoint said: the numbers from which it grew on.
     pub(super) origin: Meta,
+}
+
+/// Which generation a file says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    /// The store's id; 0 when it was written by a version that did not say it.
+    pub store: u64,
+    /// The generation's number.
+    pub number: u64,
+}
+
+impl Claim {
+    /// What the first readable checkpoint says. `None` without one: it is damaged, or the generation was rewritten.
+    pub(super) fn of(file: &File, scan: &Scan) -> Option<Self> {
+        let mut checkpoints = scan.frames().filter(|run| run[0].header.has(kind::CHECKPOINT));
+        let (_, meta) = checkpoints.find_map(|run| read_meta(file, run).ok())?;
+        Some(Self { store: meta.store, number: meta.catalogue.last()?.number })
+    }
+
+    /// Whether the file can belong to a store. Ids are compared only where both sides have one.
+    pub(super) fn is_of(&self, store: u64) -> bool {
+        self.store == 0 || store == 0 || self.store == store
+    }
 }
 
 /// Which commits of a generation count: all up to `last`, and whether some of them are not whole.

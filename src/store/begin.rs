@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Fault;
 use super::commit::{Attempt, FLUSH_BYTES, event_frame, event_frames};
 use super::frame::{Frame, Place};
+use super::mark::Mark;
 use super::generation::Generation;
 use super::recover::Newest;
 use super::ring::decode;
@@ -84,6 +85,9 @@ impl Writer {
         self.marks_deadline = None;
         self.state.next_sequence = next_sequence;
         self.announcements.clear();
+        // Only a hint: a disk that is too full for it does no harm.
+        let mark = Mark { store: self.state.store, newest: number, next_sequence };
+        let _ = mark.write(&self.config.path);
         self.counters.events_stored.add(events.len() as u64);
         self.tail.extend(events.into_iter().map(Arc::new));
         for entry in gone {
@@ -152,7 +156,7 @@ impl Writer {
 
     /// Removes a generation from disk, or sets it aside when it was damaged.
     pub(super) fn discard(&mut self, entry: &Entry, carried: Option<&Newest>) {
-        if carried.is_some_and(|carried| carried.is_damaged) {
+        if carried.is_some_and(|carried| carried.is_damaged) || self.ring.is_kept(entry) {
             self.quarantine(&self.ring.dir(entry));
         } else if let Err(fault) = self.ring.remove(entry) {
             tracing::warn!(%fault, "a generation that is done with cannot be removed; it is tried again later");

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::frame::{Frame, Packed, Place, kind};
 use super::handle::DeadLetter;
 use super::ring::Missing;
-use super::state::{Entry, Meta, encode_dead, encode_delivered};
+use super::state::{Entry, Meta, State, encode_dead, encode_delivered};
 use super::tail::weight;
 use super::writer::Writer;
 use super::{Fault, frame};
@@ -221,7 +221,8 @@ impl Writer {
 
     pub(super) fn meta(&self, own: Entry, created: u64, next_sequence: u64) -> Meta {
         let catalogue = self.ring.sealed.iter().copied().chain([own]).collect();
-        Meta { next_sequence, delivered: self.state.delivered, created, catalogue }
+        let State { delivered, store, .. } = self.state;
+        Meta { next_sequence, delivered, created, catalogue, store }
     }
 
     fn apply_dead(&mut self) {

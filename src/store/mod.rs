@@ -80,11 +80,13 @@ mod accept;
 mod begin;
 mod clean;
 mod commit;
+mod dirs;
 mod evict;
 mod fault;
 mod frame;
 mod generation;
 pub mod handle;
+mod mark;
 mod probe;
 mod quota;
 mod recover;
@@ -132,9 +134,10 @@ pub struct Opened {
 }
 
 /// How the last run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PreviousStop {
     /// There was none.
+    #[default]
     First,
     /// As it should.
     Clean,
@@ -210,7 +213,7 @@ fn open_with(
     let queue = store.path.join("queue");
     create_dirs(&queue).map_err(unusable(&queue))?;
     let lock = lock(&store.path)?;
-    let recovered = recover::recover(&queue).map_err(unusable(&queue))?;
+    let recovered = recover::recover(&queue, dirs::Mode::Act).map_err(unusable(&queue))?;
     let (records, previous_stop) = (recovered.state.records(), recovered.previous_stop);
     let (published, status) = tokio::sync::watch::channel(StoreStatus::default());
     let (handle, inbox) = StoreHandle::new(status);

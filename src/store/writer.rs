@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::clean::CleanMarker;
 use super::commit::{Attempt, Group};
+use super::dirs::Mode;
 use super::fault::BACKOFF;
 use super::frame::Packer;
 use super::generation::SyncHook;
@@ -90,7 +91,7 @@ impl Writer {
     /// A writer for what was found, its first generation begun if the disk lets it. Also gives the findings.
     pub(super) fn start(
         config: &model::Store,
-        recovered: Recovered,
+        mut recovered: Recovered,
         lock: File,
         counters: Arc<Counters>,
         clock: Arc<SystemClock>,
@@ -101,7 +102,7 @@ impl Writer {
         let mut writer = Self {
             limits: Limits::new(config),
             config: config.clone(),
-            ring: Ring::new(config.path.join("queue"), recovered.sealed),
+            ring: Ring::new(config.path.join("queue"), &mut recovered, Mode::Act),
             state: recovered.state,
             tail: Tail::default(),
             packer: Packer::new(),
@@ -344,7 +345,11 @@ impl Writer {
                  and not from serial ports"
             );
         }
-        let marker = CleanMarker { next_sequence: self.state.next_sequence, last_commit: self.next_commit - 1 };
+        let marker = CleanMarker {
+            next_sequence: self.state.next_sequence,
+            last_commit: self.next_commit - 1,
+            delivered: self.state.delivered,
+        };
         let Some(mut newest) = self.ring.newest else { return };
         // A checkpoint may still wait for a sync.
         if let Err(fault) = newest.sync() {
@@ -368,5 +373,5 @@ fn shorten(event: &mut Event) {
     }
 }
 
-/// The lock file and the directories above the generations.
-const FIXED_BYTES: u64 = 4 * 4096;
+/// The lock file, the mark and the directories above the generations.
+const FIXED_BYTES: u64 = 5 * 4096;

@@ -213,16 +213,19 @@ fn foreign_files_are_left_alone() {
 
 #[test]
 fn a_store_of_a_later_version_is_set_aside_whole() {
-    use crate::store::frame;
+    use crate::store::frame::{self, Look};
     let dir = tempfile::tempdir().unwrap();
     let (config, _) = filled(dir.path(), 4);
     let newest = generations(dir.path()).pop().unwrap();
     let mut bytes = fs::read(db(&newest)).unwrap();
     let size = bytes.len();
-    for at in 0..size - 5 {
-        if bytes[at..at + 4] == frame::MAGIC {
-            bytes[at + 4] = frame::VERSION + 1;
-        }
+    for at in 0..size - frame::HEADER_BYTES {
+        let Look::Chunk(header) = frame::Header::look(&bytes[at..]) else { continue };
+        let chunk = &mut bytes[at..at + header.chunk_bytes()];
+        chunk[4] = frame::VERSION + 1;
+        let (head, body) = chunk.split_at(frame::HEADER_BYTES);
+        let sum = crc32c::crc32c_append(crc32c::crc32c(&head[..frame::HEADER_BYTES - 4]), body);
+        chunk[frame::HEADER_BYTES - 4..frame::HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
     }
     fs::write(db(&newest), &bytes).unwrap();
     let rig = Rig::open(&config);
