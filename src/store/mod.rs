@@ -186,14 +186,53 @@ impl fmt::Display for OpenError {
             ),
             Self::Unusable { path, error } => write!(
                 f,
-                "store {}: {error}; the directory must exist on a writable disk and belong to the user tidegate runs as",
-                path.display()
+                "store {}: {error}; {}",
+                path.display(),
+                help(path, error)
             ),
         }
     }
 }
 
 impl std::error::Error for OpenError {}
+
+/// What a person can do about a path that cannot be used.
+fn help(path: &Path, error: &io::Error) -> String {
+    let shown = path.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            let user = user();
+            format!(
+                "tidegate runs as {user}, who may not use it: `ls -ld {shown}` shows whose it is; make the store's \
+                 directory and all in it theirs: `sudo chown -R {user}: <directory>`"
+            )
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "the disk is read-only: `dmesg` says why; make it writable (`sudo mount -o remount,rw <disk>`) or replace it"
+                .to_owned()
+        }
+        io::ErrorKind::NotFound => "is the disk mounted? `findmnt` shows what is".to_owned(),
+        io::ErrorKind::NotADirectory => {
+            format!("a file is where a directory should be; move it away, or give another `path` in [store] than {shown}")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full: `df -h` shows which, remove what is not needed there".to_owned()
+        }
+        _ => format!("the directory must be on a writable disk and belong to {}; `dmesg` may say more", user()),
+    }
+}
+
+/// The user this process runs as, by name where there is one.
+fn user() -> String {
+    let id = rustix::process::geteuid().as_raw();
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| id.to_string())
+}
 
 /// Opens the store, whatever state it is in, and starts its thread.
 pub fn open(store: &model::Store, counters: Arc<Counters>, clock: Arc<SystemClock>) -> Result<Opened, OpenError> {
