@@ -7,6 +7,7 @@ pub mod check;
 pub mod client;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod doctor;
 pub mod status;
 
 use std::path::PathBuf;
@@ -83,6 +84,35 @@ Examples:
         #[command(subcommand)]
         what: AlarmsCommand,
     },
+    /// Look into a store, of a stopped or a running gateway: what it holds, what is broken, what to do; changes nothing
+    #[command(after_help = "\
+Examples:
+  sudo tidegate doctor
+  tidegate doctor --store ./copy-of-store --json
+  sudo tidegate doctor --export events.jsonl      what is not delivered yet, as CloudEvents, one a line
+  sudo tidegate doctor --all --export -           also what is delivered and what is in quarantine/
+
+Exit codes: 0 healthy, 1 damage found or unreadable, 2 usage, 78 the configuration is wrong.")]
+    Doctor {
+        /// Configuration file that names the store
+        #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG, conflicts_with = "store")]
+        config: PathBuf,
+        /// The store's directory, or a copy of it; no configuration is needed then
+        #[arg(long, value_name = "PATH")]
+        store: Option<PathBuf>,
+        /// Write the readable events that are not delivered to a new file, or to standard output (-)
+        #[arg(long, value_name = "FILE")]
+        export: Option<PathBuf>,
+        /// Export delivered events too, as far as they are still there
+        #[arg(long, requires = "export")]
+        all: bool,
+        /// The gateway's name in exported events, where no configuration gives it
+        #[arg(long, value_name = "NAME", requires = "export")]
+        gateway: Option<String>,
+        /// For scripts
+        #[arg(long)]
+        json: bool,
+    },
     /// Watch the whole job on this machine: no hardware, no broker, no configuration needed
     #[cfg(feature = "demo")]
     Demo {
@@ -148,6 +178,9 @@ impl Arguments {
             Command::Check { config, environment, without_files } => check::run(&config, !without_files, environment),
             Command::Status { socket, json } => status::status(&socket, json),
             Command::Alarms { socket, what } => what.execute(&socket),
+            Command::Doctor { config, store, export, all, gateway, json } => {
+                doctor::run(doctor::Wanted { config, store, export, all, gateway, json })
+            }
             #[cfg(feature = "demo")]
             Command::Demo { fast, keep } => demo::run(fast, keep),
         }

@@ -4,14 +4,13 @@
 //!
 //! A generation's first commits were synced before it got its name, so all of them must be there.
 //! Later ones count up to the first that is not whole, unless something proves that what follows was synced too: the
-//! `clean` file, or a later frame's word on what was synced before it. Then the hole is damage and what follows is
+//! `clean` file, the store's mark, or a later frame's word on what was synced before it. Then the hole is damage and what follows is
 //! kept. Without proof what follows was never acknowledged, and is left out as if the power had gone a little earlier.
 
 use std::fs::File;
 use std::path::PathBuf;
 
 use super::Damaged;
-use super::clean::CleanMarker;
 use super::frame::{self, kind};
 use super::scan::{Found, Scan};
 use super::sealed::read_chunks;
@@ -67,12 +66,12 @@ pub(super) struct Accepted {
     pub(super) has_holes: bool,
 }
 
-/// The newest readable checkpoint of a generation.
-pub(super) fn last_checkpoint(scanned: &Scanned, marker: Option<CleanMarker>) -> Option<Checkpoint> {
+/// The newest readable checkpoint of a generation, of which everything up to commit `synced` was on stable storage.
+pub(super) fn last_checkpoint(scanned: &Scanned, synced: u64) -> Option<Checkpoint> {
     let checkpoints = || scanned.scan.frames().filter(|run| run[0].header.has(kind::CHECKPOINT));
     let origin = checkpoints().find_map(|run| read_meta(&scanned.file, run).ok())?.1;
     let attested = scanned.scan.chunks.iter().map(|found| found.header.synced()).max().unwrap_or(0);
-    let attested = attested.max(origin.created).max(marker.map_or(0, |marker| marker.last_commit));
+    let attested = attested.max(origin.created).max(synced);
     let accepted = accept(&scanned.scan, attested);
     let mut all: Vec<_> = checkpoints().filter(|run| run[0].header.commit <= accepted.last).collect();
     all.reverse();

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::Fault;
 use super::commit::{Attempt, FLUSH_BYTES, event_frame, event_frames};
 use super::frame::{Frame, Place};
-use super::mark::Mark;
 use super::generation::Generation;
 use super::recover::Newest;
 use super::ring::decode;
@@ -85,9 +84,7 @@ impl Writer {
         self.marks_deadline = None;
         self.state.next_sequence = next_sequence;
         self.announcements.clear();
-        // Only a hint: a disk that is too full for it does no harm.
-        let mark = Mark { store: self.state.store, newest: number, next_sequence };
-        let _ = mark.write(&self.config.path);
+        self.keep_mark(false);
         self.counters.events_stored.add(events.len() as u64);
         self.tail.extend(events.into_iter().map(Arc::new));
         for entry in gone {

@@ -49,8 +49,7 @@ impl Dirs {
     pub(super) fn list(queue: &Path, mode: Mode, findings: &mut Vec<String>) -> std::io::Result<Self> {
         let mut dirs = Self::default();
         for entry in fs::read_dir(queue)?.flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy().into_owned();
+            let name = name_of(&entry);
             if name.starts_with("tmp-") {
                 if mode == Mode::Act
                     && let Err(error) = fs::remove_dir_all(entry.path())
@@ -63,7 +62,15 @@ impl Dirs {
             // A text file may have the name, too.
             dirs.highest = dirs.highest.max(parsed.map_or(0, |(number, _)| number));
             let Some((number, revision)) = parsed.filter(|_| entry.path().is_dir()) else {
-                findings.push(format!("{}: not one of our files; ignored", entry.path().display()));
+                // Who only looks lists all of them.
+                if mode == Mode::Act {
+                    let what = if name_of(&entry).starts_with("aside-") {
+                        "set aside at an earlier start, and could not be moved to quarantine/"
+                    } else {
+                        "not one of our files; ignored"
+                    };
+                    findings.push(format!("{}: {what}", entry.path().display()));
+                }
                 continue;
             };
             let place = Place { revision, name };
@@ -153,6 +160,10 @@ impl Dirs {
         }
         has_moved
     }
+}
+
+fn name_of(entry: &fs::DirEntry) -> String {
+    entry.file_name().to_string_lossy().into_owned()
 }
 
 /// Lets two files change places in one step; a second file that is not there changes nothing about that.

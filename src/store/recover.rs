@@ -85,18 +85,18 @@ pub(super) fn recover(queue: &Path, mode: Mode) -> std::io::Result<Recovered> {
     let mut store = mark.map_or(0, |mark| mark.store);
     let mut findings = Vec::new();
     let mut dirs = Dirs::list(queue, mode, &mut findings)?;
-    let (mut out, mut walked) = walk(queue, store, dirs.places.clone());
+    let (mut out, mut walked) = walk(queue, store, mark, dirs.places.clone());
     if walked.base.is_none()
         && walked.scanned.is_empty()
         && let Some(foreign) = walked.foreign
     {
         // Nothing is of the store that the mark names: the whole queue was put here from elsewhere.
         (store, mark) = (foreign, None);
-        (out, walked) = walk(queue, store, dirs.places.clone());
+        (out, walked) = walk(queue, store, mark, dirs.places.clone());
     }
     // Whoever only looks cannot come back to it later, when the older ones are read.
     if (walked.is_mixed_up || mode == Mode::Look) && dirs.realign(queue, store, mode, &mut findings) {
-        (out, walked) = walk(queue, store, dirs.places.clone());
+        (out, walked) = walk(queue, store, mark, dirs.places.clone());
     }
     if dirs.places.is_empty() && mark.is_none() {
         out.previous_stop = PreviousStop::First;
@@ -111,7 +111,7 @@ pub(super) fn recover(queue: &Path, mode: Mode) -> std::io::Result<Recovered> {
 }
 
 /// From the newest generation backwards to one that tells the state.
-fn walk(queue: &Path, store: u64, mut places: BTreeMap<u64, Place>) -> (Recovered, Walk) {
+fn walk(queue: &Path, store: u64, mark: Option<Mark>, mut places: BTreeMap<u64, Place>) -> (Recovered, Walk) {
     let mut out = Recovered { state: State::fresh(), next_commit: 1, ..Recovered::default() };
     let mut walk = Walk::default();
     while let Some((number, place)) = places.pop_last() {
@@ -158,7 +158,9 @@ fn walk(queue: &Path, store: u64, mut places: BTreeMap<u64, Place>) -> (Recovere
         }
         let this = Scanned { number, revision: place.revision, dir, file, scan };
         let marker = walk.marker.filter(|_| walk.newest == Some(number));
-        let found = last_checkpoint(&this, marker);
+        let synced = mark.filter(|mark| mark.newest == number).map_or(0, |mark| mark.last_commit);
+        let synced = marker.map_or(0, |marker| marker.last_commit).max(synced);
+        let found = last_checkpoint(&this, synced);
         walk.scanned.push_front(this);
         if found.is_some() {
             walk.base = found;
@@ -205,10 +207,13 @@ fn rebuild(
     walked: Walk,
 ) -> std::io::Result<Recovered> {
     let Walk { scanned, base, marker, newest: newest_number, is_broken, .. } = walked;
-    let scanned = Vec::from(scanned);
+    let mut scanned = Vec::from(scanned);
     // A generation was begun that is not there any more: what it held, nobody knows.
     let is_gone = mark.is_some_and(|mark| newest_number.is_none_or(|newest| mark.newest > newest));
-    let marker = marker.filter(|_| !is_gone);
+    let marker = marker.filter(|_| !is_gone).or_else(|| {
+        let is_later = |mark: &Mark| newest_number.is_none_or(|newest| mark.newest >= newest);
+        mark.filter(is_later).and_then(|mark| mark.as_clean())
+    });
     if newest_number.is_some() || is_gone {
         out.previous_stop = if marker.is_some() { PreviousStop::Clean } else { PreviousStop::Unclean };
     }
@@ -222,6 +227,13 @@ fn rebuild(
     }
     if out.state.store == 0 {
         out.state.store = mark.map_or_else(|| fastrand::u64(1..), |mark| mark.store);
+    }
+    if let (Some(base), Some(first)) = (&base, scanned.first_mut()) {
+        // Blocks of an older generation may have come into its file; their events are counted there. (A rewritten one
+        // counts its commits anew.)
+        let others = base.meta.catalogue.iter().filter(|entry| entry.number != first.number && entry.revision == 1);
+        let before = others.map(|entry| entry.last_commit).filter(|&commit| commit != u64::MAX).max().unwrap_or(0);
+        first.scan.chunks.retain(|found| found.header.commit > before);
     }
     // The catalogue against the directories, for the generations that need no scan.
     let catalogue = base.as_ref().map(|base| base.meta.catalogue.as_slice()).unwrap_or_default();
@@ -241,7 +253,7 @@ fn rebuild(
     let mut spans = Vec::new();
     let mut entries = Vec::new();
     let mut newest = None;
-    let mut last_commit = marker.map_or(0, |marker| marker.last_commit);
+    let mut last_commit = marker.map(|marker| marker.last_commit).max(mark.map(|mark| mark.last_commit)).unwrap_or(0);
     let mut has_holes = false;
     let mut broken_events = 0;
     let count = scanned.len();
@@ -296,6 +308,7 @@ fn rebuild(
     }
 
     out.state.delivered = out.state.delivered.max(marker.map_or(0, |marker| marker.delivered));
+    out.state.delivered = out.state.delivered.max(mark.map_or(0, |mark| mark.delivered));
     let delivered = out.state.delivered;
     let found_last = spans.iter().map(|span| span.1).max().unwrap_or(0);
     let known_next = out.state.next_sequence.max(found_last + 1).max(delivered + 1);
@@ -346,7 +359,7 @@ fn rebuild(
         }
         let end = out.state.next_sequence;
         out.lost.extend(gaps(&mut spans, grown_from, end, delivered).map(|missing| (missing, reason)));
-    } else if newest_number.is_some() {
+    } else if newest_number.is_some() || is_gone {
         // No checkpoint at all. With the word of a clean stop all is known but the generations' borders; without it only
         // what lies between what was found.
         let from = if marker.is_some() { 1 } else { spans.iter().map(|span| span.0).min().unwrap_or(u64::MAX) };

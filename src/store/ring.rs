@@ -50,6 +50,8 @@ pub(super) struct Ring {
     elsewhere: BTreeMap<u64, String>,
     /// Generations that turned out to be something else: not removed but set aside when they go.
     kept: BTreeSet<(u64, u32)>,
+    /// Directories of those of which nothing can be used.
+    unusable: Vec<PathBuf>,
 }
 
 impl Ring {
@@ -66,6 +68,7 @@ impl Ring {
             mode,
             elsewhere: std::mem::take(&mut recovered.elsewhere),
             kept: BTreeSet::new(),
+            unusable: Vec::new(),
         }
     }
 
@@ -83,6 +86,24 @@ impl Ring {
     /// Whether a generation turned out to be something else, for a person to look at.
     pub(super) fn is_kept(&self, entry: &Entry) -> bool {
         self.kept.contains(&(entry.number, entry.revision))
+    }
+
+    /// Notes that one did.
+    fn keep(&mut self, id: (u64, u32), is_unusable: bool, dir: &Path) {
+        self.kept.insert(id);
+        if is_unusable {
+            self.unusable.push(dir.to_owned());
+        }
+    }
+
+    /// What is to be set aside now: nothing in it can be used.
+    pub(super) fn take_unusable(&mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.unusable)
+    }
+
+    /// Whether one did.
+    pub(super) fn has_kept(&self) -> bool {
+        !self.kept.is_empty()
     }
 
     /// Number for the next generation.
@@ -233,14 +254,14 @@ impl Ring {
             Ok(sealed) => {
                 if sealed.fit != Fit::Own {
                     tracing::error!(directory = %dir.display(), "a generation's file is not what it should be");
-                    self.kept.insert(id);
+                    self.keep(id, sealed.events() == 0, &dir);
                 }
                 sealed
             }
             Err(error) if is_unreadable(&error) => {
                 tracing::error!(directory = %dir.display(), %error, "a generation cannot be read");
                 if dir.exists() {
-                    self.kept.insert(id);
+                    self.keep(id, true, &dir);
                 }
                 Sealed::empty(id).map_err(|error| Fault::io("reading", &dir, &error))?
             }

@@ -18,6 +18,7 @@ use super::fault::BACKOFF;
 use super::frame::Packer;
 use super::generation::SyncHook;
 use super::handle::{COMMITS_UNDER_WAY_MAX, Commit, DeadLetter, Request, StoreStatus};
+use super::mark::{Keeper, Mark};
 use super::quota::{Limits, Reserve, disk_bytes};
 use super::recover::Recovered;
 use super::ring::Ring;
@@ -84,6 +85,7 @@ pub(super) struct Writer {
     pub(super) retry_at: Option<Instant>,
     pub(super) backoff: Duration,
     pub(super) published: watch::Sender<StoreStatus>,
+    mark_keeper: Keeper,
     _lock: File,
 }
 
@@ -130,6 +132,7 @@ impl Writer {
             retry_at: None,
             backoff: BACKOFF.0,
             published,
+            mark_keeper: Keeper::default(),
             _lock: lock,
         };
         let findings = recovered.findings;
@@ -198,6 +201,7 @@ impl Writer {
         self.mark(is_closing);
         self.give_back();
         self.publish();
+        self.keep_mark(false);
     }
 
     /// How long nothing need be done unless a request comes.
@@ -334,8 +338,22 @@ impl Writer {
         self.ring.bytes() + gone + self.reserve.bytes() + self.quarantine_bytes + FIXED_BYTES
     }
 
+    /// Tells the mark how far the store has come.
+    pub(super) fn keep_mark(&mut self, is_shut: bool) {
+        let Some(newest) = &self.ring.newest else { return };
+        let mark = Mark {
+            store: self.state.store,
+            newest: newest.entry.number,
+            next_sequence: self.state.next_sequence,
+            last_commit: self.synced_commit,
+            delivered: self.durable_delivered,
+            is_shut,
+        };
+        self.mark_keeper.keep(&self.config.path, mark);
+    }
+
     /// The clean end.
-    fn close(self) {
+    fn close(mut self) {
         let pending = self.pending.iter().map(|(commit, _)| commit.events.len()).sum::<usize>();
         let events = self.group.events.len() + pending;
         if events > 0 {
@@ -350,14 +368,18 @@ impl Writer {
             last_commit: self.next_commit - 1,
             delivered: self.state.delivered,
         };
-        let Some(mut newest) = self.ring.newest else { return };
+        let Some(mut newest) = self.ring.newest.take() else { return };
         // A checkpoint may still wait for a sync.
         if let Err(fault) = newest.sync() {
             tracing::error!(%fault, "the store could not be closed cleanly");
             return;
         }
         let dir = newest.dir().to_owned();
-        drop(newest);
+        self.synced_commit = marker.last_commit;
+        self.durable_delivered = self.state.delivered;
+        self.ring.newest = Some(newest);
+        self.keep_mark(true);
+        self.ring.newest = None;
         if let Err(error) = marker.write(&dir) {
             tracing::error!(%error, "the store could not be marked as closed cleanly");
         }

@@ -12,6 +12,7 @@ mod stuck;
 
 mod bad_input;
 mod cli;
+mod doctor;
 mod full;
 mod harness;
 mod kill;
@@ -19,6 +20,8 @@ mod operator;
 mod outage;
 mod pipeline;
 mod reload;
+mod rotten;
 mod serial;
 mod systemd;
 mod tls;
+mod waiting;

@@ -6,7 +6,7 @@ use super::*;
 use crate::store::PreviousStop;
 
 /// Fills a store over several generations and closes it. All events are waiting.
-fn filled(path: &Path, rounds: usize) -> (Store, u64) {
+pub(super) fn filled(path: &Path, rounds: usize) -> (Store, u64) {
     let mut rig = Rig::open(&config(path));
     for round in 0..rounds {
         let state = [round as u8];
@@ -16,12 +16,12 @@ fn filled(path: &Path, rounds: usize) -> (Store, u64) {
     (rig.close(), last)
 }
 
-fn db(generation: &Path) -> PathBuf {
+pub(super) fn db(generation: &Path) -> PathBuf {
     generation.join("db")
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Damage {
+pub(super) enum Damage {
     Truncate,
     FlipBits,
     ZeroBlocks,
@@ -29,7 +29,7 @@ enum Damage {
 }
 
 /// Damages a file somewhere; `seed` says where.
-fn damage(path: &Path, damage: Damage, seed: u64) {
+pub(super) fn damage(path: &Path, damage: Damage, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let file = fs::File::options().read(true).write(true).open(path).unwrap();
     let length = file.metadata().unwrap().len();
@@ -56,7 +56,7 @@ fn damage(path: &Path, damage: Damage, seed: u64) {
 }
 
 /// Opens the store, reads all of it, and checks that what is missing is announced. Gives the number lost.
-fn account(config: &Store, last: u64, is_exact: bool) -> u64 {
+pub(super) fn account(config: &Store, last: u64, is_exact: bool) -> u64 {
     let rig = Rig::open(config);
     let first_look = rig.read_all();
     // What is found damaged while reading is announced a commit later.
@@ -138,6 +138,7 @@ fn damage_after_a_kill_never_keeps_the_store_from_opening() {
     for path in generations(&origin.path) {
         let _ = fs::remove_file(path.join("clean"));
     }
+    fs::remove_file(origin.path.join("mark")).unwrap();
     for (seed, kind) in
         (0..12).zip([Damage::Truncate, Damage::FlipBits, Damage::ZeroBlocks, Damage::Garbage].iter().cycle())
     {

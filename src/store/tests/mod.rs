@@ -3,6 +3,8 @@
 
 mod damage;
 mod faults;
+mod foreign;
+mod inspect;
 mod model;
 mod power;
 mod quota;
