@@ -155,10 +155,16 @@ fn render(report: &Report) -> String {
     let lost = start.lost.iter().map(|lost| {
         let amount = if lost.exact { "" } else { "up to " };
         let (first, last) = (lost.first_sequence, lost.last_sequence);
-        format!("lost      {amount}{} events between {first} and {last} ({}); announced upstream", lost.count, lost.reason)
+        format!(
+            "lost      {amount}{} events between {first} and {last} ({}); announced upstream",
+            lost.count, lost.reason
+        )
     });
     some(&mut lines, lost.collect());
-    some(&mut lines, start.set_aside.iter().map(|dir| format!("aside     {} would be set aside", dir.display())).collect());
+    some(
+        &mut lines,
+        start.set_aside.iter().map(|dir| format!("aside     {} would be set aside", dir.display())).collect(),
+    );
     some(&mut lines, start.findings.iter().map(|finding| format!("found     {finding}")).collect());
     some(&mut lines, report.other_files.iter().map(|file| format!("other     {file}: not ours, left alone")).collect());
     let dead = report.dead_letters.iter().map(|letter| {

@@ -171,7 +171,8 @@ fn look(path: &Path, max_bytes: Option<u64>) -> std::io::Result<Report> {
         names.iter().filter(|name| !is_ours(name)).map(|name| path.join(name).display().to_string()).collect();
     if queue.is_dir() {
         let known = |name: &&String| parse_directory_name(name).is_none() && !name.starts_with("aside-");
-        other_files.extend(self::names(&queue)?.iter().filter(known).map(|name| queue.join(name).display().to_string()));
+        other_files
+            .extend(self::names(&queue)?.iter().filter(known).map(|name| queue.join(name).display().to_string()));
     }
     let mut recovered = if queue.try_exists()? { recover(&queue, Mode::Look)? } else { Recovered::default() };
     let store = recovered.state.store;
@@ -206,8 +207,11 @@ fn look(path: &Path, max_bytes: Option<u64>) -> std::io::Result<Report> {
     let free_bytes = rustix::fs::statvfs(path).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
     // What cannot be read of the newest after a power cut was never acknowledged: no damage.
     let is_damaged_newest = recovered.newest.as_ref().is_some_and(|newest| newest.is_damaged);
-    let healthy =
-        lost.is_empty() && recovered.set_aside.is_empty() && findings.is_empty() && !is_damaged_newest && !is_unreadable;
+    let healthy = lost.is_empty()
+        && recovered.set_aside.is_empty()
+        && findings.is_empty()
+        && !is_damaged_newest
+        && !is_unreadable;
     let start = Start {
         previous_stop: recovered.previous_stop.as_str(),
         alarm_states: recovered.state.records().len() as u64,

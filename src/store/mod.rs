@@ -186,12 +186,7 @@ impl fmt::Display for OpenError {
                  `path` in [store]",
                 path.display()
             ),
-            Self::Unusable { path, error } => write!(
-                f,
-                "store {}: {error}; {}",
-                path.display(),
-                help(path, error)
-            ),
+            Self::Unusable { path, error } => write!(f, "store {}: {error}; {}", path.display(), help(path, error)),
         }
     }
 }

@@ -239,8 +239,7 @@ fn rebuild(
     let catalogue = base.as_ref().map(|base| base.meta.catalogue.as_slice()).unwrap_or_default();
     let mut older = Vec::new();
     if let (Some(base), Some(first)) = (&base, scanned.first()) {
-        let mut rest: BTreeMap<u64, Place> =
-            places.into_iter().filter(|(number, _)| *number < first.number).collect();
+        let mut rest: BTreeMap<u64, Place> = places.into_iter().filter(|(number, _)| *number < first.number).collect();
         for entry in catalogue.iter().filter(|entry| entry.number != first.number) {
             older.push((*entry, rest.remove(&entry.number)));
         }
@@ -296,9 +295,6 @@ fn rebuild(
         for (first, last, counts) in sealed.frames() {
             entry.include(counts, first, last);
             spans.push((first, last, counts.iter().map(|&count| u64::from(count)).sum::<u64>()));
-        }
-        if entry.events() == 0 {
-            (entry.first, entry.last) = (1, 0);
         }
         if is_newest {
             let is_damaged = is_damaged_newest || accepted.has_holes;
@@ -360,10 +356,11 @@ fn rebuild(
         let end = out.state.next_sequence;
         out.lost.extend(gaps(&mut spans, grown_from, end, delivered).map(|missing| (missing, reason)));
     } else if newest_number.is_some() || is_gone {
-        // No checkpoint at all. With the word of a clean stop all is known but the generations' borders; without it only
-        // what lies between what was found.
-        let from = if marker.is_some() { 1 } else { spans.iter().map(|span| span.0).min().unwrap_or(u64::MAX) };
-        let end = if marker.is_some() { out.state.next_sequence } else { found_last + 1 };
+        // No checkpoint at all. With the word of a clean stop or the mark the numbers are known; without them only what
+        // lies between what was found.
+        let is_told = told_next.is_some();
+        let from = if is_told { 1 } else { spans.iter().map(|span| span.0).min().unwrap_or(u64::MAX) };
+        let end = if is_told { out.state.next_sequence } else { found_last + 1 };
         out.lost.extend(gaps(&mut spans, from, end, delivered).map(|missing| (missing, reason)));
     }
     let tail_is_unknown = (base.is_none() && newest_number.is_some()) || count > 1 || is_broken || is_gone;
@@ -374,8 +371,10 @@ fn rebuild(
         let scanned_bytes = newest.as_ref().map_or(0, |(_, bytes)| *bytes);
         let aside_bytes: u64 = out.set_aside.iter().map(|dir| disk_bytes(dir)).sum();
         let most = ((scanned_bytes + aside_bytes) / EVENT_BYTES_MIN).max(broken_events).min(JUMP);
-        let most = if is_gone { JUMP } else { most };
-        let first = if base.is_none() { delivered + 1 } else { next };
+        // The length of a file that is gone or was emptied bounds nothing.
+        let is_unbounded = is_gone || (base.is_none() && told_next.is_none());
+        let most = if is_unbounded { JUMP } else { most.max(1) };
+        let first = if base.is_none() && told_next.is_none() { delivered + 1 } else { next };
         out.lost.push((Missing { first, last: next + JUMP - 1, count: most, whole: false }, reason));
         out.state.next_sequence += JUMP;
         out.findings
@@ -388,6 +387,14 @@ fn rebuild(
         out.findings.push("the newest stored events are damaged; what can be read is kept".to_owned());
     }
     out.sealed.extend(entries);
+    // The ring searches by numbers: one that holds nothing lies between its neighbours.
+    let mut end = 0;
+    for entry in &mut out.sealed {
+        if entry.events() == 0 {
+            (entry.first, entry.last) = (end + 1, end);
+        }
+        end = end.max(entry.last);
+    }
     out.newest = newest.map(|(newest, _)| newest);
     Ok(out)
 }

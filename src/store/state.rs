@@ -182,12 +182,8 @@ impl State {
 
     /// Takes the place of everything: what a checkpoint says.
     pub(super) fn reset_to(&mut self, meta: &Meta) {
-        *self = Self {
-            next_sequence: meta.next_sequence,
-            delivered: meta.delivered,
-            store: meta.store,
-            ..Self::default()
-        };
+        *self =
+            Self { next_sequence: meta.next_sequence, delivered: meta.delivered, store: meta.store, ..Self::default() };
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::SOON;
-use crate::support::gateway::{Config, Gateway, said, tidegate, upstream};
+use crate::support::gateway::{Config, said, tidegate, upstream};
 
 /// A configuration that needs nothing to be there.
 fn example(dir: &Path) -> Config {

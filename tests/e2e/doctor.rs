@@ -108,7 +108,9 @@ fn damage_is_told_and_counted_as_the_next_start_announces_it() {
     assert_eq!(kept + lost, CROSSINGS + 1);
     stage.network.restore();
     stage.start();
-    stage.consumer.arrives(PATIENT, || stage.consumer.crossings() + 1 >= kept && stage.consumer.announced_lost() == lost);
+    stage
+        .consumer
+        .arrives(PATIENT, || stage.consumer.crossings() + 1 >= kept && stage.consumer.announced_lost() == lost);
     stage.consumer.assert_sound();
     assert_eq!(stage.consumer.announced_lost(), lost);
 }

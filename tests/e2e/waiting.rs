@@ -25,7 +25,10 @@ fn a_store_that_cannot_be_made_is_waited_for_and_said_everywhere() {
     let store = stage.path("store").display().to_string();
     stage.gateway.wait_logged(&["no store", &store, "move it away"]);
     let told = stage.gateway.notify.notices();
-    assert!(told.iter().any(|notice| notice.text.starts_with("STATUS=waiting for the store") && notice.text.contains(&store)));
+    assert!(
+        told.iter()
+            .any(|notice| notice.text.starts_with("STATUS=waiting for the store") && notice.text.contains(&store))
+    );
     let output = stage.ask(&["status"]);
     assert!(said(&output).contains("FAULT") && said(&output).contains(&store), "{}", said(&output));
     let alarms = stage.ask(&["alarms", "list"]);

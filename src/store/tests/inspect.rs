@@ -104,7 +104,11 @@ fn it_tells_what_the_start_then_announces() {
         let rig = Rig::open(&copy);
         rig.read_all();
         assert_eq!(rig.counters.events_lost.get(), lost(&report), "seed {seed}");
-        assert_eq!(report.healthy, rig.counters.events_lost.get() == 0 && report.start.findings.is_empty(), "seed {seed}");
+        assert_eq!(
+            report.healthy,
+            rig.counters.events_lost.get() == 0 && report.start.findings.is_empty(),
+            "seed {seed}"
+        );
         rig.close();
         fs::remove_dir_all(&copy.path).unwrap();
     }
@@ -150,4 +154,20 @@ fn an_empty_or_strange_directory_is_no_store_and_no_damage() {
     assert!(report.healthy && report.generations.is_empty());
     assert_eq!(report.start.previous_stop, "first");
     assert!(inspect(&dir.path().join("nowhere"), None).is_err());
+}
+
+#[test]
+fn nothing_is_passed_over_when_the_newest_holds_nothing_any_more() {
+    let dirs = tempfile::tempdir().unwrap();
+    let (config, last) = filled(&dirs.path().join("a"), 24);
+    fs::write(db(generations(&config.path).last().unwrap()), "").unwrap();
+    let (report, _) = look(&config);
+    assert_eq!(report.start.waiting + lost(&report), last);
+    // As on a disk that lets nothing be written: what is there is read all the same.
+    let all = generations(&config.path);
+    for bytes in [0xd7_u8, 0] {
+        fs::write(db(&all[all.len() - 2]), vec![bytes; 9_000]).unwrap();
+        let (report, _) = look(&config);
+        assert_eq!(report.start.waiting + lost(&report), last);
+    }
 }
