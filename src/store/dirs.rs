@@ -48,7 +48,11 @@ impl Dirs {
     /// Lists them, and clears rubbish away.
     pub(super) fn list(queue: &Path, mode: Mode, findings: &mut Vec<String>) -> std::io::Result<Self> {
         let mut dirs = Self::default();
-        for entry in fs::read_dir(queue)?.flatten() {
+        let entries = match fs::read_dir(queue) {
+            Err(error) if mode == Mode::Look && error.kind() == std::io::ErrorKind::NotFound => return Ok(dirs),
+            entries => entries?,
+        };
+        for entry in entries.flatten() {
             let name = name_of(&entry);
             if name.starts_with("tmp-") {
                 if mode == Mode::Act

@@ -11,7 +11,7 @@ use super::accept::Claim;
 use super::dirs::Mode;
 use super::generation::parse_directory_name;
 use super::inspect::all;
-use super::recover::{Recovered, recover};
+use super::recover::recover;
 use super::ring::decode;
 use super::scan::{open_plain, scan};
 use super::sealed::Sealed;
@@ -47,8 +47,7 @@ pub fn export(
     is_all: bool,
     mut give: impl FnMut(&Event) -> std::io::Result<()>,
 ) -> std::io::Result<Exported> {
-    let queue = path.join("queue");
-    let recovered = if queue.try_exists()? { recover(&queue, Mode::Look)? } else { Recovered::default() };
+    let recovered = recover(&path.join("queue"), Mode::Look)?;
     let (delivered, store) = (recovered.state.delivered, recovered.state.store);
     let from = if is_all { 0 } else { delivered + 1 };
     let mut files = Vec::new();

@@ -15,7 +15,7 @@ use super::dirs::Mode;
 use super::frame::kind;
 use super::generation::parse_directory_name;
 use super::quota::disk_bytes;
-use super::recover::{Recovered, recover};
+use super::recover::recover;
 use super::ring::{Missing, Ring};
 use super::scan::{open_plain, scan};
 use super::sealed::Sealed;
@@ -174,7 +174,7 @@ fn look(path: &Path, max_bytes: Option<u64>) -> std::io::Result<Report> {
         other_files
             .extend(self::names(&queue)?.iter().filter(known).map(|name| queue.join(name).display().to_string()));
     }
-    let mut recovered = if queue.try_exists()? { recover(&queue, Mode::Look)? } else { Recovered::default() };
+    let mut recovered = recover(&queue, Mode::Look)?;
     let store = recovered.state.store;
     let generations: Vec<Generation> =
         all(path)?.into_iter().map(|(place, dir)| generation(place, &dir, store)).collect();

@@ -72,7 +72,7 @@ impl Case {
         Self { aside: true, ..self }
     }
 
-    const fn as_nobody(self) -> Self {
+    const fn closed_to_us(self) -> Self {
         Self { as_nobody: true, ..self }
     }
 }
@@ -151,9 +151,9 @@ const CASES: &[Case] = &[
         fs::remove_file(store.join("mark")).unwrap();
     })
     .harmless(),
-    case("an old generation closed to us", |store, _, _| close(dir(&dbs(store)[1]))).as_nobody(),
-    case("the newest generation closed to us", |store, _, _| close(dir(&newest(store)))).inexact().as_nobody(),
-    case("an old file closed to us", |store, _, _| close(&dbs(store)[0])).as_nobody(),
+    case("an old generation closed to us", |store, _, _| close(dir(&dbs(store)[1]))).closed_to_us(),
+    case("the newest generation closed to us", |store, _, _| close(dir(&newest(store)))).inexact().closed_to_us(),
+    case("an old file closed to us", |store, _, _| close(&dbs(store)[0])).closed_to_us(),
     case("written by a later version", |store, _, _| later_version(&newest(store))).inexact().aside(),
     case("an old one written by a later version", |store, _, _| later_version(&dbs(store)[0])).aside(),
     case("links that lead nowhere", |store, _, _| {
