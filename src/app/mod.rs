@@ -26,6 +26,7 @@ use crate::event::GatewayStarted;
 use crate::ops::progress::{Progress, Turns};
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::systemd::ServiceManager;
+use crate::ops::wear::{self, Wear};
 use crate::ops::{control, logging};
 use crate::shutdown::{self, Trigger};
 use crate::store::handle::{Closed, StoreHandle};
@@ -105,6 +106,8 @@ struct App {
     config: Config,
     log: logging::Control,
     counters: Arc<Counters>,
+    clock: Arc<SystemClock>,
+    wear: Arc<Wear>,
     store: StoreHandle,
     sources: Sources,
     forwarder: Forwarder,
@@ -172,18 +175,23 @@ impl App {
             "started"
         );
         let (configured, shown) = watch::channel(Configured::default());
+        let wear = Arc::new(Wear::new(now.boot));
         let status = StatusSources {
             gateway: Arc::clone(&config.gateway.id),
             counters: Arc::clone(&counters),
+            clock: Arc::clone(&clock),
+            wear: Arc::clone(&wear),
             store: store.status(),
             configured: shown,
         };
-        let control = open_control(&config, commands, status, clock).await;
+        let control = open_control(&config, commands, status, Arc::clone(&clock)).await;
         Ok(Self {
             path: path.to_owned(),
             config,
             log,
             counters,
+            clock,
+            wear,
             store,
             sources,
             forwarder,
@@ -218,6 +226,7 @@ impl App {
                     self.sources.look_after();
                     self.forwarder.look_after();
                     self.show();
+                    self.count_wear();
                     let turns = Turns {
                         engine: self.counters.engine_turns.get(),
                         store: self.counters.store_turns.get(),
@@ -248,6 +257,16 @@ impl App {
         let status = self.store.status();
         let status = status.borrow();
         status.full || status.fault.is_some()
+    }
+
+    /// Notes once an hour what was written until then.
+    fn count_wear(&self) {
+        let now = self.clock.boot();
+        if self.wear.is_due(now)
+            && let Some(written) = wear::written_bytes()
+        {
+            self.wear.mark(now, written);
+        }
     }
 
     /// Publishes what status and the service manager show.

@@ -43,6 +43,15 @@ fn render(status: &Status) -> String {
         lines.push("          FULL: takes nothing more until events are delivered or space returns".to_owned());
     }
     lines.extend(store.fault.iter().map(|fault| format!("          FAULT: {fault}")));
+    if let Some(wear) = &status.wear {
+        let each = wear.per_event_bytes.map_or_else(String::new, |bytes| format!(", {bytes} bytes an event"));
+        let hours = wear.day_s.div_ceil(3600);
+        lines.push(format!(
+            "flash     {} KiB written since the start{each}, {} KiB in the last {hours} h",
+            wear.written_bytes / 1024,
+            wear.day_bytes / 1024
+        ));
+    }
     let readings = &status.readings;
     lines.push(format!(
         "readings  {} evaluated, {} late, {} refused",

@@ -6,3 +6,4 @@ pub mod logging;
 pub mod progress;
 pub mod status;
 pub mod systemd;
+pub mod wear;

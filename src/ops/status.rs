@@ -9,9 +9,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::clock::WallTime;
+use crate::clock::{SystemClock, WallTime};
 use crate::counters::Counters;
 use crate::forward::UpstreamView;
+use crate::ops::wear::{self, Wear, WearShown};
 use crate::store::handle::StoreStatus;
 
 /// Everything, at one moment.
@@ -27,6 +28,9 @@ pub struct Status {
     pub readings: ReadingStatus,
     /// Where events wait.
     pub store: StoreShown,
+    /// What the disk had to write; `None` where the kernel does not tell.
+    #[serde(default)]
+    pub wear: Option<WearShown>,
     /// Where they go; `None` without `[upstream]`.
     pub upstream: Option<UpstreamShown>,
 }
@@ -102,6 +106,10 @@ pub struct StatusSources {
     pub gateway: Arc<str>,
     /// What is counted.
     pub counters: Arc<Counters>,
+    /// Tells how long a day is.
+    pub clock: Arc<SystemClock>,
+    /// What was written when.
+    pub wear: Arc<Wear>,
     /// The store's own view.
     pub store: watch::Receiver<StoreStatus>,
     /// Changes with a reload: the sources' names, the upstream's view, `store.max_bytes`.
@@ -144,6 +152,8 @@ impl StatusSources {
                 lost: counters.events_lost.get(),
                 dead: counters.events_dead.get(),
             },
+            wear: wear::written_bytes()
+                .map(|written| self.wear.show(self.clock.boot(), written, counters.events_stored.get())),
             upstream: configured.upstream.map(|view| {
                 let view = view.borrow().clone();
                 UpstreamShown {

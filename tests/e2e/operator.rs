@@ -26,7 +26,13 @@ fn the_status_tells_what_waits_and_why() {
     assert_eq!(status["sources"]["plant"]["up"], true);
     assert_eq!(status["sources"]["plant"]["messages"], 10);
     assert_eq!(status["upstream"]["connected"], false);
+    // Flash wear: eleven stored events are some blocks at least.
+    let wear = &status["wear"];
+    assert!(wear["written_bytes"].as_u64() >= Some(4096), "{wear}");
+    assert!(wear["per_event_bytes"].as_u64() >= Some(4096 / 11), "{wear}");
+    assert_eq!(wear["day_bytes"], wear["written_bytes"], "the day has just begun");
     let text = said(&stage.ask(&["status"]));
+    assert!(text.contains("bytes an event"), "{text}");
     assert!(text.contains("11 events waiting") && text.contains("not connected"), "{text}");
 
     stage.network.restore();
