@@ -21,6 +21,7 @@ use crate::error::Failure;
 use crate::ops::logging;
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::systemd::ServiceManager;
+use crate::ops::wear::Wear;
 use crate::store::handle::StoreStatus;
 use crate::store::{OpenError, Opened};
 
@@ -54,6 +55,8 @@ pub(super) async fn open(
     let sources = StatusSources {
         gateway: Arc::clone(&config.gateway.id),
         counters: Arc::clone(counters),
+        clock: Arc::clone(clock),
+        wear: Arc::new(Wear::new(clock.boot())),
         store: shown,
         configured: shown_configured,
     };
