@@ -153,8 +153,9 @@ impl Writer {
 
     /// Removes a generation from disk, or sets it aside when it was damaged.
     pub(super) fn discard(&mut self, entry: &Entry, carried: Option<&Newest>) {
-        if carried.is_some_and(|carried| carried.is_damaged) || self.ring.is_kept(entry) {
-            self.quarantine(&self.ring.dir(entry));
+        let dir = self.ring.dir(entry);
+        if (carried.is_some_and(|carried| carried.is_damaged) || self.ring.is_kept(entry)) && dir.exists() {
+            self.quarantine(&dir);
         } else if let Err(fault) = self.ring.remove(entry) {
             tracing::warn!(%fault, "a generation that is done with cannot be removed; it is tried again later");
             self.gone.push(*entry);

@@ -20,11 +20,14 @@
 //!
 //! ```text
 //! <path>/lock                           locked by the running process, holds its process id
+//! <path>/mark                           who the store is and how far it has come, a hint: see [`mark`]
 //! <path>/reserve                        real blocks, given up when the disk is full
 //! <path>/queue/gen-<number>.<revision>/ a generation; the highest number is the newest
 //!     db, conf, blobs/                  sled's
-//!     clean                             "<next sequence> <last commit> <CRC-32C of the text before, hex>": a clean stop
+//!     clean                             "<next sequence> <last commit> <delivered> <CRC-32C of the text before, hex>":
+//!                                       a clean stop
 //! <path>/queue/tmp-*                    being made or being removed; rubbish at the next start
+//! <path>/queue/aside-<unix time>-gen-*  damaged ones of another user, which cannot be moved further
 //! <path>/quarantine/<unix time>-gen-*   damaged generations, for a person to look at; the newest few are kept
 //! ```
 //!
@@ -63,7 +66,7 @@
 //!  2  alarm states     event::stored; the last of each alarm and sensor counts
 //!  4  delivered mark   u64
 //!  8  dead letters     version u8, CBOR
-//! 32  checkpoint       version u8, CBOR: next sequence, delivered mark, creation's last commit, catalogue
+//! 32  checkpoint       version u8, CBOR: next sequence, delivered mark, creation's last commit, catalogue, store id
 //! ```
 //!
 //! One more bit, 64, has no section: among the frame's events are announcements of losses, which are announced again
@@ -73,6 +76,11 @@
 //! generation is a checkpoint: all alarm states, all dead letters, the delivered mark and the catalogue (each
 //! generation's number, range, events by severity, last commit, bytes). A later checkpoint shortens recovery when the
 //! alarm states after the last one have become many. So a start reads the newest generation and no other.
+//!
+//! A checkpoint also says which store and which generation it belongs to. A file that says otherwise is never delivered
+//! from: one of another store is set aside, and files of this one under each other's names are put where they belong. A
+//! foreign file whose checkpoint is destroyed cannot be told apart, but only frames within the range that the catalogue
+//! gives its generation would count.
 
 pub use probe::probe;
 

@@ -28,6 +28,10 @@ const JUMP: u64 = 1 << 20;
 /// No event takes fewer bytes on disk than this: it has a 16-byte id that does not compress.
 const EVENT_BYTES_MIN: u64 = 16;
 
+/// How many generations the mark may be behind: it is not synced, and a power cut takes what was written in the last
+/// half minute.
+const MARK_LAG_MAX: u64 = 64;
+
 /// A start's findings.
 #[derive(Default)]
 pub(super) struct Recovered {
@@ -121,8 +125,11 @@ fn walk(queue: &Path, store: u64, mark: Option<Mark>, mut places: BTreeMap<u64, 
             Ok(opened) => opened,
             Err(error) => {
                 out.findings.push(format!("{}: {error}; set aside", dir.display()));
-                walk.see(number, &dir);
-                walk.is_broken = true;
+                // Far beyond anything the store has begun it is no loss of ours.
+                if mark.is_none_or(|mark| number <= mark.newest + MARK_LAG_MAX) {
+                    walk.see(number, &dir);
+                    walk.is_broken = true;
+                }
                 out.set_aside.push(dir);
                 continue;
             }
