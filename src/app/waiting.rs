@@ -22,7 +22,8 @@ use crate::ops::logging;
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::systemd::ServiceManager;
 use crate::ops::wear::Wear;
-use crate::store::handle::StoreStatus;
+use crate::replay::Replays;
+use crate::store::handle::{StoreHandle, StoreStatus};
 use crate::store::{OpenError, Opened};
 
 /// First and longest pause between attempts to open the store: who has repaired it should not have to wait.
@@ -57,10 +58,12 @@ pub(super) async fn open(
         counters: Arc::clone(counters),
         clock: Arc::clone(clock),
         wear: Arc::new(Wear::new(clock.boot())),
-        store: shown,
+        store: shown.clone(),
+        replays: Replays::none(),
         configured: shown_configured,
     };
-    let control = open_control(config, commands, sources, Arc::clone(clock)).await;
+    let (no_store, _) = StoreHandle::new(shown);
+    let control = open_control(config, commands, sources, Replays::none(), Arc::clone(clock), no_store).await;
     let mut service = ServiceManager::default();
     let watchdog = service.watchdog_interval().filter(|interval| !interval.is_zero());
     let mut looks = tokio::time::interval(watchdog.map_or(LOOK_EVERY, |interval| (interval / 3).min(LOOK_EVERY)));

@@ -8,6 +8,8 @@ pub mod client;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod doctor;
+pub mod events;
+pub mod replay;
 pub mod status;
 
 use std::path::PathBuf;
@@ -113,6 +115,12 @@ Exit codes: 0 healthy, 1 damage found or unreadable, 2 usage, 78 the configurati
         #[arg(long)]
         json: bool,
     },
+    /// Look back: events that wait, and delivered ones where they are kept (store.retain_delivered)
+    #[command(after_help = events::EXAMPLES)]
+    Events(events::Arguments),
+    /// Have the running gateway send delivered events again, marked as replayed and behind what is new
+    #[command(after_help = replay::EXAMPLES)]
+    Replay(replay::Arguments),
     /// Watch the whole job on this machine: no hardware, no broker, no configuration needed
     #[cfg(feature = "demo")]
     Demo {
@@ -181,6 +189,8 @@ impl Arguments {
             Command::Doctor { config, store, export, all, gateway, json } => {
                 doctor::run(doctor::Wanted { config, store, export, all, gateway, json })
             }
+            Command::Events(arguments) => arguments.execute(),
+            Command::Replay(arguments) => arguments.execute(),
             #[cfg(feature = "demo")]
             Command::Demo { fast, keep } => demo::run(fast, keep),
         }

@@ -18,6 +18,7 @@ use super::feed::Feed;
 use super::options::connection_options;
 use super::repeats::{Repeats, Say};
 use super::session::Session;
+use super::side::{SideLane, SideReceiver};
 use super::tls;
 use super::window::{Quarantine, Window};
 use crate::clock::{SystemClock, WallTime};
@@ -57,6 +58,7 @@ pub struct Forwarder {
     pub(super) shutdown: Shutdown,
     pub(super) window: Window<Arc<Event>>,
     pub(super) feed: Feed,
+    pub(super) side: SideLane,
     /// The delivered mark as last told to the store.
     pub(super) reported: u64,
     backoff: Backoff,
@@ -81,6 +83,7 @@ impl Forwarder {
         upstream: Upstream,
         gateway: Arc<str>,
         store: StoreHandle,
+        side: SideReceiver,
         counters: Arc<Counters>,
         clock: Arc<SystemClock>,
         shutdown: Shutdown,
@@ -100,6 +103,7 @@ impl Forwarder {
             shutdown,
             window,
             feed,
+            side: SideLane::new(side),
             reported: delivered,
             backoff,
             repeats: Repeats::default(),

@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::frame::{Frame, Packed, Place, kind};
+use super::gather::Held;
 use super::handle::DeadLetter;
 use super::ring::Missing;
 use super::state::{Entry, Meta, State, encode_dead, encode_delivered};
@@ -47,6 +48,11 @@ impl Group {
     /// Events and alarm states in it.
     pub(super) fn size(&self) -> usize {
         self.events.len() + self.records.len()
+    }
+
+    /// How much waits in it.
+    pub(super) fn held(&self) -> Held {
+        Held { size: self.size(), acks: self.acks.len() }
     }
 
     /// Whether anything in it needs the disk.
@@ -102,6 +108,7 @@ impl Writer {
         self.counters.events_dead.add(self.group.dead.len() as u64);
         self.counters.events_stored.add(self.group.events.len() as u64);
         self.apply_dead();
+        self.remember_told();
         self.tail.extend(self.group.events.drain(..).map(Arc::new));
         self.checkpoint_if_due()?;
         Ok(Attempt::Done)
@@ -116,6 +123,31 @@ impl Writer {
         self.write(&packed)?;
         self.durable_delivered = delivered;
         self.marks_deadline = None;
+        Ok(())
+    }
+
+    /// Notes which of the group's events, just written, announce losses.
+    fn remember_told(&mut self) {
+        if let Some(newest) = &self.ring.newest {
+            self.told.note(newest.entry.number, &self.group.events);
+        }
+    }
+
+    /// Writes the announcements of losses on their own.
+    pub(super) fn commit_announcements(&mut self) -> Result<(), Fault> {
+        let mut events = self.announcement_events();
+        for (event, sequence) in events.iter_mut().zip(self.state.next_sequence..) {
+            event.sequence = sequence;
+        }
+        let packed = self.pack(&event_frames(&events), self.next_commit);
+        self.write(&packed)?;
+        self.announcements.clear();
+        self.state.next_sequence += events.len() as u64;
+        self.counters.events_stored.add(events.len() as u64);
+        if let Some(newest) = &self.ring.newest {
+            self.told.note(newest.entry.number, &events);
+        }
+        self.tail.extend(events.into_iter().map(Arc::new));
         Ok(())
     }
 
@@ -238,7 +270,7 @@ impl Writer {
     fn needs_rotation(&self, bytes: u64) -> bool {
         let Some(newest) = &self.ring.newest else { return false };
         let grown = newest.entry.bytes + bytes > self.limits.generation_bytes && self.generation_commits > 0;
-        grown || self.total_bytes() + bytes > self.limits.max_bytes
+        grown || self.total_bytes() + bytes > self.limits.bytes_while_growing(self.state.checkpoint_bytes())
     }
 }
 
@@ -286,8 +318,8 @@ fn last_of_each(records: &[AlarmRecord]) -> Vec<AlarmRecord> {
     last
 }
 
-/// What packed frames take on disk: sled writes each value once, and again with its leaf's other values about every
-/// tenth time, and pads a segment that they do not fit in.
+/// What packed frames take on disk: sled writes each value once, with some bytes for itself (a tree's list of names
+/// among them), and pads a segment that they do not fit in.
 fn stored_bytes(packed: &[Packed]) -> u64 {
-    packed.iter().map(Packed::bytes).sum::<u64>() * 5 / 2 + 64 * 1024
+    packed.iter().map(Packed::bytes).sum::<u64>() * 5 / 4 + 64 * 1024
 }

@@ -17,6 +17,9 @@ use super::{Damaged, Fault};
 use crate::config::model::{Severity, WhenFull};
 use crate::event::{Event, EventData, EventsLost};
 
+/// How severe an announcement of losses is.
+const ANNOUNCEMENT_SEVERITY: Severity = Severity::High;
+
 impl Writer {
     /// Makes room for a new generation. False when the store is full and nothing may be dropped.
     pub(super) fn make_room(&mut self, bytes: u64) -> Result<bool, Fault> {
@@ -26,7 +29,7 @@ impl Writer {
             if self.total_bytes() - gone <= room {
                 return Ok(true);
             }
-            if self.empty_quarantine() {
+            if self.drop_retained() || self.empty_quarantine() {
                 continue;
             }
             let delivered = self.state.delivered;
@@ -68,7 +71,11 @@ impl Writer {
         let delivered = self.state.delivered;
         let mut missing = Vec::new();
         let waiting = self.ring.waiting_in(index, delivered, &mut missing);
-        let untold = self.untold_in(index, &mut missing);
+        let untold = match self.told.untold(entry.number, delivered) {
+            Some(untold) => untold,
+            None => self.untold_in(index, &mut missing),
+        };
+        self.told.forget(entry.number);
         // What was found damaged on this occasion is announced by itself.
         missing.into_iter().for_each(|missing| self.announce(missing, "salvaged"));
         let count = waiting.unwrap_or_else(|_| entry.events());
@@ -87,7 +94,7 @@ impl Writer {
         true
     }
 
-    /// The announcements of earlier losses in a sealed generation that nobody upstream has seen yet.
+    /// The announcements of earlier losses in a sealed generation of an earlier run that nobody upstream has seen yet.
     fn untold_in(&mut self, index: usize, missing: &mut Vec<Missing>) -> Vec<EventsLost> {
         let delivered = self.state.delivered;
         let Ok(Some(sealed)) = self.ring.opened(index, delivered, missing) else { return Vec::new() };
@@ -167,6 +174,7 @@ impl Writer {
             }
         }
         copy.sync()?;
+        self.tell_at_once(untold)?;
         copy.publish()?;
         let mut rewritten = copy.entry;
         drop(copy);
@@ -181,8 +189,25 @@ impl Writer {
         if let Some(missing) = dropped {
             self.announce(missing, "evicted");
         }
-        self.announce_again(untold);
+        if severity == ANNOUNCEMENT_SEVERITY as usize {
+            self.told.forget(entry.number);
+        }
         Ok(())
+    }
+
+    /// Stores announcements that a copy leaves out, before it takes the place of the original: what was dropped with
+    /// them is told by the catalogue, should we be cut off, and what they tell of is known to nothing else.
+    fn tell_at_once(&mut self, untold: Vec<EventsLost>) -> Result<(), Fault> {
+        if untold.is_empty() || self.ring.newest.is_none() {
+            self.announce_again(untold);
+            return Ok(());
+        }
+        let others = std::mem::take(&mut self.announcements);
+        self.announce_again(untold);
+        let told = self.commit_announcements();
+        // Not told, and still in the original.
+        self.announcements = others;
+        told
     }
 
     /// Notes a loss: counted and logged now, stored as an event with the next commit.
@@ -224,7 +249,7 @@ impl Writer {
             boot: now.boot,
             boot_id: self.clock.boot_id,
             clock: now.clock,
-            severity: Severity::High,
+            severity: ANNOUNCEMENT_SEVERITY,
             correlation: None,
             data: EventData::EventsLost(lost.clone()),
         };

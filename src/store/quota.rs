@@ -14,8 +14,8 @@ use crate::config::model;
 const GENERATION_BYTES_MIN: u64 = 2 * 1024 * 1024;
 
 /// The usual generation. sled keeps most pages of an open database in memory however small its cache is set (each of
-/// 256 shards keeps one), about half the file: this is what bounds the store's memory.
-const GENERATION_BYTES: u64 = 4 * 1024 * 1024;
+/// 256 shards keeps one), nearly the whole file: this is what bounds the store's memory.
+const GENERATION_BYTES: u64 = GENERATION_BYTES_MIN;
 
 /// Generations in a very large store are larger, so that the catalogue stays a small part of each.
 const GENERATION_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -65,6 +65,12 @@ impl Limits {
     pub(super) fn bytes_before_rotation(&self, need: u64, checkpoint_bytes: u64) -> u64 {
         let growth = self.generation_bytes.max(need) + self.rewrite_bytes + SLACK_BYTES + 3 * checkpoint_bytes;
         self.max_bytes.saturating_sub(growth)
+    }
+
+    /// How many bytes everything may take while the newest generation grows, so that there is room to begin the next
+    /// before an old one goes. It matters after a restart, which begins a generation without making room for it.
+    pub(super) fn bytes_while_growing(&self, checkpoint_bytes: u64) -> u64 {
+        self.max_bytes.saturating_sub(self.rewrite_bytes + SLACK_BYTES / 2 + 2 * checkpoint_bytes)
     }
 
     /// How far marks may grow the generation while the store is full.

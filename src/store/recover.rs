@@ -6,6 +6,7 @@
 //! [`super::accept`]. It never refuses: the worst that can be found makes an empty store and a loss to announce.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::accept::{Accepted, Checkpoint, Claim, Scanned, last_checkpoint};
@@ -23,7 +24,7 @@ use super::{Damaged, PreviousStop};
 use crate::event::stored;
 
 /// How far the counter jumps when nothing tells how many numbers were given out: more than a generation can hold.
-const JUMP: u64 = 1 << 20;
+pub(super) const JUMP: u64 = 1 << 20;
 
 /// No event takes fewer bytes on disk than this: it has a 16-byte id that does not compress.
 const EVENT_BYTES_MIN: u64 = 16;
@@ -88,19 +89,23 @@ pub(super) fn recover(queue: &Path, mode: Mode) -> std::io::Result<Recovered> {
     let mut mark = queue.parent().and_then(Mark::read);
     let mut store = mark.map_or(0, |mark| mark.store);
     let mut findings = Vec::new();
+    if mode == Mode::Act {
+        // Names first: what is removed next has been replaced by what has one of them.
+        make_durable(queue, File::open(queue), &mut findings);
+    }
     let mut dirs = Dirs::list(queue, mode, &mut findings)?;
-    let (mut out, mut walked) = walk(queue, store, mark, dirs.places.clone());
+    let (mut out, mut walked) = walk(queue, mode, store, mark, dirs.places.clone());
     if walked.base.is_none()
         && walked.scanned.is_empty()
         && let Some(foreign) = walked.foreign
     {
         // Nothing is of the store that the mark names: the whole queue was put here from elsewhere.
         (store, mark) = (foreign, None);
-        (out, walked) = walk(queue, store, mark, dirs.places.clone());
+        (out, walked) = walk(queue, mode, store, mark, dirs.places.clone());
     }
     // Whoever only looks cannot come back to it later, when the older ones are read.
     if (walked.is_mixed_up || mode == Mode::Look) && dirs.realign(queue, store, mode, &mut findings) {
-        (out, walked) = walk(queue, store, mark, dirs.places.clone());
+        (out, walked) = walk(queue, mode, store, mark, dirs.places.clone());
     }
     if dirs.places.is_empty() && mark.is_none() {
         out.previous_stop = PreviousStop::First;
@@ -115,12 +120,23 @@ pub(super) fn recover(queue: &Path, mode: Mode) -> std::io::Result<Recovered> {
 }
 
 /// From the newest generation backwards to one that tells the state.
-fn walk(queue: &Path, store: u64, mark: Option<Mark>, mut places: BTreeMap<u64, Place>) -> (Recovered, Walk) {
+fn walk(
+    queue: &Path,
+    mode: Mode,
+    store: u64,
+    mark: Option<Mark>,
+    mut places: BTreeMap<u64, Place>,
+) -> (Recovered, Walk) {
     let mut out = Recovered { state: State::fresh(), next_commit: 1, ..Recovered::default() };
     let mut walk = Walk::default();
     while let Some((number, place)) = places.pop_last() {
         let dir = queue.join(&place.name);
-        let opened = open_plain(&dir.join("db")).and_then(|file| Ok((scan(&file)?, file)));
+        let db = dir.join("db");
+        let is_clean = walk.newest.map_or_else(|| CleanMarker::read(&dir).is_some(), |_| walk.marker.is_some());
+        if mode == Mode::Act && !is_clean {
+            make_durable(&db, open_plain(&db), &mut out.findings);
+        }
+        let opened = open_plain(&db).and_then(|file| Ok((scan(&file)?, file)));
         let (scan, file) = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -177,6 +193,16 @@ fn walk(queue: &Path, store: u64, mark: Option<Mark>, mut places: BTreeMap<u64, 
     (out, walk)
 }
 
+/// Syncs a file or directory that a killed process may have left to the kernel's memory: what is found there is about to
+/// count, be sent and be built upon, and must not be gone after a power cut. What cannot be opened is told elsewhere.
+fn make_durable(path: &Path, opened: std::io::Result<File>, findings: &mut Vec<String>) {
+    if let Ok(file) = opened
+        && let Err(error) = file.sync_all()
+    {
+        findings.push(format!("{}: what the last run left cannot be synced: {error}", path.display()));
+    }
+}
+
 impl Walk {
     /// Notes a generation of this store; the first is the newest.
     fn see(&mut self, number: u64, dir: &Path) {
@@ -188,7 +214,7 @@ impl Walk {
 }
 
 /// Applies the sections of a frame that are not events.
-fn apply(state: &mut State, raw: &[u8]) -> Result<(), Damaged> {
+pub(super) fn apply(state: &mut State, raw: &[u8]) -> Result<(), Damaged> {
     for section in frame::sections(raw) {
         let (kind, bytes) = section?;
         match kind {

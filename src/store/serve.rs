@@ -66,6 +66,7 @@ impl Writer {
         };
         self.counters.store_events.set(status.waiting);
         self.counters.store_bytes.set(status.bytes);
+        self.counters.retained_bytes.set(self.retained.bytes());
         self.counters.store_full.set(u64::from(is_full));
         self.published.send_if_modified(|published| {
             let is_new = *published != status;

@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod pty;
 pub mod publisher;
 pub mod schema;
+pub mod summary;
 pub mod wait;
 
 use std::net::TcpListener;

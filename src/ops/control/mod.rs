@@ -1,10 +1,13 @@
 //! The control socket: how a running gateway is asked and told things, by whoever may open the socket's file.
 //!
 //! Owns the socket file and what all routes share (HTTP/1.1 with JSON bodies over a unix socket); one file a subject.
-//! Asks the pipeline by messages and reads published snapshots; never touches the engine or the store itself.
+//! Asks the pipeline by messages and reads published snapshots and the store's files; never touches the engine or the store's
+//! thread itself.
 //! Permission is the file's mode, 0660: the service's user and group.
 
 pub mod alarms;
+pub mod events;
+pub mod replay;
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
@@ -21,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::app::pipeline::Command;
 use crate::clock::SystemClock;
 use crate::ops::status::Status;
+use crate::replay::Replays;
 use crate::shutdown::Shutdown;
 
 /// Longest request body, bytes: an alarm's and a sensor's name with room to spare.
@@ -36,7 +40,9 @@ pub type StatusFn = Arc<dyn Fn() -> Status + Send + Sync>;
 struct Routes {
     commands: mpsc::Sender<Command>,
     status: StatusFn,
+    replays: Replays,
     clock: Arc<SystemClock>,
+    events: Arc<events::Events>,
 }
 
 /// Opens the socket and serves it until shutdown. An error is in words and leaves the gateway running without control.
@@ -47,15 +53,19 @@ pub async fn spawn(
     path: &Path,
     commands: mpsc::Sender<Command>,
     status: StatusFn,
+    replays: Replays,
     clock: Arc<SystemClock>,
+    events: events::Events,
     mut shutdown: Shutdown,
 ) -> Result<tokio::task::JoinHandle<()>, String> {
     let listener = bind(path).await?;
     let router = Router::new()
         .route("/v1/status", get(status_of))
         .merge(alarms::routes())
+        .merge(events::routes())
+        .merge(replay::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Routes { commands, status, clock });
+        .with_state(Routes { commands, status, replays, clock, events: Arc::new(events) });
     let path = path.to_owned();
     Ok(tokio::spawn(async move {
         let stop = async move { shutdown.wait().await };
