@@ -7,6 +7,7 @@
 pub mod pipeline;
 mod reload;
 mod tasks;
+mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,7 +57,7 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     let log = logging::init(loaded.config.gateway.log_level);
     warn_each(&loaded);
     // The files' texts, kept for messages, are not needed any more.
-    let config = loaded.config;
+    let mut config = loaded.config;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -64,8 +65,9 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     survive_file_size_limit(&runtime)?;
     let clock = Arc::new(SystemClock::new());
     let counters = Arc::new(Counters::default());
-    let opened = crate::store::open(&config.store, Arc::clone(&counters), Arc::clone(&clock))
-        .map_err(|error| Failure::Failed(format!("error: {error}")))?;
+    let Some(opened) = runtime.block_on(waiting::open(path, &mut config, &log, &counters, &clock))? else {
+        return Ok(());
+    };
     let started = GatewayStarted {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         previous_stop: opened.previous_stop.as_str().to_owned(),

@@ -8,6 +8,7 @@ pub mod client;
 pub mod dead;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod doctor;
 pub mod events;
 pub mod replay;
 pub mod status;
@@ -85,6 +86,35 @@ Examples:
         socket: PathBuf,
         #[command(subcommand)]
         what: AlarmsCommand,
+    },
+    /// Look into a store, of a stopped or a running gateway: what it holds, what is broken, what to do; changes nothing
+    #[command(after_help = "\
+Examples:
+  sudo tidegate doctor
+  tidegate doctor --store ./copy-of-store --json
+  sudo tidegate doctor --export events.jsonl      what is not delivered yet, as CloudEvents, one a line
+  sudo tidegate doctor --all --export -           also what is delivered and what is in quarantine/
+
+Exit codes: 0 healthy, 1 damage found or unreadable, 2 usage, 78 the configuration is wrong.")]
+    Doctor {
+        /// Configuration file that names the store
+        #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG, conflicts_with = "store")]
+        config: PathBuf,
+        /// The store's directory, or a copy of it; no configuration is needed then
+        #[arg(long, value_name = "PATH")]
+        store: Option<PathBuf>,
+        /// Write the readable events that are not delivered to a new file, or to standard output (-)
+        #[arg(long, value_name = "FILE")]
+        export: Option<PathBuf>,
+        /// Export delivered events too, as far as they are still there
+        #[arg(long, requires = "export")]
+        all: bool,
+        /// The gateway's name in exported events, where no configuration gives it
+        #[arg(long, value_name = "NAME", requires = "export")]
+        gateway: Option<String>,
+        /// For scripts
+        #[arg(long)]
+        json: bool,
     },
     /// Look back: events that wait, and delivered ones where they are kept (store.retain_delivered)
     #[command(after_help = events::EXAMPLES)]
@@ -178,6 +208,9 @@ impl Arguments {
             Command::Status { socket, json } => status::status(&socket, json),
             Command::Alarms { socket, what } => what.execute(&socket),
             Command::Dead { socket, what } => what.execute(&socket),
+            Command::Doctor { config, store, export, all, gateway, json } => {
+                doctor::run(doctor::Wanted { config, store, export, all, gateway, json })
+            }
             Command::Events(arguments) => arguments.execute(),
             Command::Replay(arguments) => arguments.execute(),
             #[cfg(feature = "demo")]

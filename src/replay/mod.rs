@@ -149,6 +149,15 @@ impl Task {
     }
 }
 
+impl Replays {
+    /// While there is no store there is nothing to send again: whoever asks is told that nobody answers.
+    pub fn none() -> Self {
+        let (commands, _) = mpsc::channel(1);
+        let (_, view) = watch::channel(None);
+        Self { commands, view }
+    }
+}
+
 /// Starts the task. A job that an earlier run left goes on.
 pub fn spawn(surroundings: Surroundings) -> (Replays, Task) {
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);

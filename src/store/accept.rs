@@ -4,13 +4,13 @@
 //!
 //! A generation's first commits were synced before it got its name, so all of them must be there.
 //! Later ones count up to the first that is not whole, unless something proves that what follows was synced too: the
-//! `clean` file, or a later frame's word on what was synced before it. Then the hole is damage and what follows is
+//! `clean` file, the store's mark, or a later frame's word on what was synced before it. Then the hole is damage and what follows is
 //! kept. Without proof what follows was never acknowledged, and is left out as if the power had gone a little earlier.
 
 use std::fs::File;
+use std::path::PathBuf;
 
 use super::Damaged;
-use super::clean::CleanMarker;
 use super::frame::{self, kind};
 use super::scan::{Found, Scan};
 use super::sealed::read_chunks;
@@ -20,6 +20,7 @@ use super::state::{Meta, decode_meta};
 pub(super) struct Scanned {
     pub(super) number: u64,
     pub(super) revision: u32,
+    pub(super) dir: PathBuf,
     pub(super) file: File,
     pub(super) scan: Scan,
 }
@@ -35,6 +36,29 @@ pub(super) struct Checkpoint {
     pub(super) origin: Meta,
 }
 
+/// Which generation a file says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    /// The store's id; 0 when it was written by a version that did not say it.
+    pub store: u64,
+    /// The generation's number.
+    pub number: u64,
+}
+
+impl Claim {
+    /// What the first readable checkpoint says. `None` without one: it is damaged, or the generation was rewritten.
+    pub(super) fn of(file: &File, scan: &Scan) -> Option<Self> {
+        let mut checkpoints = scan.frames().filter(|run| run[0].header.has(kind::CHECKPOINT));
+        let (_, meta) = checkpoints.find_map(|run| read_meta(file, run).ok())?;
+        Some(Self { store: meta.store, number: meta.catalogue.last()?.number })
+    }
+
+    /// Whether the file can belong to a store. Ids are compared only where both sides have one.
+    pub(super) fn is_of(&self, store: u64) -> bool {
+        self.store == 0 || store == 0 || self.store == store
+    }
+}
+
 /// Which commits of a generation count: all up to `last`, and whether some of them are not whole.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Accepted {
@@ -42,12 +66,12 @@ pub(super) struct Accepted {
     pub(super) has_holes: bool,
 }
 
-/// The newest readable checkpoint of a generation.
-pub(super) fn last_checkpoint(scanned: &Scanned, marker: Option<CleanMarker>) -> Option<Checkpoint> {
+/// The newest readable checkpoint of a generation, of which everything up to commit `synced` was on stable storage.
+pub(super) fn last_checkpoint(scanned: &Scanned, synced: u64) -> Option<Checkpoint> {
     let checkpoints = || scanned.scan.frames().filter(|run| run[0].header.has(kind::CHECKPOINT));
     let origin = checkpoints().find_map(|run| read_meta(&scanned.file, run).ok())?.1;
     let attested = scanned.scan.chunks.iter().map(|found| found.header.synced()).max().unwrap_or(0);
-    let attested = attested.max(origin.created).max(marker.map_or(0, |marker| marker.last_commit));
+    let attested = attested.max(origin.created).max(synced);
     let accepted = accept(&scanned.scan, attested);
     let mut all: Vec<_> = checkpoints().filter(|run| run[0].header.commit <= accepted.last).collect();
     all.reverse();

@@ -92,6 +92,7 @@ impl Writer {
         self.marks_deadline = None;
         self.state.next_sequence = next_sequence;
         self.announcements.clear();
+        self.keep_mark(false);
         self.counters.events_stored.add(events.len() as u64);
         self.tail.extend(events.into_iter().map(Arc::new));
         self.ring.clear_removed();
@@ -169,8 +170,9 @@ impl Writer {
 
     /// Removes a generation from disk, or sets it aside when it was damaged.
     pub(super) fn discard(&mut self, entry: &Entry, carried: Option<&Newest>) {
-        if carried.is_some_and(|carried| carried.is_damaged) {
-            self.quarantine(&self.ring.dir(entry));
+        let dir = self.ring.dir(entry);
+        if (carried.is_some_and(|carried| carried.is_damaged) || self.ring.is_kept(entry)) && dir.exists() {
+            self.quarantine(&dir);
         } else if let Err(fault) = self.ring.remove(entry) {
             tracing::warn!(%fault, "a generation that is done with cannot be removed; it is tried again later");
             self.gone.push(*entry);

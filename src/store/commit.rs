@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::dead::{Step, write_steps};
 use super::frame::{Frame, Packed, Place, kind};
 use super::gather::Held;
-use super::state::{Entry, Meta, encode_delivered};
+use super::state::{Entry, Meta, State, encode_delivered};
 use super::tail::weight;
 use super::writer::Writer;
 use super::{Fault, frame};
@@ -235,7 +235,8 @@ impl Writer {
 
     pub(super) fn meta(&self, own: Entry, created: u64, next_sequence: u64) -> Meta {
         let catalogue = self.ring.sealed.iter().copied().chain([own]).collect();
-        Meta { next_sequence, delivered: self.state.delivered, created, catalogue }
+        let State { delivered, store, .. } = self.state;
+        Meta { next_sequence, delivered, created, catalogue, store }
     }
 
     /// Whether `bytes` more are too many for the newest generation or for the quota.

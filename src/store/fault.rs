@@ -210,31 +210,38 @@ impl Writer {
         let name = dir.file_name().unwrap_or_default().to_string_lossy();
         let to = quarantine.join(format!("{seconds:012}-{name}"));
         let moved = fs::create_dir_all(&quarantine).and_then(|()| fs::rename(dir, &to));
-        match moved {
-            Ok(()) => tracing::warn!(directory = %to.display(), "set aside for a look"),
+        // Another user's directory may be renamed where it is, and no further.
+        let near = self.ring.queue().join(format!("aside-{seconds:012}-{name}"));
+        let to = match moved {
+            Ok(()) => Ok(to),
+            Err(error) => fs::rename(dir, &near).map(|()| near).map_err(|_| error),
+        };
+        match &to {
+            Ok(to) => tracing::warn!(directory = %to.display(), "set aside for a look"),
             Err(error) => tracing::warn!(directory = %dir.display(), %error, "cannot be set aside"),
         }
         for path in [&quarantine, &self.config.path, self.ring.queue()] {
             // Only the order of two renames after a power cut is at stake; start-up copes with either.
             let _ = File::open(path).and_then(|dir| dir.sync_all());
         }
-        self.bound_quarantine(QUARANTINE_MAX, self.limits.quarantine_bytes);
+        self.bound_quarantine(QUARANTINE_MAX, self.limits.quarantine_bytes, to.ok().as_deref());
     }
 
     /// Empties the quarantine: events need the room more. True when that made some.
     pub(super) fn empty_quarantine(&mut self) -> bool {
         let before = self.quarantine_bytes;
         if before > EMPTY_DIRECTORY_BYTES {
-            self.bound_quarantine(0, 0);
+            self.bound_quarantine(0, 0, None);
         }
         self.quarantine_bytes < before
     }
 
-    fn bound_quarantine(&mut self, most: usize, bytes: u64) {
+    /// Removes the oldest by name. `latest` goes last: a clock that has not been set yet gives it the oldest name.
+    fn bound_quarantine(&mut self, most: usize, bytes: u64, latest: Option<&Path>) {
         let quarantine = self.config.path.join("quarantine");
         let mut dirs: Vec<PathBuf> =
             fs::read_dir(&quarantine).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        dirs.sort_unstable();
+        dirs.sort_unstable_by(|a, b| (latest == Some(a), a).cmp(&(latest == Some(b), b)));
         let mut dirs = VecDeque::from(dirs);
         self.quarantine_bytes = disk_bytes(&quarantine);
         while dirs.len() > most || self.quarantine_bytes > bytes {

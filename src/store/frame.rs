@@ -87,8 +87,9 @@ pub(super) enum Look {
     Nothing,
     /// A header of ours that says how long the chunk is.
     Chunk(Header),
-    /// A header of ours from a later version.
-    Newer,
+    /// A header of ours from a later version, and the bytes of its chunk. Whatever a version changes, it leaves the
+    /// length and the checksum where they are, so that it can be told from damage.
+    Newer(usize),
 }
 
 impl Header {
@@ -118,13 +119,16 @@ impl Header {
         if head[..4] != MAGIC {
             return Look::Nothing;
         }
+        let u32_at = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         match head[4] {
             VERSION => {}
             0 => return Look::Nothing,
-            _ => return Look::Newer,
+            _ => {
+                let body = u32_at(48) as usize;
+                return if body <= CHUNK_BYTES_MAX { Look::Newer(HEADER_BYTES + body) } else { Look::Nothing };
+            }
         }
         let u16_at = |at: usize| u16::from_le_bytes([head[at], head[at + 1]]);
-        let u32_at = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
         let header = Self {
             codec: head[5],
@@ -370,7 +374,8 @@ mod tests {
             bad[bit / 8] ^= 1 << (bit % 8);
             let noticed = match Header::look(&bad) {
                 Look::Chunk(header) => header.chunk_bytes() != bad.len() || !is_intact(&bad),
-                Look::Nothing | Look::Newer => true,
+                Look::Nothing => true,
+                Look::Newer(bytes) => bytes != bad.len() || !is_intact(&bad),
             };
             assert!(noticed, "bit {bit}");
         }
@@ -380,7 +385,7 @@ mod tests {
     fn a_later_version_is_told_from_damage() {
         let mut chunk = pack(&frame(b"x")).remove(0);
         chunk[4] = VERSION + 1;
-        assert_eq!(Header::look(&chunk), Look::Newer);
+        assert_eq!(Header::look(&chunk), Look::Newer(chunk.len()));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::frame::{self, kind};
 use super::generation::{directory_name, parse_directory_name};
 use super::retain::{RETAINED, RetainedName};
 use super::ring::decode;
-use super::scan::{Scan, scan};
+use super::scan::{Scan, open_plain, scan};
 use super::sealed::Sealed;
 use super::tail::weight;
 use crate::event::Event;
@@ -268,7 +268,7 @@ impl History {
             return Ok(());
         }
         self.close();
-        let file = File::open(source.dir.join("db"))?;
+        let file = open_plain(&source.dir.join("db"))?;
         let scan = scan(&file)?;
         self.index(source, file, &scan);
         Ok(())
@@ -329,13 +329,14 @@ impl History {
                 continue;
             }
             let (mut this, mut marker) = scanned(&queue, id)?;
-            let mut base: Option<Checkpoint> = last_checkpoint(&this, marker.filter(|_| is_first));
+            let mut base: Option<Checkpoint> =
+                last_checkpoint(&this, marker.filter(|_| is_first).map_or(0, |marker| marker.last_commit));
             for _ in 1..SCANS_MAX {
                 if !is_first || base.as_ref().is_some_and(|base| !base.accepted.has_holes) {
                     break;
                 }
                 (this, marker) = scanned(&queue, id)?;
-                base = last_checkpoint(&this, marker);
+                base = last_checkpoint(&this, marker.map_or(0, |marker| marker.last_commit));
             }
             let last_commit = match &base {
                 Some(base) if is_first => base.accepted.last,
@@ -385,9 +386,10 @@ fn holds_nothing(dir: &Path) -> bool {
 /// Scans one generation of the queue.
 fn scanned(queue: &Path, (number, revision): (u64, u32)) -> io::Result<(Scanned, Option<CleanMarker>)> {
     let dir = queue.join(directory_name(number, revision));
-    let file = File::open(dir.join("db"))?;
+    let file = open_plain(&dir.join("db"))?;
     let scan = scan(&file)?;
-    Ok((Scanned { number, revision, file, scan }, CleanMarker::read(&dir)))
+    let marker = CleanMarker::read(&dir);
+    Ok((Scanned { number, revision, dir, file, scan }, marker))
 }
 
 /// The highest revision of each generation in the queue.

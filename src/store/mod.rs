@@ -54,12 +54,15 @@
 //!
 //! ```text
 //! <path>/lock                           locked by the running process, holds its process id
+//! <path>/mark                           who the store is and how far it has come, a hint: see [`mark`]
 //! <path>/reserve                        real blocks, given up when the disk is full
 //! <path>/queue/gen-<number>.<revision>/ a generation; the highest number is the newest
 //!     db, conf, blobs/                  sled's
-//!     clean                             "<next sequence> <last commit> <CRC-32C of the text before, hex>": a clean stop
+//!     clean                             "<next sequence> <last commit> <delivered> <CRC-32C of the text before, hex>":
+//!                                       a clean stop
 //! <path>/queue/tmp-*                    being made or being removed; rubbish at the next start
 //! <path>/queue/tmp-removed-gen-*        given back; on a full disk, where no mark can be written, the name is the mark
+//! <path>/queue/aside-<unix time>-gen-*  damaged ones of another user, which cannot be moved further
 //! <path>/retained/<first>-<through>-gen-<number>.<revision>/
 //!                                       a delivered generation that is kept (`retain_delivered`), see below
 //! <path>/quarantine/<unix time>-gen-*   damaged generations, for a person to look at; the newest few are kept
@@ -110,7 +113,7 @@
 //!  4  delivered mark   u64
 //!  8  dead letters     version u8, CBOR: the event, why, the last attempts, marks
 //! 16  their changes    version u8, then what u8 (1 removed, 2 to be sent again), sequence u64, as often as needed
-//! 32  checkpoint       version u8, CBOR: next sequence, delivered mark, creation's last commit, catalogue
+//! 32  checkpoint       version u8, CBOR: next sequence, delivered mark, creation's last commit, catalogue, store id
 //! ```
 //!
 //! Sections of one commit count in the order they stand in. A dead letter comes with its announcement in one commit; in
@@ -123,6 +126,11 @@
 //! generation is a checkpoint: all alarm states, all dead letters, the delivered mark and the catalogue (each
 //! generation's number, range, events by severity, last commit, bytes). A later checkpoint shortens recovery when the
 //! alarm states after the last one have become many. So a start reads the newest generation and no other.
+//!
+//! A checkpoint also says which store and which generation it belongs to. A file that says otherwise is never delivered
+//! from: one of another store is set aside, and files of this one under each other's names are put where they belong. A
+//! foreign file whose checkpoint is destroyed cannot be told apart, but only frames within the range that the catalogue
+//! gives its generation would count.
 
 pub use probe::probe;
 
@@ -131,7 +139,9 @@ mod begin;
 mod clean;
 mod commit;
 mod dead;
+mod dirs;
 mod evict;
+pub mod export;
 mod fault;
 mod frame;
 mod gather;
@@ -139,6 +149,8 @@ mod generation;
 pub mod handle;
 pub mod history;
 pub mod inbox;
+pub mod inspect;
+mod mark;
 mod place;
 mod probe;
 mod quota;
@@ -159,6 +171,7 @@ mod writer;
 mod tests;
 
 use std::fmt;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -190,9 +203,10 @@ pub struct Opened {
 }
 
 /// How the last run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PreviousStop {
     /// There was none.
+    #[default]
     First,
     /// As it should.
     Clean,
@@ -239,16 +253,50 @@ impl fmt::Display for OpenError {
                  `path` in [store]",
                 path.display()
             ),
-            Self::Unusable { path, error } => write!(
-                f,
-                "store {}: {error}; the directory must exist on a writable disk and belong to the user tidegate runs as",
-                path.display()
-            ),
+            Self::Unusable { path, error } => write!(f, "store {}: {error}; {}", path.display(), help(path, error)),
         }
     }
 }
 
 impl std::error::Error for OpenError {}
+
+/// What a person can do about a path that cannot be used.
+fn help(path: &Path, error: &io::Error) -> String {
+    let shown = path.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            let user = user();
+            format!(
+                "tidegate runs as {user}, who may not use it: `ls -ld {shown}` shows whose it is; make the store's \
+                 directory and all in it theirs: `sudo chown -R {user}: <directory>`"
+            )
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "the disk is read-only: `dmesg` says why; make it writable (`sudo mount -o remount,rw <disk>`) or replace it"
+                .to_owned()
+        }
+        io::ErrorKind::NotFound => "is the disk mounted? `findmnt` shows what is".to_owned(),
+        io::ErrorKind::NotADirectory => {
+            format!("a file is where a directory should be; move it away, or give another `path` in [store] than {shown}")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full: `df -h` shows which, remove what is not needed there".to_owned()
+        }
+        _ => format!("the directory must be on a writable disk and belong to {}; `dmesg` may say more", user()),
+    }
+}
+
+/// The user this process runs as, by name where there is one.
+fn user() -> String {
+    let id = rustix::process::geteuid().as_raw();
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| id.to_string())
+}
 
 /// Opens the store, whatever state it is in, and starts its thread.
 pub fn open(store: &model::Store, counters: Arc<Counters>, clock: Arc<SystemClock>) -> Result<Opened, OpenError> {
@@ -267,7 +315,7 @@ fn open_with(
     };
     let queue = store.path.join("queue");
     let (lock, recovered) = match take(&store.path) {
-        Ok(lock) => (Some(lock), recover::recover(&queue).map_err(unusable(&queue))?),
+        Ok(lock) => (Some(lock), recover::recover(&queue, dirs::Mode::Act).map_err(unusable(&queue))?),
         // No directory and no way to make one at the moment: nothing to recover, and the writer goes on trying.
         Err(OpenError::Unusable { error, .. }) if Cause::of(&error) != Cause::Other && !queue.exists() => {
             (None, recover::Recovered::nothing())

@@ -2,20 +2,23 @@
 //!
 //! Owns the reading of a store left behind by any end: clean, killed, cut off, damaged, filled with foreign files.
 //! Decides what counts and what is missing; changes nothing but rubbish (`tmp-` directories and generations that a
-//! newer one has taken over); which commits count is judged by [`super::accept`]. It never refuses: the worst that can be found makes an empty store and a loss to announce.
+//! newer one has taken over) and mixed-up names, and in [`Mode::Look`] not even that. Which commits count is judged by
+//! [`super::accept`]. It never refuses: the worst that can be found makes an empty store and a loss to announce.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::accept::{Accepted, Checkpoint, Scanned, last_checkpoint};
+use super::accept::{Accepted, Checkpoint, Claim, Scanned, last_checkpoint};
 use super::clean::CleanMarker;
 use super::dead::{decode_changes, decode_letters};
+use super::dirs::{Dirs, Mode, Place};
 use super::frame::{self, Header, kind};
-use super::generation::{DIRECTORY_BYTES, directory_name, parse_directory_name};
+use super::generation::{DIRECTORY_BYTES, directory_name};
+use super::mark::Mark;
 use super::quota::disk_bytes;
-use super::ring::{Missing, REMOVED, empty_dir, missing_from, remove_dir};
-use super::scan::scan;
+use super::ring::{Missing, missing_from, remove_dir};
+use super::scan::{is_unreadable, open_plain, scan};
 use super::sealed::{Sealed, read_chunks};
 use super::state::{Entry, State, decode_delivered};
 use super::{Damaged, PreviousStop};
@@ -27,7 +30,12 @@ pub(super) const JUMP: u64 = 1 << 20;
 /// No event takes fewer bytes on disk than this: it has a 16-byte id that does not compress.
 const EVENT_BYTES_MIN: u64 = 16;
 
+/// How many generations the mark may be behind: it is not synced, and a power cut takes what was written in the last
+/// half minute.
+const MARK_LAG_MAX: u64 = 64;
+
 /// A start's findings.
+#[derive(Default)]
 pub(super) struct Recovered {
     /// Alarm states, marks and dead letters. `next_sequence` is past everything given out.
     pub state: State,
@@ -47,22 +55,16 @@ pub(super) struct Recovered {
     pub findings: Vec<String>,
     /// Generations (number and revision) that were given back, of which only the name is left.
     removed: BTreeSet<(u64, u32)>,
+    /// The highest number whose name is taken, also by what is none of ours.
+    pub highest: u64,
+    /// Directories' names of generations that are found under others; only by [`Mode::Look`].
+    pub elsewhere: BTreeMap<u64, String>,
 }
 
 impl Recovered {
     /// Of a store that holds nothing.
     pub(super) fn nothing() -> Self {
-        Self {
-            state: State::fresh(),
-            sealed: VecDeque::new(),
-            next_commit: 1,
-            previous_stop: PreviousStop::First,
-            lost: Vec::new(),
-            newest: None,
-            set_aside: Vec::new(),
-            findings: Vec::new(),
-            removed: BTreeSet::new(),
-        }
+        Self { state: State::fresh(), next_commit: 1, ..Self::default() }
     }
 }
 
@@ -74,100 +76,152 @@ pub(super) struct Newest {
     pub is_damaged: bool,
 }
 
-/// Reads the store in `queue`.
-pub(super) fn recover(queue: &Path) -> std::io::Result<Recovered> {
-    let mut out = Recovered::nothing();
-    // Names first: what is removed next has been replaced by what has one of them.
-    make_durable(queue, &mut out.findings);
-    let mut dirs = list(queue, &mut out)?;
-    let Some((&newest_number, &newest_revision)) = dirs.last_key_value() else { return Ok(out) };
-    let marker = CleanMarker::read(&queue.join(directory_name(newest_number, newest_revision)));
-    out.previous_stop = if marker.is_some() { PreviousStop::Clean } else { PreviousStop::Unclean };
+/// What the walk from the newest generation backwards has found.
+#[derive(Default)]
+struct Walk {
+    /// From the one with the checkpoint on, oldest first.
+    scanned: VecDeque<Scanned>,
+    base: Option<Checkpoint>,
+    /// Of the newest generation of this store.
+    marker: Option<CleanMarker>,
+    /// The newest generation of this store that is there.
+    newest: Option<u64>,
+    /// Something of this store had to be set aside, or cannot be read.
+    is_broken: bool,
+    /// Files of other stores were found and passed over; the id of the newest.
+    foreign: Option<u64>,
+    /// Some file says it is another generation of this store.
+    is_mixed_up: bool,
+}
 
-    // From the newest backwards to one that tells the state.
-    let mut scanned = VecDeque::new();
-    let mut base = None;
-    while let Some((number, revision)) = dirs.pop_last() {
-        let dir = queue.join(directory_name(number, revision));
-        if marker.is_none() {
-            make_durable(&dir.join("db"), &mut out.findings);
+/// Reads the store in `queue`.
+pub(super) fn recover(queue: &Path, mode: Mode) -> std::io::Result<Recovered> {
+    let mut mark = queue.parent().and_then(Mark::read);
+    let mut store = mark.map_or(0, |mark| mark.store);
+    let mut findings = Vec::new();
+    if mode == Mode::Act {
+        // Names first: what is removed next has been replaced by what has one of them.
+        make_durable(queue, File::open(queue), &mut findings);
+    }
+    let mut dirs = Dirs::list(queue, mode, &mut findings)?;
+    let (mut out, mut walked) = walk(queue, mode, store, mark, dirs.places.clone());
+    if walked.base.is_none()
+        && walked.scanned.is_empty()
+        && let Some(foreign) = walked.foreign
+    {
+        // Nothing is of the store that the mark names: the whole queue was put here from elsewhere.
+        (store, mark) = (foreign, None);
+        (out, walked) = walk(queue, mode, store, mark, dirs.places.clone());
+    }
+    // Whoever only looks cannot come back to it later, when the older ones are read.
+    if (walked.is_mixed_up || mode == Mode::Look) && dirs.realign(queue, store, mode, &mut findings) {
+        (out, walked) = walk(queue, mode, store, mark, dirs.places.clone());
+    }
+    if dirs.places.is_empty() && mark.is_none() {
+        out.previous_stop = PreviousStop::First;
+    }
+    let named = dirs.places.iter().filter(|(number, place)| place.name != directory_name(**number, place.revision));
+    out.elsewhere = named.map(|(number, place)| (*number, place.name.clone())).collect();
+    out.set_aside.extend(dirs.strange.iter().map(|name| queue.join(name)));
+    findings.append(&mut out.findings);
+    out.findings = findings;
+    out.removed = dirs.removed;
+    out.highest = dirs.highest.max(mark.map_or(0, |mark| mark.newest));
+    rebuild(queue, mode, mark, out, dirs.places, walked)
+}
+
+/// From the newest generation backwards to one that tells the state.
+fn walk(
+    queue: &Path,
+    mode: Mode,
+    store: u64,
+    mark: Option<Mark>,
+    mut places: BTreeMap<u64, Place>,
+) -> (Recovered, Walk) {
+    let mut out = Recovered::nothing();
+    let mut walk = Walk::default();
+    while let Some((number, place)) = places.pop_last() {
+        let dir = queue.join(&place.name);
+        let db = dir.join("db");
+        let is_clean = walk.newest.map_or_else(|| CleanMarker::read(&dir).is_some(), |_| walk.marker.is_some());
+        if mode == Mode::Act && !is_clean {
+            make_durable(&db, open_plain(&db), &mut out.findings);
         }
-        let opened = File::open(dir.join("db")).and_then(|file| Ok((scan(&file)?, file)));
+        let opened = open_plain(&db).and_then(|file| Ok((scan(&file)?, file)));
         let (scan, file) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 out.findings.push(format!("{}: {error}; set aside", dir.display()));
+                // Far beyond anything the store has begun it is no loss of ours.
+                if mark.is_none_or(|mark| number <= mark.newest + MARK_LAG_MAX) {
+                    walk.see(number, &dir);
+                    walk.is_broken = true;
+                }
                 out.set_aside.push(dir);
                 continue;
             }
         };
-        if scan.newer > 0 {
-            out.findings.push(format!(
-                "{}: holds {} frames written by a later version of this program, which this one cannot read; set aside \
-                 unchanged",
-                dir.display(),
-                scan.newer
-            ));
+        let claim = Claim::of(&file, &scan);
+        if let Some(claim) = claim.filter(|claim| !claim.is_of(store)) {
+            out.findings.push(format!("{}: belongs to another store; set aside unchanged", dir.display()));
+            walk.foreign.get_or_insert(claim.store);
             out.set_aside.push(dir);
             continue;
         }
-        let this = Scanned { number, revision, file, scan };
-        let found = last_checkpoint(&this, marker.filter(|_| scanned.is_empty() && number == newest_number));
-        scanned.push_front(this);
+        if claim.is_some_and(|claim| claim.number != number) {
+            out.findings.push(format!("{}: holds a copy of another generation; set aside unchanged", dir.display()));
+            walk.is_mixed_up = true;
+            walk.see(number, &dir);
+            walk.is_broken = true;
+            out.set_aside.push(dir);
+            continue;
+        }
+        walk.see(number, &dir);
+        if scan.newer > 0 {
+            let what = if scan.chunks.is_empty() { "set aside unchanged" } else { "what can be read is kept" };
+            out.findings.push(format!(
+                "{}: holds {} records written by a later version of this program, which this one cannot read; {what}",
+                dir.display(),
+                scan.newer
+            ));
+            walk.is_broken = true;
+            if scan.chunks.is_empty() {
+                out.set_aside.push(dir);
+                continue;
+            }
+        }
+        let this = Scanned { number, revision: place.revision, dir, file, scan };
+        let marker = walk.marker.filter(|_| walk.newest == Some(number));
+        let synced = mark.filter(|mark| mark.newest == number).map_or(0, |mark| mark.last_commit);
+        let synced = marker.map_or(0, |marker| marker.last_commit).max(synced);
+        let found = last_checkpoint(&this, synced);
+        walk.scanned.push_front(this);
         if found.is_some() {
-            base = found;
+            walk.base = found;
             break;
         }
     }
-    let set_aside_newest =
-        out.set_aside.iter().any(|dir| dir.ends_with(directory_name(newest_number, newest_revision)));
-    rebuild(queue, out, dirs, scanned.into(), base, marker.filter(|_| !set_aside_newest))
+    (out, walk)
 }
 
 /// Syncs a file or directory that a killed process may have left to the kernel's memory: what is found there is about to
-/// count, be sent and be built upon, and must not be gone after a power cut.
-fn make_durable(path: &Path, findings: &mut Vec<String>) {
-    match File::open(path).and_then(|file| file.sync_all()) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            findings.push(format!("{}: what the last run left cannot be synced: {error}", path.display()));
-        }
-        _ => {}
+/// count, be sent and be built upon, and must not be gone after a power cut. What cannot be opened is told elsewhere.
+fn make_durable(path: &Path, opened: std::io::Result<File>, findings: &mut Vec<String>) {
+    if let Ok(file) = opened
+        && let Err(error) = file.sync_all()
+    {
+        findings.push(format!("{}: what the last run left cannot be synced: {error}", path.display()));
     }
 }
 
-/// The generations' directories: the highest revision of each number. Clears away rubbish.
-fn list(queue: &Path, out: &mut Recovered) -> std::io::Result<BTreeMap<u64, u32>> {
-    let mut dirs = BTreeMap::new();
-    for entry in fs::read_dir(queue)?.flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if let Some(removed) = name.strip_prefix(REMOVED).and_then(parse_directory_name) {
-            // Its name may be the only sign that it was delivered; the next checkpoint tells, then it goes.
-            empty_dir(&entry.path());
-            out.removed.insert(removed);
-            continue;
-        }
-        if name.starts_with("tmp-") {
-            if let Err(error) = fs::remove_dir_all(entry.path()) {
-                out.findings.push(format!("{}: left over and cannot be removed: {error}", entry.path().display()));
-            }
-            continue;
-        }
-        let Some((number, revision)) = parse_directory_name(&name).filter(|_| entry.path().is_dir()) else {
-            out.findings.push(format!("{}: not one of our files; ignored", entry.path().display()));
-            continue;
-        };
-        let best = dirs.entry(number).or_insert(revision);
-        let older = revision.min(*best);
-        if revision != *best {
-            // The higher revision got its name only when it was complete.
-            *best = revision.max(*best);
-            if let Err(fault) = remove_dir(queue, &directory_name(number, older)) {
-                out.findings.push(fault.to_string());
-            }
+impl Walk {
+    /// Notes a generation of this store; the first is the newest.
+    fn see(&mut self, number: u64, dir: &Path) {
+        if self.newest.is_none() {
+            self.newest = Some(number);
+            self.marker = CleanMarker::read(dir);
         }
     }
-    Ok(dirs)
 }
 
 /// Applies the sections of a frame that are not events.
@@ -191,36 +245,54 @@ pub(super) fn apply(state: &mut State, raw: &[u8]) -> Result<(), Damaged> {
     Ok(())
 }
 
-/// Puts together what was scanned: `rest` are the older directories, not scanned; `scanned` from the one with the
-/// checkpoint on, oldest first.
+/// Puts together what was found: `places` are all generations' directories.
 fn rebuild(
     queue: &Path,
+    mode: Mode,
+    mark: Option<Mark>,
     mut out: Recovered,
-    mut rest: BTreeMap<u64, u32>,
-    scanned: Vec<Scanned>,
-    base: Option<Checkpoint>,
-    marker: Option<CleanMarker>,
+    places: BTreeMap<u64, Place>,
+    walked: Walk,
 ) -> std::io::Result<Recovered> {
-    let is_damaged_newest = base.is_none() || scanned.len() > 1;
+    let Walk { scanned, base, marker, newest: newest_number, is_broken, .. } = walked;
+    let mut scanned = Vec::from(scanned);
+    // A generation was begun that is not there any more: what it held, nobody knows.
+    let is_gone = mark.is_some_and(|mark| newest_number.is_none_or(|newest| mark.newest > newest));
+    let marker = marker.filter(|_| !is_gone).or_else(|| {
+        let is_later = |mark: &Mark| newest_number.is_none_or(|newest| mark.newest >= newest);
+        mark.filter(is_later).and_then(|mark| mark.as_clean())
+    });
+    if newest_number.is_some() || is_gone {
+        out.previous_stop = if marker.is_some() { PreviousStop::Clean } else { PreviousStop::Unclean };
+    }
+    let has_newer = scanned.last().is_some_and(|this| this.scan.newer > 0);
+    let is_damaged_newest = base.is_none() || scanned.len() > 1 || has_newer;
     if let Some(base) = &base {
         out.state.reset_to(&base.meta);
         if let Err(error) = apply(&mut out.state, &base.body) {
             out.findings.push(format!("part of the stored alarm states cannot be read: {}", error.0));
         }
     }
+    if out.state.store == 0 {
+        out.state.store = mark.map_or_else(|| fastrand::u64(1..), |mark| mark.store);
+    }
+    if let (Some(base), Some(first)) = (&base, scanned.first_mut()) {
+        // Blocks of an older generation may have come into its file; their events are counted there. (A rewritten one
+        // counts its commits anew.)
+        let others = base.meta.catalogue.iter().filter(|entry| entry.number != first.number && entry.revision == 1);
+        let before = others.map(|entry| entry.last_commit).filter(|&commit| commit != u64::MAX).max().unwrap_or(0);
+        first.scan.chunks.retain(|found| found.header.commit > before);
+    }
     // The catalogue against the directories, for the generations that need no scan.
     let catalogue = base.as_ref().map(|base| base.meta.catalogue.as_slice()).unwrap_or_default();
     let mut older = Vec::new();
     if let (Some(base), Some(first)) = (&base, scanned.first()) {
+        let mut rest: BTreeMap<u64, Place> = places.into_iter().filter(|(number, _)| *number < first.number).collect();
         for entry in catalogue.iter().filter(|entry| entry.number != first.number) {
             older.push((*entry, rest.remove(&entry.number)));
         }
-        // What the newest checkpoint does not list had been taken over by it.
-        for (number, revision) in std::mem::take(&mut rest) {
-            if let Err(fault) = remove_dir(queue, &directory_name(number, revision)) {
-                out.findings.push(fault.to_string());
-            }
-        }
+        let store = out.state.store;
+        rest.iter().for_each(|(&number, place)| clear_away(queue, mode, number, &place.name, store, &mut out));
         debug_assert!(base.commit <= base.accepted.last);
     }
 
@@ -228,7 +300,7 @@ fn rebuild(
     let mut spans = Vec::new();
     let mut entries = Vec::new();
     let mut newest = None;
-    let mut last_commit = marker.map_or(0, |marker| marker.last_commit);
+    let mut last_commit = marker.map(|marker| marker.last_commit).max(mark.map(|mark| mark.last_commit)).unwrap_or(0);
     let mut has_holes = false;
     let mut broken_events = 0;
     let count = scanned.len();
@@ -237,7 +309,8 @@ fn rebuild(
         let after = base.as_ref().map_or(0, |base| base.commit);
         // Only the generation that was being written can end in commits that were never acknowledged.
         let accepted = match &base {
-            Some(base) if is_base && count == 1 => base.accepted,
+            Some(base) if is_base && count == 1 && !is_broken && !is_gone => base.accepted,
+            Some(base) if is_base && count == 1 => Accepted { last: u64::MAX, ..base.accepted },
             _ => Accepted { last: u64::MAX, has_holes: true },
         };
         has_holes |= accepted.has_holes;
@@ -256,7 +329,7 @@ fn rebuild(
         }
         last_commit = this.scan.chunks.iter().map(|found| found.header.commit).fold(last_commit, u64::max);
         broken_events += this.scan.broken.iter().map(Header::events).sum::<u64>();
-        let dir = queue.join(directory_name(this.number, this.revision));
+        let dir = this.dir;
         let sealed = Sealed::index((this.number, this.revision), this.file, &this.scan, accepted.last);
         let mut entry = Entry {
             number: this.number,
@@ -271,9 +344,6 @@ fn rebuild(
             entry.include(counts, first, last);
             spans.push((first, last, counts.iter().map(|&count| u64::from(count)).sum::<u64>()));
         }
-        if entry.events() == 0 {
-            (entry.first, entry.last) = (1, 0);
-        }
         if is_newest {
             let is_damaged = is_damaged_newest || accepted.has_holes;
             newest = Some((Newest { frames: sealed, is_damaged }, this.scan.bytes));
@@ -283,20 +353,24 @@ fn rebuild(
 
     // A mark moves on over what was set aside right after it.
     out.state.deliver(out.state.delivered);
+    out.state.delivered = out.state.delivered.max(marker.map_or(0, |marker| marker.delivered));
+    out.state.delivered = out.state.delivered.max(mark.map_or(0, |mark| mark.delivered));
     let delivered = out.state.delivered;
     let found_last = spans.iter().map(|span| span.1).max().unwrap_or(0);
     let known_next = out.state.next_sequence.max(found_last + 1).max(delivered + 1);
-    out.state.next_sequence = known_next.max(marker.map_or(0, |marker| marker.next_sequence));
+    let told_next = marker.map(|marker| marker.next_sequence).max(mark.map(|mark| mark.next_sequence));
+    out.state.next_sequence = known_next.max(told_next.unwrap_or(0));
     out.next_commit = last_commit + 1;
 
     // Older generations: there as the catalogue says, or lost.
-    for (entry, revision) in older {
-        match revision {
-            Some(revision) if revision == entry.revision => out.sealed.push_back(entry),
-            Some(revision) => {
+    for (entry, place) in older {
+        match place {
+            Some(place) if place.revision == entry.revision => out.sealed.push_back(entry),
+            Some(Place { revision, name }) => {
                 // Rewritten, and cut off before that was written down: see what it holds now.
-                let dir = queue.join(directory_name(entry.number, revision));
-                let opened = Sealed::open(&dir, (entry.number, revision), u64::MAX);
+                let dir = queue.join(name);
+                let now = Entry { revision, last_commit: u64::MAX, ..entry };
+                let opened = Sealed::open(&dir, &now, out.state.store);
                 let sealed = opened.or_else(|_| Sealed::empty((entry.number, revision)))?;
                 let missing = missing_from(&entry, entry.events(), &sealed, delivered);
                 out.lost.extend(missing.map(|missing| (missing, "evicted")));
@@ -319,6 +393,7 @@ fn rebuild(
     }
 
     // The scanned ones: what their first checkpoint promised, and every number given out since.
+    let reason = if is_broken { "quarantined" } else { "salvaged" };
     if let Some(base) = &base {
         let grown_from = base.origin.next_sequence;
         let own = base.origin.catalogue.last();
@@ -328,31 +403,76 @@ fn rebuild(
             if found < wanted && own.last > delivered {
                 let first = own.first.max(delivered + 1);
                 let count = (wanted - found).min(own.last + 1 - first);
-                out.lost.push((Missing { first, last: own.last, count, whole: false }, "salvaged"));
+                out.lost.push((Missing { first, last: own.last, count, whole: false }, reason));
             }
         }
         let end = out.state.next_sequence;
-        out.lost.extend(gaps(&mut spans, grown_from, end, delivered).map(|missing| (missing, "salvaged")));
+        out.lost.extend(gaps(&mut spans, grown_from, end, delivered).map(|missing| (missing, reason)));
+    } else if newest_number.is_some() || is_gone {
+        // No checkpoint at all. With the word of a clean stop or the mark the numbers are known; without them only what
+        // lies between what was found.
+        let is_told = told_next.is_some();
+        let from = if is_told { 1 } else { spans.iter().map(|span| span.0).min().unwrap_or(u64::MAX) };
+        let end = if is_told { out.state.next_sequence } else { found_last + 1 };
+        out.lost.extend(gaps(&mut spans, from, end, delivered).map(|missing| (missing, reason)));
     }
-    let tail_is_unknown = base.is_none() || count > 1 || !out.set_aside.is_empty();
+    let tail_is_unknown = (base.is_none() && newest_number.is_some()) || count > 1 || is_broken || is_gone;
     if tail_is_unknown && marker.is_none() {
-        // Nobody can tell which numbers were given out after the last one found.
+        // Nobody can tell which numbers were given out after the last one found, and without a checkpoint also not
+        // which of those before had been delivered.
         let next = out.state.next_sequence;
         let scanned_bytes = newest.as_ref().map_or(0, |(_, bytes)| *bytes);
         let aside_bytes: u64 = out.set_aside.iter().map(|dir| disk_bytes(dir)).sum();
         let most = ((scanned_bytes + aside_bytes) / EVENT_BYTES_MIN).max(broken_events).min(JUMP);
-        let missing = Missing { first: next, last: next + JUMP - 1, count: most, whole: false };
-        out.lost.push((missing, if out.set_aside.is_empty() { "salvaged" } else { "quarantined" }));
+        // The length of a file that is gone or was emptied bounds nothing.
+        let is_unbounded = is_gone || (base.is_none() && told_next.is_none());
+        let most = if is_unbounded { JUMP } else { most.max(1) };
+        let first = if base.is_none() && told_next.is_none() { delivered + 1 } else { next };
+        out.lost.push((Missing { first, last: next + JUMP - 1, count: most, whole: false }, reason));
         out.state.next_sequence += JUMP;
         out.findings
             .push(format!("the newest events cannot be read; sequence numbers go on from {}", out.state.next_sequence));
+    }
+    if is_gone {
+        out.findings.push("the newest generation is gone from the store's directory".to_owned());
     }
     if has_holes {
         out.findings.push("the newest stored events are damaged; what can be read is kept".to_owned());
     }
     out.sealed.extend(entries);
+    // The ring searches by numbers: one that holds nothing lies between its neighbours.
+    let mut end = 0;
+    for entry in &mut out.sealed {
+        if entry.events() == 0 {
+            (entry.first, entry.last) = (end + 1, end);
+        }
+        end = end.max(entry.last);
+    }
     out.newest = newest.map(|(newest, _)| newest);
     Ok(out)
+}
+
+/// Removes a directory that the newest checkpoint does not list: it had taken it over. What is not ours, or cannot be
+/// looked into, is set aside.
+fn clear_away(queue: &Path, mode: Mode, number: u64, name: &str, store: u64, out: &mut Recovered) {
+    let dir = queue.join(name);
+    let claim = match open_plain(&dir.join("db")).and_then(|file| Ok((scan(&file)?, file))) {
+        Ok((scan, file)) => Claim::of(&file, &scan),
+        Err(error) if is_unreadable(&error) && error.kind() != std::io::ErrorKind::NotFound => {
+            out.findings.push(format!("{}: {error}; set aside", dir.display()));
+            out.set_aside.push(dir);
+            return;
+        }
+        Err(_) => None,
+    };
+    if claim.is_some_and(|claim| !claim.is_of(store) || claim.number != number) {
+        out.findings.push(format!("{}: belongs to another store or generation; set aside unchanged", dir.display()));
+        out.set_aside.push(dir);
+    } else if mode == Mode::Act
+        && let Err(fault) = remove_dir(queue, name)
+    {
+        out.findings.push(fault.to_string());
+    }
 }
 
 /// Numbers from `from` up to `end` (exclusive) that no span covers, as one range.

@@ -3,14 +3,17 @@
 //! Owns the catalogue in memory, the generation being written, the one sealed generation that is open for reading, and
 //! the removal of generations. Decides nothing about what must go; that is the writer's.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::dirs::{Dirs, Mode};
 use super::frame::{self, Header, kind};
 use super::generation::{Generation, directory_name};
-use super::sealed::Sealed;
+use super::recover::Recovered;
+use super::scan::is_unreadable;
+use super::sealed::{Fit, Sealed};
 use super::state::Entry;
 use super::tail::weight;
 use super::{Damaged, Fault};
@@ -39,12 +42,34 @@ pub(super) struct Ring {
     open: Option<Sealed>,
     /// The events of the frame decoded last: readers come back for its rest.
     decoded: Vec<Arc<Event>>,
+    /// No generation may be begun with this number or a lower one.
+    floor: u64,
+    store: u64,
+    mode: Mode,
+    /// Where a generation is when that is not the directory of its name.
+    elsewhere: BTreeMap<u64, String>,
+    /// Generations that turned out to be something else: not removed but set aside when they go.
+    kept: BTreeSet<(u64, u32)>,
+    /// Directories of those of which nothing can be used.
+    unusable: Vec<PathBuf>,
 }
 
 impl Ring {
-    /// A ring of what is on disk, nothing open.
-    pub(super) fn new(queue: PathBuf, sealed: VecDeque<Entry>) -> Self {
-        Self { queue, sealed, newest: None, open: None, decoded: Vec::new() }
+    /// A ring of what a start has found, nothing open.
+    pub(super) fn new(queue: PathBuf, recovered: &mut Recovered, mode: Mode) -> Self {
+        Self {
+            queue,
+            sealed: std::mem::take(&mut recovered.sealed),
+            newest: None,
+            open: None,
+            decoded: Vec::new(),
+            floor: recovered.highest,
+            store: recovered.state.store,
+            mode,
+            elsewhere: std::mem::take(&mut recovered.elsewhere),
+            kept: BTreeSet::new(),
+            unusable: Vec::new(),
+        }
     }
 
     /// The directory of the generations.
@@ -54,13 +79,37 @@ impl Ring {
 
     /// The directory of one.
     pub(super) fn dir(&self, entry: &Entry) -> PathBuf {
-        self.queue.join(directory_name(entry.number, entry.revision))
+        let elsewhere = self.elsewhere.get(&entry.number);
+        self.queue.join(elsewhere.cloned().unwrap_or_else(|| directory_name(entry.number, entry.revision)))
+    }
+
+    /// Whether a generation turned out to be something else, for a person to look at.
+    pub(super) fn is_kept(&self, entry: &Entry) -> bool {
+        self.kept.contains(&(entry.number, entry.revision))
+    }
+
+    /// Notes that one did.
+    fn keep(&mut self, id: (u64, u32), is_unusable: bool, dir: &Path) {
+        self.kept.insert(id);
+        if is_unusable {
+            self.unusable.push(dir.to_owned());
+        }
+    }
+
+    /// What is to be set aside now: nothing in it can be used.
+    pub(super) fn take_unusable(&mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.unusable)
+    }
+
+    /// Whether one did.
+    pub(super) fn has_kept(&self) -> bool {
+        !self.kept.is_empty()
     }
 
     /// Number for the next generation.
     pub(super) fn next_number(&self) -> u64 {
         let newest = self.newest.as_ref().map(|newest| &newest.entry);
-        self.sealed.iter().chain(newest).map(|entry| entry.number).max().unwrap_or(0) + 1
+        self.sealed.iter().chain(newest).map(|entry| entry.number).max().unwrap_or(0).max(self.floor) + 1
     }
 
     /// Bytes of all generations.
@@ -197,9 +246,23 @@ impl Ring {
         }
         self.open = None;
         let dir = self.dir(&entry);
-        let sealed = match Sealed::open(&dir, id, entry.last_commit) {
-            Ok(sealed) => sealed,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        let mut opened = Sealed::open(&dir, &entry, self.store);
+        if opened.as_ref().is_ok_and(|sealed| sealed.fit == Fit::Foreign) && self.realign() {
+            opened = Sealed::open(&dir, &entry, self.store);
+        }
+        let sealed = match opened {
+            Ok(sealed) => {
+                if sealed.fit != Fit::Own {
+                    tracing::error!(directory = %dir.display(), "a generation's file is not what it should be");
+                    self.keep(id, sealed.events() == 0, &dir);
+                }
+                sealed
+            }
+            Err(error) if is_unreadable(&error) => {
+                tracing::error!(directory = %dir.display(), %error, "a generation cannot be read");
+                if dir.exists() {
+                    self.keep(id, true, &dir);
+                }
                 Sealed::empty(id).map_err(|error| Fault::io("reading", &dir, &error))?
             }
             Err(error) => return Err(Fault::io("reading", &dir, &error)),
@@ -213,6 +276,17 @@ impl Ring {
         }
         self.open = Some(sealed);
         Ok(())
+    }
+
+    /// Puts files that hold another generation of this store where they belong.
+    fn realign(&mut self) -> bool {
+        // Who only looks has done so at the start.
+        let mut findings = Vec::new();
+        let moved = self.mode == Mode::Act
+            && Dirs::list(&self.queue, Mode::Look, &mut Vec::new())
+                .is_ok_and(|mut dirs| dirs.realign(&self.queue, self.store, self.mode, &mut findings));
+        findings.iter().for_each(|finding| tracing::warn!("{finding}"));
+        moved
     }
 
     /// The open index of a sealed generation, for rewriting it.

@@ -7,7 +7,9 @@
 //! Owns the search. Never writes.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
 
 use super::frame::{self, Header, Look};
 
@@ -45,6 +47,37 @@ impl Scan {
     }
 }
 
+/// Opens a file for reading, and nothing that only looks like one: opening a pipe would wait for its other end.
+pub(super) fn open_plain(path: &Path) -> io::Result<File> {
+    let no_wait = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = File::options().read(true).custom_flags(no_wait).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is no plain file", path.display())))
+    }
+}
+
+/// Whether an error from opening says that this file cannot be read, now or later, without a person's help. Others
+/// (no memory, too many files) pass.
+pub(super) fn is_unreadable(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let passes_not = [
+        Errno::ACCESS,
+        Errno::PERM,
+        Errno::LOOP,
+        Errno::NOTDIR,
+        Errno::ISDIR,
+        Errno::NXIO,
+        Errno::NODEV,
+        Errno::IO,
+        Errno::UCLEAN,
+        Errno::BADMSG,
+    ];
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData)
+        || Errno::from_io_error(error).is_some_and(|errno| passes_not.contains(&errno))
+}
+
 /// Searches the whole file. A block that cannot be read (EIO) is passed over like any other damage.
 pub(super) fn scan(file: &File) -> std::io::Result<Scan> {
     let mut scan = Scan { bytes: file.metadata()?.len(), ..Scan::default() };
@@ -63,7 +96,14 @@ pub(super) fn scan(file: &File) -> std::io::Result<Scan> {
             next += 1;
             match Header::look(rest) {
                 Look::Nothing => {}
-                Look::Newer => scan.newer += 1,
+                // All versions say where their checksum is; without it this is a damaged byte of our own.
+                Look::Newer(bytes) => match rest.get(..bytes) {
+                    Some(chunk) if frame::is_intact(chunk) => {
+                        scan.newer += 1;
+                        next += bytes - 1;
+                    }
+                    _ => {}
+                },
                 Look::Chunk(header) => match rest.get(..header.chunk_bytes()) {
                     Some(chunk) if frame::is_intact(chunk) => {
                         scan.chunks.push(Found { header, offset: at + (next - 1) as u64 });

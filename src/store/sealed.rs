@@ -10,8 +10,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::Damaged;
+use super::accept::Claim;
 use super::frame::{self, HEADER_BYTES, Header, Look, kind};
-use super::scan::{Scan, scan};
+use super::scan::{Scan, open_plain, scan};
+use super::state::Entry;
 
 /// Where one event frame is.
 #[derive(Clone, Copy, Debug)]
@@ -23,10 +25,23 @@ struct FrameAt {
     announces: bool,
 }
 
+/// What a generation's file turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// Its own, as far as it can be read.
+    Own,
+    /// Another generation's or another store's.
+    Foreign,
+    /// Partly written by a later version of this program.
+    Newer,
+}
+
 /// The index.
 pub(super) struct Sealed {
     /// Number and revision.
     pub id: (u64, u32),
+    /// What kind of file it was found in.
+    pub fit: Fit,
     file: File,
     frames: Vec<FrameAt>,
     /// Offsets of the chunks of all frames, and one past the end.
@@ -34,16 +49,35 @@ pub(super) struct Sealed {
 }
 
 impl Sealed {
-    /// Scans a generation's directory for the event frames of commits up to `last_commit`.
-    pub(super) fn open(dir: &Path, id: (u64, u32), last_commit: u64) -> io::Result<Self> {
-        let file = File::open(dir.join("db"))?;
+    /// Scans a generation's directory for the event frames that the catalogue knows of it.
+    pub(super) fn open(dir: &Path, entry: &Entry, store: u64) -> io::Result<Self> {
+        let id = (entry.number, entry.revision);
+        let file = open_plain(&dir.join("db"))?;
         let scan = scan(&file)?;
-        Ok(Self::index(id, file, &scan, last_commit))
+        let is_it = |claim: &Claim| claim.is_of(store) && claim.number == entry.number;
+        if !Claim::of(&file, &scan).as_ref().is_none_or(is_it) {
+            return Ok(Self { fit: Fit::Foreign, ..Self::empty(id)? });
+        }
+        let mut sealed = Self::index(id, file, &scan, entry.last_commit);
+        sealed.keep_within(entry.first, entry.last);
+        if scan.newer > 0 {
+            sealed.fit = Fit::Newer;
+        }
+        Ok(sealed)
     }
 
     /// An index of nothing, for a generation that is gone.
     pub(super) fn empty(id: (u64, u32)) -> io::Result<Self> {
-        Ok(Self { id, file: File::open("/dev/null")?, frames: Vec::new(), chunks: Vec::new() })
+        Ok(Self { id, fit: Fit::Own, file: File::open("/dev/null")?, frames: Vec::new(), chunks: Vec::new() })
+    }
+
+    /// Forgets frames of numbers that the generation never held.
+    fn keep_within(&mut self, first: u64, last: u64) {
+        for index in (0..self.frames.len()).rev() {
+            if self.frames[index].first < first || self.frames[index].last() > last {
+                self.forget(index);
+            }
+        }
     }
 
     /// Builds the index from a scan already made.
@@ -75,7 +109,7 @@ impl Sealed {
             });
             chunks.extend(run.iter().map(|found| found.offset));
         }
-        Self { id, file, frames, chunks }
+        Self { id, fit: Fit::Own, file, frames, chunks }
     }
 
     /// Events found.

@@ -55,6 +55,9 @@ impl Writer {
             // A checkpoint goes with the next commit.
             self.states_bytes = u64::MAX;
         }
+        for dir in self.ring.take_unusable() {
+            self.quarantine(&dir);
+        }
     }
 
     /// Tells the world.

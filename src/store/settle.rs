@@ -62,7 +62,8 @@ impl Writer {
                 break;
             }
             self.ring.sealed.pop_front();
-            if !self.retain(&entry) {
+            // What is not what it should be is kept for a person, not as history.
+            if self.ring.is_kept(&entry) || !self.retain(&entry) {
                 self.discard(&entry, None);
             }
         }

@@ -72,6 +72,9 @@ pub(super) struct Meta {
     pub created: u64,
     /// All generations there are, oldest first, the one it is written into last.
     pub catalogue: Vec<Entry>,
+    /// The store it belongs to, see [`super::mark`]; 0 when it was written by a version that did not say it.
+    #[serde(default)]
+    pub store: u64,
 }
 
 /// All of it, in memory.
@@ -81,6 +84,8 @@ pub(super) struct State {
     pub next_sequence: u64,
     /// Everything up to here is done with.
     pub delivered: u64,
+    /// The store's id; 0 while it has none.
+    pub store: u64,
     records: BTreeMap<(Arc<str>, Arc<str>), Vec<u8>>,
     records_bytes: usize,
     /// The dead letters.
@@ -145,7 +150,8 @@ impl State {
 
     /// Takes the place of everything: what a checkpoint says.
     pub(super) fn reset_to(&mut self, meta: &Meta) {
-        *self = Self { next_sequence: meta.next_sequence, delivered: meta.delivered, ..Self::default() };
+        *self =
+            Self { next_sequence: meta.next_sequence, delivered: meta.delivered, store: meta.store, ..Self::default() };
     }
 }
 

@@ -11,12 +11,14 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::clean::CleanMarker;
 use super::commit::{Attempt, Group};
+use super::dirs::Mode;
 use super::fault::BACKOFF;
 use super::frame::Packer;
 use super::gather::{Gather, SLICE};
 use super::generation::SyncHook;
 use super::handle::{COMMITS_UNDER_WAY_MAX, Commit, Request, StoreStatus};
 use super::inbox::{Nothing, Receiver};
+use super::mark::{Keeper, Mark};
 use super::quota::{Limits, Reserve, disk_bytes};
 use super::recover::Recovered;
 use super::retain::Retained;
@@ -90,13 +92,14 @@ pub(super) struct Writer {
     pub(super) published: watch::Sender<StoreStatus>,
     /// `None` while the store's directories cannot be made.
     pub(super) lock: Option<super::place::Lock>,
+    mark_keeper: Keeper,
 }
 
 impl Writer {
     /// A writer for what was found, its first generation begun if the disk lets it. Also gives the findings.
     pub(super) fn start(
         config: &model::Store,
-        recovered: Recovered,
+        mut recovered: Recovered,
         lock: Option<super::place::Lock>,
         counters: Arc<Counters>,
         clock: Arc<SystemClock>,
@@ -107,7 +110,7 @@ impl Writer {
         let mut writer = Self {
             limits: Limits::new(config),
             config: config.clone(),
-            ring: Ring::new(config.path.join("queue"), recovered.sealed),
+            ring: Ring::new(config.path.join("queue"), &mut recovered, Mode::Act),
             state: recovered.state,
             tail: Tail::default(),
             packer: Packer::new(),
@@ -140,6 +143,7 @@ impl Writer {
             gather: Gather::default(),
             published,
             lock,
+            mark_keeper: Keeper::default(),
         };
         writer.check_retained(recovered.previous_stop);
         let findings = recovered.findings;
@@ -212,6 +216,7 @@ impl Writer {
         self.mark(is_closing);
         self.give_back();
         self.publish();
+        self.keep_mark(false);
     }
 
     /// Whether the group waits for what comes in the next milliseconds.
@@ -356,8 +361,22 @@ impl Writer {
         self.ring.bytes() + gone + self.reserve.bytes() + self.quarantine_bytes + self.retained.bytes() + FIXED_BYTES
     }
 
+    /// Tells the mark how far the store has come.
+    pub(super) fn keep_mark(&mut self, is_shut: bool) {
+        let Some(newest) = &self.ring.newest else { return };
+        let mark = Mark {
+            store: self.state.store,
+            newest: newest.entry.number,
+            next_sequence: self.state.next_sequence,
+            last_commit: self.synced_commit,
+            delivered: self.durable_delivered,
+            is_shut,
+        };
+        self.mark_keeper.keep(&self.config.path, mark);
+    }
+
     /// The clean end.
-    fn close(self) {
+    fn close(mut self) {
         let pending = self.pending.iter().map(|(commit, _)| commit.events.len()).sum::<usize>();
         let events = self.group.events.len() + pending;
         if events > 0 {
@@ -367,15 +386,23 @@ impl Writer {
                  and not from serial ports"
             );
         }
-        let marker = CleanMarker { next_sequence: self.state.next_sequence, last_commit: self.next_commit - 1 };
-        let Some(mut newest) = self.ring.newest else { return };
+        let marker = CleanMarker {
+            next_sequence: self.state.next_sequence,
+            last_commit: self.next_commit - 1,
+            delivered: self.state.delivered,
+        };
+        let Some(mut newest) = self.ring.newest.take() else { return };
         // A checkpoint may still wait for a sync.
         if let Err(fault) = newest.sync() {
             tracing::error!(%fault, "the store could not be closed cleanly");
             return;
         }
         let dir = newest.dir().to_owned();
-        drop(newest);
+        self.synced_commit = marker.last_commit;
+        self.durable_delivered = self.state.delivered;
+        self.ring.newest = Some(newest);
+        self.keep_mark(true);
+        self.ring.newest = None;
         if let Err(error) = marker.write(&dir) {
             tracing::error!(%error, "the store could not be marked as closed cleanly");
         }
@@ -391,5 +418,5 @@ fn shorten(event: &mut Event) {
     }
 }
 
-/// The lock file and the directories above the generations.
-const FIXED_BYTES: u64 = 4 * 4096;
+/// The lock file, the mark and the directories above the generations.
+const FIXED_BYTES: u64 = 5 * 4096;

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::SOON;
-use crate::support::gateway::{Config, Gateway, said, tidegate, upstream};
+use crate::support::gateway::{Config, said, tidegate, upstream};
 
 /// A configuration that needs nothing to be there.
 fn example(dir: &Path) -> Config {
@@ -116,21 +115,6 @@ fn variables_are_filled_in_and_a_missing_one_is_told_with_its_line() {
     let (code, said) = check(&write(dir.path(), &config.text()));
     assert_eq!(code, Some(78), "{said}");
     assert!(said.contains("the gateway needs a name") && said.contains("tidegate.toml:2:"), "{said}");
-}
-
-#[test]
-fn a_store_that_cannot_be_made_is_named_and_ends_the_run() {
-    let dir = tempfile::tempdir().unwrap();
-    // A file where a directory is needed stops root, too.
-    std::fs::write(dir.path().join("occupied"), "").unwrap();
-    let mut config = example(dir.path());
-    let store = dir.path().join("occupied/store");
-    config.store = config.store.replace(dir.path().join("store").to_str().unwrap(), store.to_str().unwrap());
-    let mut gateway = Gateway::new(&dir.path().join("gateway"), &config);
-    gateway.spawn();
-    assert_eq!(gateway.wait_exit(SOON).code(), Some(1));
-    assert!(gateway.logged(&[store.to_str().unwrap()]), "{}", gateway.log());
-    assert_eq!(gateway.notify.count("READY=1"), 0);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -128,6 +130,8 @@ pub struct Gateway {
     pub notify: NotifySocket,
     /// How often it was started.
     starts: usize,
+    /// The user and group it runs as, where not the test's own.
+    user: Option<u32>,
 }
 
 impl Gateway {
@@ -143,6 +147,7 @@ impl Gateway {
             child: None,
             notify: NotifySocket::bind(&dir.join("notify")),
             starts: 0,
+            user: None,
         };
         gateway.configure(config);
         gateway
@@ -156,6 +161,17 @@ impl Gateway {
     /// Starts it by way of another program from now on; that must become the gateway, not call it.
     pub fn wrap(&mut self, words: &[&str]) {
         self.wrapper = words.iter().map(OsString::from).collect();
+    }
+
+    /// Lets it run as another user and group from the next start on; only root may. What it is to reach must be open
+    /// to that user.
+    pub fn run_as(&mut self, id: u32) {
+        let open = |path: &Path, mode: u32| {
+            fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("open it to another user");
+        };
+        open(&self.dir, 0o755);
+        open(self.notify.path(), 0o666);
+        self.user = Some(id);
     }
 
     /// Replaces the configuration file.
@@ -195,6 +211,9 @@ impl Gateway {
         command.env("NOTIFY_SOCKET", self.notify.path()).env("RUST_BACKTRACE", "1");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        if let Some(id) = self.user {
+            command.uid(id).gid(id);
+        }
         self.child = Some(command.spawn().expect("start the gateway"));
         self.starts += 1;
     }

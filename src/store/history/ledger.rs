@@ -49,7 +49,8 @@ impl History {
                 continue;
             }
             let (this, marker) = scanned(&queue, (number, revision))?;
-            let found = last_checkpoint(&this, marker.filter(|_| later.is_empty()));
+            let found =
+                last_checkpoint(&this, marker.filter(|_| later.is_empty()).map_or(0, |marker| marker.last_commit));
             later.push((this, u64::MAX));
             if let Some(base) = found {
                 state.reset_to(&base.meta);

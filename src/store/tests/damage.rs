@@ -6,7 +6,7 @@ use super::*;
 use crate::store::PreviousStop;
 
 /// Fills a store over several generations and closes it. All events are waiting.
-fn filled(path: &Path, rounds: usize) -> (Store, u64) {
+pub(super) fn filled(path: &Path, rounds: usize) -> (Store, u64) {
     let mut rig = Rig::open(&config(path));
     for round in 0..rounds {
         let state = [round as u8];
@@ -16,12 +16,12 @@ fn filled(path: &Path, rounds: usize) -> (Store, u64) {
     (rig.close(), last)
 }
 
-fn db(generation: &Path) -> PathBuf {
+pub(super) fn db(generation: &Path) -> PathBuf {
     generation.join("db")
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Damage {
+pub(super) enum Damage {
     Truncate,
     FlipBits,
     ZeroBlocks,
@@ -29,7 +29,7 @@ enum Damage {
 }
 
 /// Damages a file somewhere; `seed` says where.
-fn damage(path: &Path, damage: Damage, seed: u64) {
+pub(super) fn damage(path: &Path, damage: Damage, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let file = fs::File::options().read(true).write(true).open(path).unwrap();
     let length = file.metadata().unwrap().len();
@@ -56,7 +56,7 @@ fn damage(path: &Path, damage: Damage, seed: u64) {
 }
 
 /// Opens the store, reads all of it, and checks that what is missing is announced. Gives the number lost.
-fn account(config: &Store, last: u64, is_exact: bool) -> u64 {
+pub(super) fn account(config: &Store, last: u64, is_exact: bool) -> u64 {
     let rig = Rig::open(config);
     let first_look = rig.read_all();
     // What is found damaged while reading is announced a commit later.
@@ -138,6 +138,7 @@ fn damage_after_a_kill_never_keeps_the_store_from_opening() {
     for path in generations(&origin.path) {
         let _ = fs::remove_file(path.join("clean"));
     }
+    fs::remove_file(origin.path.join("mark")).unwrap();
     for (seed, kind) in
         (0..12).zip([Damage::Truncate, Damage::FlipBits, Damage::ZeroBlocks, Damage::Garbage].iter().cycle())
     {
@@ -213,16 +214,19 @@ fn foreign_files_are_left_alone() {
 
 #[test]
 fn a_store_of_a_later_version_is_set_aside_whole() {
-    use crate::store::frame;
+    use crate::store::frame::{self, Look};
     let dir = tempfile::tempdir().unwrap();
     let (config, _) = filled(dir.path(), 4);
     let newest = generations(dir.path()).pop().unwrap();
     let mut bytes = fs::read(db(&newest)).unwrap();
     let size = bytes.len();
-    for at in 0..size - 5 {
-        if bytes[at..at + 4] == frame::MAGIC {
-            bytes[at + 4] = frame::VERSION + 1;
-        }
+    for at in 0..size - frame::HEADER_BYTES {
+        let Look::Chunk(header) = frame::Header::look(&bytes[at..]) else { continue };
+        let chunk = &mut bytes[at..at + header.chunk_bytes()];
+        chunk[4] = frame::VERSION + 1;
+        let (head, body) = chunk.split_at(frame::HEADER_BYTES);
+        let sum = crc32c::crc32c_append(crc32c::crc32c(&head[..frame::HEADER_BYTES - 4]), body);
+        chunk[frame::HEADER_BYTES - 4..frame::HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
     }
     fs::write(db(&newest), &bytes).unwrap();
     let rig = Rig::open(&config);

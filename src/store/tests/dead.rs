@@ -327,7 +327,7 @@ fn letters_of_an_earlier_version_are_read_and_announced_once() {
     let mut generation = Generation::create(&queue, 1, 1, 4, None).unwrap();
     let mut state = State::fresh();
     (state.next_sequence, state.delivered) = (4, 3);
-    let meta = Meta { next_sequence: 4, delivered: 3, created: 1, catalogue: vec![generation.entry] };
+    let meta = Meta { next_sequence: 4, delivered: 3, created: 1, catalogue: vec![generation.entry], store: 0 };
     let mut checkpoint: Frame = state.checkpoint(&meta);
     checkpoint.add(kind::DEAD, &section);
     let place = Place { commit: 1, synced: 0, part: 0, parts: 1 };

@@ -4,6 +4,8 @@
 mod damage;
 mod dead;
 mod faults;
+mod foreign;
+mod inspect;
 mod model;
 mod power;
 mod promises;

@@ -1,0 +1,153 @@
+//! Opening the store, however long that takes (P5).
+//!
+//! Owns the time before there is a store: a directory that belongs to somebody else or a disk that is not mounted is
+//! repaired by a person, not by ending and being started again for ever. Until then the process runs, says what is
+//! wrong to the service manager, the log and `tidegate status`, and starts nothing that would take a reading. Only a
+//! store that another process works in ends it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::SignalKind;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::{FAREWELL, LOOK_EVERY, load, on, open_control, warn_each};
+use crate::clock::SystemClock;
+use crate::config::model::Config;
+use crate::counters::Counters;
+use crate::error::Failure;
+use crate::ops::control::{self, Routes};
+use crate::ops::logging;
+use crate::ops::status::{Configured, StatusSources};
+use crate::ops::systemd::ServiceManager;
+use crate::ops::wear::Wear;
+use crate::replay::Replays;
+use crate::store::handle::{StoreHandle, StoreStatus};
+use crate::store::{OpenError, Opened};
+
+/// First and longest pause between attempts to open the store: who has repaired it should not have to wait.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Opens the store of `config`. `None` when told to stop before that could be done. A reload while waiting takes
+/// another configuration, another path of the store included.
+///
+/// # Errors
+/// Another process works in the store.
+pub(super) async fn open(
+    path: &Path,
+    config: &mut Config,
+    log: &logging::Control,
+    counters: &Arc<Counters>,
+    clock: &Arc<SystemClock>,
+) -> Result<Option<Opened>, Failure> {
+    let attempt = |config: &Config| crate::store::open(&config.store, Arc::clone(counters), Arc::clone(clock));
+    let mut fault = match fault_of(attempt(config))? {
+        Ok(opened) => return Ok(Some(opened)),
+        Err(fault) => fault,
+    };
+    let mut terminate = on(SignalKind::terminate())?;
+    let mut interrupt = on(SignalKind::interrupt())?;
+    let mut hang_up = on(SignalKind::hangup())?;
+    let (status, shown) = watch::channel(StoreStatus::default());
+    let (configured, shown_configured) = watch::channel(Configured::default());
+    // Nobody reads it: there is no engine yet. Kept, so that who asks is told to try again.
+    let (commands, _unread) = mpsc::channel(1);
+    let sources = StatusSources {
+        gateway: Arc::clone(&config.gateway.id),
+        counters: Arc::clone(counters),
+        clock: Arc::clone(clock),
+        wear: Arc::new(Wear::new(clock.boot())),
+        store: shown.clone(),
+        replays: Replays::none(),
+        configured: shown_configured,
+    };
+    let (no_store, _) = StoreHandle::new(shown);
+    let routes = Routes {
+        commands,
+        status: Arc::new(move || sources.status()),
+        store: no_store.clone(),
+        replays: Replays::none(),
+        gateway: Arc::clone(&config.gateway.id),
+        clock: Arc::clone(clock),
+        events: Arc::new(control::events::Events::new(config.store.path.clone(), no_store)),
+    };
+    let control = open_control(config, routes).await;
+    let mut service = ServiceManager::default();
+    let watchdog = service.watchdog_interval().filter(|interval| !interval.is_zero());
+    let mut looks = tokio::time::interval(watchdog.map_or(LOOK_EVERY, |interval| (interval / 3).min(LOOK_EVERY)));
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut told = None;
+    let mut pause = BACKOFF.0;
+    let opened = loop {
+        configured.send_replace(Configured { store_bytes_max: config.store.max_bytes, ..Configured::default() });
+        status.send_replace(StoreStatus { fault: Some(fault.as_str().into()), ..StoreStatus::default() });
+        service.status(format!("waiting for the store: {fault}"));
+        if told.is_none() {
+            service.ready();
+        }
+        if told.as_ref() != Some(&fault) {
+            tracing::error!("no store, so nothing is taken from the sensors; tried again until it opens: {fault}");
+            told = Some(fault);
+        }
+        let due = Instant::now() + pause;
+        pause = (pause * 2).min(BACKOFF.1);
+        let is_over = loop {
+            tokio::select! {
+                _ = terminate.recv() => break true,
+                _ = interrupt.recv() => break true,
+                _ = hang_up.recv() => {
+                    service.reloading();
+                    reload(path, config, log);
+                    service.ready();
+                    break false;
+                }
+                () = tokio::time::sleep_until(due) => break false,
+                _ = looks.tick() => if watchdog.is_some() {
+                    service.feed_watchdog();
+                },
+            }
+        };
+        if is_over {
+            service.stopping();
+            tracing::info!("stopped; the store was never opened");
+            break None;
+        }
+        match fault_of(attempt(config))? {
+            Ok(opened) => {
+                tracing::info!("the store is open");
+                break Some(opened);
+            }
+            Err(again) => fault = again,
+        }
+    };
+    if let Some((trigger, task)) = control {
+        trigger.stop();
+        // Whoever is being answered may keep it; the gateway's own socket replaces the file.
+        let _ = tokio::time::timeout(FAREWELL, task).await;
+    }
+    Ok(opened)
+}
+
+/// Another process in the store is the end; everything else is a fault to wait for.
+fn fault_of(attempt: Result<Opened, OpenError>) -> Result<Result<Opened, String>, Failure> {
+    match attempt {
+        Ok(opened) => Ok(Ok(opened)),
+        Err(error @ OpenError::InUse { .. }) => Err(Failure::Failed(format!("error: {error}"))),
+        Err(error @ OpenError::Unusable { .. }) => Ok(Err(error.to_string())),
+    }
+}
+
+/// Takes the configuration as it is now; a bad one is told, and the old one stays in force.
+fn reload(path: &Path, config: &mut Config, log: &logging::Control) {
+    match load(path) {
+        Ok(loaded) => {
+            warn_each(&loaded);
+            log.set_level(loaded.config.gateway.log_level);
+            *config = loaded.config;
+            tracing::info!("configuration reloaded");
+        }
+        Err(failure) => tracing::error!("not reloaded, the old configuration stays in force:\n{failure}"),
+    }
+}
