@@ -298,7 +298,7 @@ impl Rig {
         self.publisher.flush();
         let socket = self.dir.path().join("control.sock");
         let socket = socket.to_str().expect("a path in UTF-8");
-        wait_until("the gateway to take what there is", LONG, || {
+        wait_until("the gateway to take what there is", LONG * 4, || {
             let output = tidegate(&["status", "--json", "--socket", socket]);
             let status: serde_json::Value =
                 serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
