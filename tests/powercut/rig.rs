@@ -99,6 +99,8 @@ impl Rig {
         let mut gateway = Gateway::new(&dir.path().join("gateway"), &config);
         let consumer = consumer(upstream.address(), "consumer");
         let publisher = Publisher::new(local.address(), "sensors");
+        // Nothing arrives before it is asked for, so that it is known what has.
+        network.down();
         gateway.start();
         local.wait_subscribed(SOURCE_CLIENT, 1);
         let start_steps = disk.steps();
