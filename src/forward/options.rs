@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rumqttc::{LastWill, MqttOptions, QoS, TlsConfiguration, Transport};
 
-use super::{status, tls};
+use super::{side, status, tls};
 use crate::clock::WallTime;
 use crate::config::model::Upstream;
 
@@ -19,6 +19,12 @@ const PUBLISH_OVERHEAD_BYTES: usize = 65_535 + 16;
 /// Packet ids beyond the window: for the two status messages, and two to spare.
 pub const PACKET_ID_MARGIN: u16 = 4;
 
+/// How many packet ids the queue's events and the status messages use, from 1; the side lane's come after them, so that
+/// neither ever waits for an id of the other.
+pub fn queue_ids(upstream: &Upstream) -> u16 {
+    upstream.window.saturating_add(PACKET_ID_MARGIN)
+}
+
 /// Longest keep-alive MQTT can say: 16 bits of seconds.
 const KEEP_ALIVE_MAX: Duration = Duration::from_secs(65_535);
 
@@ -29,7 +35,7 @@ const KEEP_ALIVE_MAX: Duration = Duration::from_secs(65_535);
 /// As [`tls::client_config`] and [`tls::password`].
 pub fn connection_options(upstream: &Upstream, gateway: &str, now: WallTime) -> Result<MqttOptions, tls::TlsError> {
     let mut options = plain_options(upstream, &upstream.client_id)?;
-    options.set_inflight(upstream.window.saturating_add(PACKET_ID_MARGIN));
+    options.set_inflight(queue_ids(upstream).saturating_add(side::INFLIGHT_MAX));
     options.set_max_packet_size(INCOMING_BYTES_MAX, upstream.payload_bytes_max.saturating_add(PUBLISH_OVERHEAD_BYTES));
     options.set_last_will(LastWill::new(status::topic(gateway), status::lost(now), QoS::AtLeastOnce, true));
     Ok(options)

@@ -29,15 +29,17 @@ impl Writer {
         Ok(Attempt::Done)
     }
 
-    /// Begins a generation: a checkpoint, what is to be announced, and the undelivered events of `carry`, which must be
-    /// the last sealed one. Generations that nobody needs any more are removed when it is on stable storage.
+    /// Begins a generation: a checkpoint, what is to be announced, and the undelivered events of `carry` (all of
+    /// them where delivered ones are kept), which must be the last sealed one. Generations that nobody needs any more are removed when it is on stable storage.
     pub(super) fn begin_generation(&mut self, carry: Option<&Newest>) -> Result<(), Fault> {
         let delivered = self.state.delivered;
         let queue = self.ring.queue().to_owned();
         let number = self.ring.next_number();
+        // What is kept anyway goes along whole, so that restarts do not leave many small generations to keep.
+        let carried_from = if self.retains() { 0 } else { delivered };
         let carried: Vec<usize> = carry.map_or_else(Vec::new, |carry| {
             let heads = carry.frames.frames().enumerate();
-            heads.filter(|(_, (_, last, _))| *last > delivered).map(|(index, _)| index).collect()
+            heads.filter(|(_, (_, last, _))| *last > carried_from).map(|(index, _)| index).collect()
         });
         let events = {
             let mut events = self.announcement_events();
@@ -52,7 +54,7 @@ impl Writer {
         let mut own = newest.entry;
         let announced: Vec<Frame> = event_frames(&events);
         if let Some(carry) = carry {
-            let heads = carry.frames.frames().filter(|(_, last, _)| *last > delivered);
+            let heads = carry.frames.frames().filter(|(_, last, _)| *last > carried_from);
             heads.for_each(|(first, last, counts)| own.include(counts, first, last));
         }
         for frame in &announced {
@@ -143,9 +145,10 @@ impl Writer {
         if carried {
             gone.extend(self.ring.sealed.pop_back());
         }
-        let delivered = self.state.delivered;
+        // To be kept is decided later: a delivered generation moves when its mark is on disk.
+        let needed_from = if self.retains() { 0 } else { self.state.delivered };
         self.ring.sealed.retain(|entry| {
-            let is_needed = entry.last > delivered && entry.events() > 0;
+            let is_needed = entry.last > needed_from && entry.events() > 0;
             if !is_needed {
                 gone.push(*entry);
             }

@@ -3,14 +3,19 @@
 //! Owns back-pressure (a bounded number of commits under way) and the request types. Never touches the disk; only the
 //! writer thread does.
 
+mod dead;
+
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use super::inbox::{self, Receiver, Sender};
 use crate::ack::Ack;
-use crate::clock::WallTime;
 use crate::config;
+use crate::config::model::Severity;
 use crate::event::{AlarmRecord, Event};
+
+pub use dead::{ATTEMPTS_KEPT_MAX, DeadAttempt, DeadLetter, DeadRequest, Refusal, Which};
 
 /// Commits that may be under way at once. Each holds what one turn of the engine made; a few keep the writer busy
 /// while the engine works, more would only hold memory while the disk is slow.
@@ -25,6 +30,13 @@ pub struct Commit {
     pub records: Vec<AlarmRecord>,
     /// Released in order when all of this, and all before it, is on stable storage.
     pub acks: Vec<Ack>,
+}
+
+impl Commit {
+    /// Whether one of its events is critical: then it waits for nothing.
+    pub fn is_critical(&self) -> bool {
+        self.events.iter().any(|event| event.severity == Severity::Critical)
+    }
 }
 
 /// What the writer thread is asked to do. Requests are carried out in the order they were sent.
@@ -48,39 +60,24 @@ pub enum Request {
         /// Highest sequence number below which nothing is outstanding.
         through: u64,
     },
-    /// Set this event aside: the upstream refuses it for good.
-    DeadLetter {
-        /// The event.
-        event: Arc<Event>,
-        /// In words.
-        reason: String,
-        /// How often it was tried.
-        attempts: u32,
-        /// Told when it is on disk.
-        done: oneshot::Sender<()>,
-    },
-    /// The events set aside, oldest first.
-    DeadLetters {
-        /// Gets them.
-        reply: oneshot::Sender<Vec<DeadLetter>>,
-    },
+    /// What concerns the dead letters.
+    Dead(DeadRequest),
     /// New limits after a reload (a changed path needs a restart and is refused before).
     Configure(config::model::Store),
     /// Commit what is waiting, mark the stop as clean and end the thread.
     Close,
 }
 
-/// An event that was set aside because the upstream refuses it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DeadLetter {
-    /// The event.
-    pub event: Arc<Event>,
-    /// Why, in words.
-    pub reason: String,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// When it was given up.
-    pub time: WallTime,
+impl Request {
+    /// Whether it ends the writer's sleep while that gathers events: somebody waits for an answer, or an event is
+    /// critical.
+    fn is_urgent(&self) -> bool {
+        match self {
+            Self::Commit(commit, _) => commit.is_critical(),
+            Self::Delivered { .. } => false,
+            _ => true,
+        }
+    }
 }
 
 /// What the store shows of itself. Published after every commit.
@@ -92,6 +89,10 @@ pub struct StoreStatus {
     pub delivered: u64,
     /// Events waiting to be delivered.
     pub waiting: u64,
+    /// Dead letters there are.
+    pub dead: u64,
+    /// How many of them are to be sent again.
+    pub retries: u64,
     /// Bytes on disk.
     pub bytes: u64,
     /// True while nothing more is taken (`when_full = "reject"`, or the disk is full).
@@ -107,16 +108,16 @@ pub struct Closed;
 /// Sends requests to the writer thread. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct StoreHandle {
-    requests: crossbeam_channel::Sender<Request>,
+    requests: Sender<Request>,
     permits: Arc<Semaphore>,
     status: watch::Receiver<StoreStatus>,
 }
 
 impl StoreHandle {
     /// A handle, and the writer thread's end of it.
-    pub fn new(status: watch::Receiver<StoreStatus>) -> (Self, crossbeam_channel::Receiver<Request>) {
+    pub fn new(status: watch::Receiver<StoreStatus>) -> (Self, Receiver<Request>) {
         // Unbounded on purpose: commits are bounded by the permits, and each reader waits for its answer.
-        let (requests, inbox) = crossbeam_channel::unbounded();
+        let (requests, inbox) = inbox::channel();
         let permits = Arc::new(Semaphore::new(COMMITS_UNDER_WAY_MAX));
         (Self { requests, permits, status }, inbox)
     }
@@ -143,20 +144,6 @@ impl StoreHandle {
         self.send(Request::Delivered { through })
     }
 
-    /// Sets an event aside and waits until that is on disk.
-    pub async fn dead_letter(&self, event: Arc<Event>, reason: String, attempts: u32) -> Result<(), Closed> {
-        let (done, answer) = oneshot::channel();
-        self.send(Request::DeadLetter { event, reason, attempts, done })?;
-        answer.await.map_err(|_| Closed)
-    }
-
-    /// The events set aside, oldest first; at most a thousand.
-    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, Closed> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Request::DeadLetters { reply })?;
-        answer.await.map_err(|_| Closed)
-    }
-
     /// Hands over new limits.
     pub fn configure(&self, store: config::model::Store) -> Result<(), Closed> {
         self.send(Request::Configure(store))
@@ -173,6 +160,7 @@ impl StoreHandle {
     }
 
     fn send(&self, request: Request) -> Result<(), Closed> {
-        self.requests.send(request).map_err(|_| Closed)
+        let is_urgent = request.is_urgent();
+        if self.requests.send(request, is_urgent) { Ok(()) } else { Err(Closed) }
     }
 }

@@ -59,6 +59,8 @@
 //!     db, conf, blobs/                  sled's
 //!     clean                             "<next sequence> <last commit> <CRC-32C of the text before, hex>": a clean stop
 //! <path>/queue/tmp-*                    being made or being removed; rubbish at the next start
+//! <path>/retained/<first>-<through>-gen-<number>.<revision>/
+//!                                       a delivered generation that is kept (`retain_delivered`), see below
 //! <path>/quarantine/<unix time>-gen-*   damaged generations, for a person to look at; the newest few are kept
 //! ```
 //!
@@ -70,11 +72,20 @@
 //! changed or removed; generations leave as directories. `drop-least-severe` writes a shorter copy with the next
 //! revision instead.
 //!
+//! A generation all of whose events are delivered is removed, or moves to `retained/` where delivered events are to be
+//! kept: then its name says which of its numbers count, both ends included, 20 digits each. With that a start carries
+//! over the last run's little generation whole, delivered events too, so that restarts do not fill `retained/` with
+//! little ones. Nothing in there is part of the queue: it is in no catalogue, is read by [`history`] only, counts within
+//! `max_bytes`, and is the first to go when room is needed. What was evicted is never kept.
+//!
 //! # A frame
 //!
 //! What is stored is a frame: some sections, compressed together, cut into chunks of at most 24 KiB. A chunk is one
-//! value in sled; its key is the frame's first sequence number (u64, big-endian) and a number that grows with every
-//! chunk of the generation (u32, big-endian). All other numbers are little-endian.
+//! value in sled. Eight values are a sled tree of their own, named by its number (u32, big-endian, from 0), so that sled
+//! never writes a leaf again; the last tree may have fewer. A value's key is the frame's first sequence number (u64,
+//! big-endian) and a number that grows with every chunk of the generation (u32, big-endian). Reading depends on neither
+//! trees nor keys: [`scan`] finds chunks in the file by their magic. So generations in which all values are in sled's
+//! default tree, as they once were, are read like others. All other numbers are little-endian.
 //!
 //! ```text
 //!  0  magic d7 54 9b 47            32  chunk u16, position in the frame
@@ -96,9 +107,13 @@
 //!  1  events           event::stored (its own version inside), at most 64
 //!  2  alarm states     event::stored; the last of each alarm and sensor counts
 //!  4  delivered mark   u64
-//!  8  dead letters     version u8, CBOR
+//!  8  dead letters     version u8, CBOR: the event, why, the last attempts, marks
+//! 16  their changes    version u8, then what u8 (1 removed, 2 to be sent again), sequence u64, as often as needed
 //! 32  checkpoint       version u8, CBOR: next sequence, delivered mark, creation's last commit, catalogue
 //! ```
+//!
+//! Sections of one commit count in the order they stand in. A dead letter comes with its announcement in one commit; in
+//! a checkpoint the removals are those above the delivered mark, so that their events are not sent as new ones.
 //!
 //! One more bit, 64, has no section: among the frame's events are announcements of losses, which are announced again
 //! should they be evicted themselves.
@@ -114,18 +129,24 @@ mod accept;
 mod begin;
 mod clean;
 mod commit;
+mod dead;
 mod evict;
 mod fault;
 mod frame;
+mod gather;
 mod generation;
 pub mod handle;
+pub mod history;
+pub mod inbox;
 mod probe;
 mod quota;
 mod recover;
+mod retain;
 mod ring;
 mod scan;
 mod sealed;
 mod serve;
+mod set_aside;
 mod settle;
 mod state;
 mod tail;

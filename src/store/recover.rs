@@ -10,18 +10,19 @@ use std::path::{Path, PathBuf};
 
 use super::accept::{Accepted, Checkpoint, Scanned, last_checkpoint};
 use super::clean::CleanMarker;
+use super::dead::{decode_changes, decode_letters};
 use super::frame::{self, Header, kind};
 use super::generation::{DIRECTORY_BYTES, directory_name, parse_directory_name};
 use super::quota::disk_bytes;
 use super::ring::{Missing, missing_from, remove_dir};
 use super::scan::scan;
 use super::sealed::{Sealed, read_chunks};
-use super::state::{Entry, State, decode_dead, decode_delivered};
+use super::state::{Entry, State, decode_delivered};
 use super::{Damaged, PreviousStop};
 use crate::event::stored;
 
 /// How far the counter jumps when nothing tells how many numbers were given out: more than a generation can hold.
-const JUMP: u64 = 1 << 20;
+pub(super) const JUMP: u64 = 1 << 20;
 
 /// No event takes fewer bytes on disk than this: it has a 16-byte id that does not compress.
 const EVENT_BYTES_MIN: u64 = 16;
@@ -154,7 +155,7 @@ fn list(queue: &Path, findings: &mut Vec<String>) -> std::io::Result<BTreeMap<u6
 }
 
 /// Applies the sections of a frame that are not events.
-fn apply(state: &mut State, raw: &[u8]) -> Result<(), Damaged> {
+pub(super) fn apply(state: &mut State, raw: &[u8]) -> Result<(), Damaged> {
     for section in frame::sections(raw) {
         let (kind, bytes) = section?;
         match kind {
@@ -163,10 +164,14 @@ fn apply(state: &mut State, raw: &[u8]) -> Result<(), Damaged> {
                 state.apply_records(&records);
             }
             kind::DELIVERED => state.delivered = state.delivered.max(decode_delivered(bytes)?),
-            kind::DEAD => drop(state.apply_dead(decode_dead(bytes)?, usize::MAX)),
+            kind::DEAD => decode_letters(bytes)?.into_iter().for_each(|step| state.dead.apply(step, state.delivered)),
+            kind::DEAD_CHANGES => {
+                decode_changes(bytes)?.into_iter().for_each(|step| state.dead.apply(step, state.delivered));
+            }
             _ => {}
         }
     }
+    state.dead.trim(state.delivered);
     Ok(())
 }
 
@@ -223,7 +228,7 @@ fn rebuild(
         let is_newest = index + 1 == count;
         for run in this.scan.frames().filter(|run| run[0].header.commit <= accepted.last) {
             let header = run[0].header;
-            let has_state = header.kinds & (kind::RECORDS | kind::DELIVERED | kind::DEAD) != 0;
+            let has_state = header.kinds & (kind::RECORDS | kind::DELIVERED | kind::DEAD | kind::DEAD_CHANGES) != 0;
             if has_state && !header.has(kind::CHECKPOINT) && header.commit > after {
                 let applied = read_chunks(&this.file, run.iter().map(|found| found.offset))
                     .and_then(|(header, body)| frame::unpack(&header, body))
@@ -260,6 +265,8 @@ fn rebuild(
         entries.push(entry);
     }
 
+    // A mark moves on over what was set aside right after it.
+    out.state.deliver(out.state.delivered);
     let delivered = out.state.delivered;
     let found_last = spans.iter().map(|span| span.1).max().unwrap_or(0);
     let known_next = out.state.next_sequence.max(found_last + 1).max(delivered + 1);

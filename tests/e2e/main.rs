@@ -12,6 +12,8 @@ mod stuck;
 
 mod bad_input;
 mod cli;
+mod dead;
+mod events;
 mod full;
 mod harness;
 mod kill;
@@ -19,6 +21,7 @@ mod operator;
 mod outage;
 mod pipeline;
 mod reload;
+mod replay;
 mod serial;
 mod systemd;
 mod tls;

@@ -70,8 +70,19 @@ impl Event {
     }
 }
 
+/// One delivery, the first of an event or a repeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// `sequence`
+    pub sequence: u64,
+    /// Marked by `replayed`.
+    pub replayed: bool,
+}
+
 #[derive(Debug, Default)]
 struct Seen {
+    /// Deliveries of events, repeats included, in the order of their arrival.
+    log: Vec<Delivery>,
     /// Deliveries, repeats included.
     deliveries: u64,
     /// Deliveries of an event that had arrived before.
@@ -142,6 +153,11 @@ impl Seen {
     }
 
     fn take_event(&mut self, event: Event) {
+        let replayed = event.json.get("replayed").is_some();
+        self.log.push(Delivery { sequence: event.sequence, replayed });
+        if replayed && !self.by_id.contains_key(&event.id) {
+            self.fault(format!("replayed without a first delivery: {}", event.json));
+        }
         if let Some(&place) = self.by_id.get(&event.id) {
             self.repeats += 1;
             let first = &self.events[place];
@@ -264,6 +280,11 @@ impl Consumer {
     /// Deliveries beyond the first of each event.
     pub fn repeats(&self) -> u64 {
         self.seen().repeats
+    }
+
+    /// All deliveries so far, repeats included.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.seen().log.clone()
     }
 
     /// First deliveries behind a later one of their subject.
