@@ -20,6 +20,9 @@ use crate::event::{Event, EventData, EventsLost};
 /// How severe an announcement of losses is.
 const ANNOUNCEMENT_SEVERITY: Severity = Severity::High;
 
+/// Less than this part of a generation's events is not worth rewriting it.
+const REWRITE_SHARE: u64 = 16;
+
 impl Writer {
     /// Makes room for a new generation. False when the store is full and nothing may be dropped.
     pub(super) fn make_room(&mut self, bytes: u64) -> Result<bool, Fault> {
@@ -114,23 +117,27 @@ impl Writer {
             .collect()
     }
 
-    /// The oldest sealed generation with events of the lowest severity there is; one with events on their way upstream
-    /// only when there is no other.
+    /// The oldest sealed generation with events of the lowest severity there is, and that severity; one with events on
+    /// their way upstream only when there is no other. A generation is not rewritten for a few: they go with the next
+    /// severity, or announcements, of which each generation holds about one, would have each rewritten once more.
     fn least_severe(&self) -> Option<(usize, usize)> {
         let oldest_from = |from: u64| {
             (0..Severity::ALL.len()).find_map(|severity| {
-                let fits = |entry: &Entry| entry.first > from && entry.counts[severity] > 0;
+                let fits = |entry: &Entry| {
+                    let count: u64 = entry.counts[..=severity].iter().sum();
+                    entry.first > from && count > 0 && count >= entry.events() / REWRITE_SHARE
+                };
                 Some((self.ring.sealed.iter().position(fits)?, severity))
             })
         };
         oldest_from(self.handed_out).or_else(|| oldest_from(0))
     }
 
-    /// Rewrites a sealed generation without the events of a severity. Each rewriting takes out one severity for good,
-    /// so a generation is rewritten at most four times.
+    /// Rewrites a sealed generation without the events up to a severity. Each rewriting takes out one severity at least
+    /// for good, so a generation is rewritten at most four times.
     fn drop_severity(&mut self, index: usize, severity: usize) -> Result<(), Fault> {
         let entry = self.ring.sealed[index];
-        if entry.counts[severity] == entry.events() {
+        if entry.counts[..=severity].iter().sum::<u64>() == entry.events() {
             self.evict(index);
             return Ok(());
         }
@@ -160,7 +167,7 @@ impl Writer {
                 let mut kept = Vec::with_capacity(events.len());
                 let waits = |event: &&Arc<Event>| event.sequence > delivered && !dead.covers(event.sequence);
                 for event in events.iter().filter(waits) {
-                    if event.severity as usize != severity {
+                    if event.severity as usize > severity {
                         kept.push(Event::clone(event));
                         continue;
                     }
@@ -200,7 +207,7 @@ impl Writer {
         if let Some(missing) = dropped {
             self.announce(missing, "evicted");
         }
-        if severity == ANNOUNCEMENT_SEVERITY as usize {
+        if severity >= ANNOUNCEMENT_SEVERITY as usize {
             self.told.forget(entry.number);
         }
         Ok(())

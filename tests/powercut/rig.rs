@@ -99,6 +99,8 @@ impl Rig {
         let mut gateway = Gateway::new(&dir.path().join("gateway"), &config);
         let consumer = consumer(upstream.address(), "consumer");
         let publisher = Publisher::new(local.address(), "sensors");
+        // Nothing arrives before it is asked for, so that it is known what has.
+        network.down();
         gateway.start();
         local.wait_subscribed(SOURCE_CLIENT, 1);
         let start_steps = disk.steps();
@@ -298,7 +300,7 @@ impl Rig {
         self.publisher.flush();
         let socket = self.dir.path().join("control.sock");
         let socket = socket.to_str().expect("a path in UTF-8");
-        wait_until("the gateway to take what there is", LONG, || {
+        wait_until("the gateway to take what there is", LONG * 4, || {
             let output = tidegate(&["status", "--json", "--socket", socket]);
             let status: serde_json::Value =
                 serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)));

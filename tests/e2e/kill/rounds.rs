@@ -111,9 +111,9 @@ impl Series {
             refused_starts: 0,
             start: Duration::ZERO,
         };
+        series.stage.network.down();
         series.start();
         series.stage.local.wait_subscribed(SOURCE_CLIENT, 1);
-        series.stage.network.down();
         series
     }
 
