@@ -7,9 +7,9 @@
 //! - What comes when there was no commit in the last [`GAP`] goes at once: a lone event is never held up.
 //! - Otherwise it waits until nothing has come for a [`GAP`], [`ACKS_ENOUGH`] messages wait for their acknowledgement,
 //!   or [`GATHER_MAX`] is over.
-//! - A gathering that ended since nothing came has *run dry*, and for [`DRY`] there is no other: it is for a steady
-//!   flow. A broker that lets us have only a few messages at once sends none after them; it is kept waiting for one
-//!   [`GAP`] in every [`DRY`], a few parts in a hundred.
+//! - A gathering is for a steady flow. After one that *ran dry* (nothing came) there is none for a [`REST`]; that
+//!   doubles each time up to [`REST_MAX`], until one ends otherwise. A broker that lets us have only a few messages at
+//!   once sends none after them: soon it is kept waiting for one [`GAP`] in every [`REST_MAX`], a few parts in a hundred.
 //! - With a `commit_interval` everything waits for so long instead; once [`ACKS_HELD_MAX`] messages wait for their
 //!   acknowledgement that wait is cut down to a gathering, or to nothing if that is of no use.
 //!
@@ -20,8 +20,11 @@ use std::time::{Duration, Instant};
 /// What comes further apart is no flow.
 const GAP: Duration = Duration::from_millis(3);
 
-/// How long there is no gathering after one that ran dry.
-const DRY: Duration = Duration::from_millis(100);
+/// How long there is no gathering after one that ran dry, at first. Short, since a busy machine makes every flow halt.
+const REST: Duration = Duration::from_millis(10);
+
+/// The same when all lately ran dry.
+const REST_MAX: Duration = Duration::from_millis(160);
 
 /// Longest gathering. Twenty milliseconds are nothing to who reads an alarm, and at ten thousand events a second they
 /// make commits of two hundred instead of ten: a tenth of the processor time, and a third of the bytes written.
@@ -54,6 +57,8 @@ pub(super) struct Gather {
     gathering: Option<Gathering>,
     /// When one last ran dry.
     dry_at: Option<Instant>,
+    /// How long there is none after that.
+    rest: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,12 +72,15 @@ struct Gathering {
 impl Gather {
     /// The group is written, and the next begins.
     pub(super) fn committed(&mut self, now: Instant) {
-        (self.committed_at, self.gathering) = (Some(now), None);
+        self.committed_at = Some(now);
+        if self.gathering.take().is_some() {
+            self.rest = Duration::ZERO;
+        }
     }
 
     /// The longest time that the first of a new group may wait.
     pub(super) fn patience(&self, interval: Duration, now: Instant) -> Duration {
-        let is_busy = is_within(GAP, self.committed_at, now) && !is_within(DRY, self.dry_at, now);
+        let is_busy = is_within(GAP, self.committed_at, now) && !is_within(self.rest, self.dry_at, now);
         if interval.is_zero() && is_busy { GATHER_MAX } else { interval }
     }
 
@@ -81,18 +89,19 @@ impl Gather {
         if !interval.is_zero() && held.acks < ACKS_HELD_MAX {
             return false;
         }
-        if is_within(DRY, self.dry_at, now) {
+        if is_within(self.rest, self.dry_at, now) {
             return true;
         }
         let gathering = self.gathering.get_or_insert(Gathering { began: now, held, grew: now });
         if gathering.held != held {
             (gathering.held, gathering.grew) = (held, now);
         }
-        let is_dry = !is_within(GAP, Some(gathering.grew), now);
-        if is_dry {
-            self.dry_at = Some(now);
+        if !is_within(GAP, Some(gathering.grew), now) {
+            (self.dry_at, self.gathering) = (Some(now), None);
+            self.rest = (self.rest * 2).clamp(REST, REST_MAX);
+            return true;
         }
-        is_dry || held.acks >= ACKS_ENOUGH || !is_within(GATHER_MAX, Some(gathering.began), now)
+        held.acks >= ACKS_ENOUGH || !is_within(GATHER_MAX, Some(gathering.began), now)
     }
 
     /// Whether a gathering is under way.
@@ -153,27 +162,36 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_sends_twenty_and_then_nothing_is_kept_waiting_once_in_a_while() {
+    fn a_broker_that_sends_twenty_and_then_nothing_is_kept_waiting_less_and_less_often() {
         for interval in [NONE, SECOND] {
-            let (mut gather, now) = busy();
-            assert_eq!(slices(&mut gather, interval, now, |slice| if slice == 0 { 17 } else { 20 }), 4);
-            let dry = now + SLICE * 4;
-            gather.committed(dry);
-            assert_eq!(gather.patience(interval, dry), interval, "the next goes as if nothing was ever gathered");
-            assert!(gather.is_enough(interval, held(ACKS_HELD_MAX), dry + SLICE), "the messages of one broker at once");
-            gather.committed(dry + DRY);
-            assert!(!gather.is_enough(interval, held(ACKS_HELD_MAX), dry + DRY), "then it is tried again");
-            assert!(gather.is_gathering());
+            let (mut gather, mut now) = busy();
+            for rest_ms in [10, 20, 40, 80, 160, 160] {
+                assert_eq!(slices(&mut gather, interval, now, |slice| if slice == 0 { 17 } else { 20 }), 4);
+                now += SLICE * 4;
+                gather.committed(now);
+                assert_eq!(gather.patience(interval, now), interval, "the next goes as if nothing was ever gathered");
+                now += Duration::from_millis(rest_ms);
+                assert!(gather.is_enough(interval, held(ACKS_HELD_MAX), now - SLICE), "the messages of one broker");
+                gather.committed(now);
+            }
         }
     }
 
     #[test]
-    fn an_end_that_is_no_want_of_events_is_followed_by_another_gathering() {
-        let (mut gather, now) = busy();
+    fn one_that_did_not_run_dry_is_followed_by_another_and_ends_the_long_rests() {
+        let (mut gather, mut now) = busy();
+        for rest in [REST, REST * 2] {
+            assert_eq!(slices(&mut gather, NONE, now, |_| 1), 3, "dry");
+            now += SLICE * 3 + rest;
+            gather.committed(now);
+        }
         assert_eq!(slices(&mut gather, NONE, now, |slice| 2 + slice as usize), 20);
-        let then = now + SLICE * 20;
-        gather.committed(then);
-        assert_eq!(gather.patience(NONE, then + SLICE), GATHER_MAX);
+        now += SLICE * 20;
+        gather.committed(now);
+        assert_eq!(gather.patience(NONE, now), GATHER_MAX);
+        assert_eq!(slices(&mut gather, NONE, now, |_| 1), 3, "dry");
+        gather.committed(now + SLICE * 3 + REST);
+        assert_eq!(gather.patience(NONE, now + SLICE * 3 + REST), GATHER_MAX);
     }
 
     #[test]
