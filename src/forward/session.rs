@@ -228,6 +228,7 @@ impl<'a> Session<'a> {
 
     /// The PUBLISH of an event, or why there can be none.
     fn encode(&mut self, event: &Event) -> Result<Publish, String> {
+        let event = &*self.forwarder.clock.repaired(event, &self.forwarder.counters.events_repaired);
         let upstream = &self.forwarder.upstream;
         let mut topic = String::new();
         wire::topic(&upstream.topic, event, &self.forwarder.gateway, &mut topic)
