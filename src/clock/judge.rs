@@ -151,7 +151,8 @@ mod tests {
         look(&mut judge, 10, 1_000, Some(1));
         assert_eq!(look(&mut judge, 11, 1_002, Some(1)), (false, true));
         let jump = judge.look(BootTime(20_000_000_000), BUILT, signs(Some(1)));
-        let before = BUILT.offset(1_010 * SECOND);
+        // Ten seconds at the boot clock, one at a correction.
+        let before = BUILT.offset(1_011 * SECOND);
         assert_eq!(jump, Some(Jump { boot: BootTime(20_000_000_000), before, after: BUILT }));
     }
 

@@ -23,6 +23,12 @@ use crate::event::Event;
 /// How long one look at the signs is good for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// The same shortly after a jump.
+const LOOK_SOON: Duration = Duration::from_millis(50);
+
+/// How long after it has set the clock a time service may take to give its sign.
+const SIGN_AFTER: Duration = Duration::from_secs(5);
+
 /// Two readings of the boot clock around one of the wall clock are this close together, or the process was stopped in
 /// between and the pair says nothing.
 const PAIR_MAX: Duration = Duration::from_millis(100);
@@ -168,6 +174,15 @@ impl SystemClock {
         self.view.subscribe()
     }
 
+    /// Returns when the clock is confirmed, or when a service that has just set it would have said so: what is sent in
+    /// between would go with times that are about to be repaired.
+    pub async fn settled(&self) {
+        let until = tokio::time::Instant::now() + SIGN_AFTER;
+        while self.now().clock == ClockState::Unsynchronized && tokio::time::Instant::now() < until {
+            tokio::time::sleep(LOOK_SOON).await;
+        }
+    }
+
     /// Looks at clocks and signs, and tells what has changed.
     fn look(&self) -> (BootTime, WallTime) {
         let mut witnesses = self.witnesses.lock().unwrap_or_else(PoisonError::into_inner);
@@ -189,7 +204,10 @@ impl SystemClock {
         }
         self.base.store(judge.base().unwrap_or_default(), Ordering::Relaxed);
         self.confirmed.store(by.is_some(), Ordering::Relaxed);
-        self.look_at.store(boot.after(LOOK_EVERY).0, Ordering::Relaxed);
+        // Who sets the clock gives its sign a moment later.
+        let soon =
+            by.is_none() && self.view.borrow().jump.or(jump).is_some_and(|jump| boot.since(jump.boot) < SIGN_AFTER);
+        self.look_at.store(boot.after(if soon { LOOK_SOON } else { LOOK_EVERY }).0, Ordering::Relaxed);
         if jump.is_some() || was.is_some() != by.is_some() || by != self.view.borrow().by {
             self.keep_at.store(0, Ordering::Relaxed);
             self.tell(boot, wall, jump, by);

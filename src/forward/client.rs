@@ -125,7 +125,7 @@ impl Forwarder {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 // What failed by the time may work by another.
-                _ = clock_set.changed() => {}
+                _ = clock_set.changed() => self.clock.settled().await,
                 () = shutdown.wait() => {}
             }
         }

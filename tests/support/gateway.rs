@@ -121,6 +121,8 @@ pub struct Gateway {
     config: PathBuf,
     log: PathBuf,
     environment: Vec<(OsString, OsString)>,
+    /// A program and its arguments, followed by the binary and its own.
+    wrapper: Vec<OsString>,
     child: Option<Child>,
     /// What it tells systemd, over all starts.
     pub notify: NotifySocket,
@@ -137,6 +139,7 @@ impl Gateway {
             config: dir.join("tidegate.toml"),
             log: dir.join("gateway.log"),
             environment: Vec::new(),
+            wrapper: Vec::new(),
             child: None,
             notify: NotifySocket::bind(&dir.join("notify")),
             starts: 0,
@@ -148,6 +151,11 @@ impl Gateway {
     /// Sets a variable of its environment, from the next start on.
     pub fn environment(&mut self, name: &str, value: &str) {
         self.environment.push((name.into(), value.into()));
+    }
+
+    /// Has it started by a program that, at its end, becomes the binary (`exec`), from the next start on.
+    pub fn wrap(&mut self, wrapper: &[&str]) {
+        self.wrapper = wrapper.iter().map(OsString::from).collect();
     }
 
     /// Replaces the configuration file.
@@ -180,8 +188,9 @@ impl Gateway {
         assert!(self.child.is_none(), "already running");
         let log = OpenOptions::new().create(true).append(true).open(&self.log).expect("open the gateway's log");
         let errors = File::try_clone(&log).expect("share the log");
-        let mut command = Command::new(TIDEGATE);
-        command.arg("run").arg("--config").arg(&self.config);
+        let mut words = self.wrapper.iter().map(OsString::as_os_str).chain([TIDEGATE.as_ref()]);
+        let mut command = Command::new(words.next().expect("at least the binary"));
+        command.args(words).arg("run").arg("--config").arg(&self.config);
         command.env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
         command.env("NOTIFY_SOCKET", self.notify.path()).env("RUST_BACKTRACE", "1");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -15,6 +15,7 @@
 //!  8  sequence u32                        6  report u16, 5
 //! ..  zeros up to 104                     8  status u16, 0
 //!                                        16  sequence u32
+//!                                        28  reference u32, 7f 7f 01 01 for the machine itself
 //!                                        54  leap status u16, 3 while not synchronised
 //!                                        56  time of the last correction: u32, u32, u32
 //! ```
@@ -29,6 +30,9 @@ const BYTES: usize = 104;
 
 /// `leap status` while chronyd has no time.
 const NOT_SYNCHRONISED: u16 = 3;
+
+/// The reference of a chronyd that takes its own machine's clock for the time, by `local` in its configuration.
+const ITSELF: [u8; 4] = [127, 127, 1, 1];
 
 /// How often it is asked while the clock is not confirmed, and once it is.
 const ASK_EVERY: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(64)];
@@ -129,7 +133,7 @@ fn tracking(bytes: &[u8], sequence: u32) -> Option<Option<u64>> {
     if !is_answer {
         return None;
     }
-    if u16::from_be_bytes([bytes[54], bytes[55]]) >= NOT_SYNCHRONISED {
+    if u16::from_be_bytes([bytes[54], bytes[55]]) >= NOT_SYNCHRONISED || bytes[28..32] == ITSELF {
         return Some(None);
     }
     let mixed = bytes[56..68].iter().fold(0, |mixed: u64, byte| mixed.wrapping_mul(0x100_0000_01B3) ^ u64::from(*byte));
@@ -158,6 +162,9 @@ mod tests {
         assert!(matches!(read(&answer(0, 9)), Some(Some(_))));
         assert_ne!(read(&answer(0, 9)), read(&answer(0, 10)));
         assert_eq!(tracking(&answer(0, 9), 5), None);
+        let mut itself = answer(0, 9);
+        itself[28..32].copy_from_slice(&ITSELF);
+        assert_eq!(read(&itself), Some(None), "a clock that confirms itself is not confirmed");
         for length in 0..BYTES {
             assert_eq!(read(&answer(0, 9)[..length]), None);
         }
