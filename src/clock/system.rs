@@ -23,6 +23,12 @@ use crate::event::Event;
 /// How long one look at the signs is good for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// The same at the start, while chronyd is about to answer, which takes it a fraction of a millisecond.
+const FIRST_LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// How often that is waited for: a chronyd that hangs must not keep a gateway from starting.
+const FIRST_LOOKS_MAX: usize = 20;
+
 /// The same shortly after a jump.
 const LOOK_SOON: Duration = Duration::from_millis(50);
 
@@ -76,7 +82,16 @@ impl SystemClock {
 
     /// The same, and what an earlier run knew, from the file it left in this directory.
     pub fn remembering(dir: &Path) -> Self {
-        Self::with(Some(dir))
+        let clock = Self::with(Some(dir));
+        // Otherwise the first events would be stamped in doubt on every system with chrony.
+        for _ in 0..FIRST_LOOKS_MAX {
+            if !clock.witnesses.lock().unwrap_or_else(PoisonError::into_inner).1.is_waiting() {
+                break;
+            }
+            std::thread::sleep(FIRST_LOOK_EVERY);
+            clock.look();
+        }
+        clock
     }
 
     fn with(dir: Option<&Path>) -> Self {

@@ -27,23 +27,28 @@ pub fn time_of_io(error: &io::Error, clock: &ClockView, wall: WallTime) -> Optio
 
 fn time_of_tls(error: &rustls::Error, clock: &ClockView, wall: WallTime) -> Option<Explanation> {
     let rustls::Error::InvalidCertificate(error) = error else { return None };
-    // A clock that somebody has set is believed: then the certificate is to blame, and is so in the general words.
-    if clock.by.is_some() {
-        return None;
-    }
-    match error {
-        CertificateError::NotValidYetContext { not_before, .. } => {
+    let wall = to_the_second(wall);
+    match (error, clock.by) {
+        // A clock that somebody has set is believed: then the certificate is to blame.
+        (CertificateError::NotValidYetContext { not_before, .. }, Some(by)) => {
             let key = format!("the broker's certificate is valid from {} on", stamp(*not_before));
-            let wall = to_the_second(wall);
+            let by = by.as_str();
+            let text = format!(
+                "{key}, and it is {wall} now by a clock that was set ({by}); was it made on a machine with a wrong clock? \
+                 then have it issued again"
+            );
+            Some(Explanation { text, key })
+        }
+        (CertificateError::NotValidYetContext { not_before, .. }, None) => {
+            let key = format!("the broker's certificate is valid from {} on", stamp(*not_before));
             let text = format!(
                 "{key}, but this gateway's clock says {wall}, and no time service has set it yet; waiting for the clock \
                  to be set, it then goes on by itself (is a time server reachable?)"
             );
             Some(Explanation { text, key })
         }
-        CertificateError::ExpiredContext { not_after, .. } => {
+        (CertificateError::ExpiredContext { not_after, .. }, None) => {
             let key = format!("the broker's certificate expired on {}", stamp(*not_after));
-            let wall = to_the_second(wall);
             let text = format!(
                 "{key} by this gateway's clock, which says {wall}, but no time service has set it; if that is right, \
                  renew the certificate, else it goes on by itself when the clock is set (is a time server reachable?)"
@@ -97,7 +102,12 @@ mod tests {
     fn a_clock_that_was_set_is_believed_and_other_faults_are_not_explained_here() {
         let set = ClockView { by: Some(Witness::Chrony), ..ClockView::default() };
         let early = error(CertificateError::NotValidYetContext { time: at(1), not_before: at(2) });
-        assert_eq!(time_of_connection(&early, &set, WallTime(0)), None);
+        let told = time_of_connection(&early, &set, WallTime(0)).unwrap();
+        assert!(told.text.contains("issued again") && !told.text.contains("waiting"), "{}", told.text);
+        let late = error(CertificateError::ExpiredContext { time: at(3), not_after: at(2) });
+        assert_eq!(time_of_connection(&late, &set, WallTime(0)), None, "told in the general words");
+        let doubtful = time_of_connection(&late, &ClockView::default(), WallTime(3_000_000_000)).unwrap();
+        assert!(doubtful.text.contains("1970-01-01T00:00:03Z") && doubtful.text.contains("by itself"));
         let unknown = error(CertificateError::UnknownIssuer);
         assert_eq!(time_of_connection(&unknown, &ClockView::default(), WallTime(0)), None);
         assert_eq!(time_of_connection(&ConnectionError::NetworkTimeout, &ClockView::default(), WallTime(0)), None);

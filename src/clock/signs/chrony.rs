@@ -47,6 +47,8 @@ pub struct Chrony {
     socket: Option<UdpSocket>,
     sequence: u32,
     ask_at: BootTime,
+    /// The last question is not answered yet.
+    waiting: bool,
     sign: Option<u64>,
 }
 
@@ -58,7 +60,7 @@ impl Chrony {
 
     /// Somewhere else, for tests.
     pub fn at(place: SocketAddr) -> Self {
-        Self { place, socket: None, sequence: fastrand::u32(..), ask_at: BootTime(0), sign: None }
+        Self { place, socket: None, sequence: fastrand::u32(..), ask_at: BootTime(0), waiting: false, sign: None }
     }
 
     /// Takes the answer to an earlier question, asks again when it is time, and returns what is known: a number that
@@ -70,6 +72,11 @@ impl Chrony {
             self.ask();
         }
         self.sign
+    }
+
+    /// Whether an answer may still come. Without a chronyd the loopback interface says so at once.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting
     }
 
     /// Asks at the next look.
@@ -84,15 +91,12 @@ impl Chrony {
             match socket.recv(&mut answer) {
                 Ok(length) => {
                     if let Some(sign) = tracking(&answer[..length], self.sequence) {
-                        self.sign = sign;
+                        (self.sign, self.waiting) = (sign, false);
                     }
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
                 // Nobody listens there (any more).
-                Err(_) => {
-                    (self.socket, self.sign) = (None, None);
-                    return;
-                }
+                Err(_) => return self.give_up(),
             }
         }
     }
@@ -102,11 +106,14 @@ impl Chrony {
         if self.socket.is_none() {
             self.socket = connect(self.place).ok();
         }
-        if let Some(socket) = &self.socket
-            && socket.send(&question(self.sequence)).is_err()
-        {
-            (self.socket, self.sign) = (None, None);
+        self.waiting = true;
+        if self.socket.as_ref().is_none_or(|socket| socket.send(&question(self.sequence)).is_err()) {
+            self.give_up();
         }
+    }
+
+    fn give_up(&mut self) {
+        (self.socket, self.sign, self.waiting) = (None, None, false);
     }
 }
 
@@ -188,10 +195,13 @@ mod tests {
         reply[16..20].copy_from_slice(&asked[8..12]);
         server.send_to(&reply, from).unwrap();
         // On the loopback interface what was sent is there at once.
+        assert!(chrony.is_waiting());
         assert!(chrony.look(second(2), false).is_some());
+        assert!(!chrony.is_waiting());
         drop(server);
         chrony.ask_soon();
         chrony.look(second(3), true);
         assert_eq!(chrony.look(second(4), true), None);
+        assert!(!chrony.is_waiting());
     }
 }
