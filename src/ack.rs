@@ -1,7 +1,8 @@
 //! The acknowledgement that travels with a message from its source to the store and back.
 //!
-//! Owns the promise that only the store releases it, after the commit is on disk (P1). Dropping an [`Ack`] without
-//! releasing it leaves the message unacknowledged: its broker keeps it and sends it again.
+//! Owns the promise that it is released by the store, after the commit is on disk (P1), or by the pipeline, where the
+//! message caused nothing that would have to be stored. Dropping an [`Ack`] without releasing it leaves the message
+//! unacknowledged: its broker keeps it and sends it again.
 
 use tokio::sync::mpsc;
 

@@ -1,8 +1,8 @@
 //! The pipeline's one turn: take what the sources have, let the engine step, hand the outcome to the store.
 //!
 //! Owns the order of things: a commit is reserved before anything is taken from the sources (that is where
-//! back-pressure begins), and everything of one turn (events, alarm states, acknowledgements) is one commit. Never
-//! touches the network or the disk.
+//! back-pressure begins), and everything of one turn (events, alarm states, and the acknowledgements of the messages that
+//! caused them) is one commit. Never touches the network or the disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,8 +126,13 @@ impl Pipeline {
             for message in messages.drain(..) {
                 match message {
                     FromSource::Readings { readings, ack } => {
+                        let before = (out.events.len(), out.records.len());
                         self.evaluate(&readings, now, &mut out, &mut refusals);
-                        acks.extend(ack);
+                        match ack {
+                            // It caused nothing that would have to be stored first. Its source keeps the order.
+                            Some(ack) if before == (out.events.len(), out.records.len()) => ack.release(),
+                            ack => acks.extend(ack),
+                        }
                     }
                     FromSource::Lost { source, reason } => {
                         let data = change(&source, reason, Duration::ZERO);
@@ -247,3 +252,6 @@ impl Pipeline {
 fn change(source: &Arc<str>, reason: String, away: Duration) -> SourceChange {
     SourceChange { source: source.to_string(), reason, away_ms: u64::try_from(away.as_millis()).unwrap_or(u64::MAX) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,6 +68,11 @@ impl Feed {
         None
     }
 
+    /// About how many events are ready to be handed out.
+    pub fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
     /// Whether everything in the store has been handed out.
     pub fn is_drained(&self) -> bool {
         let status = self.status.borrow();

@@ -183,6 +183,9 @@ impl<'a> Session<'a> {
 
     /// Publishes as long as the window has room and there are events, then flushes once.
     async fn publish_what_fits(&mut self) -> Result<(), Lost> {
+        if self.forwarder.window.waits_for_room(self.forwarder.feed.ready()) {
+            return Ok(());
+        }
         let mut wrote = false;
         // With a window of one an event stands under suspicion: send it only when the broker has shown that it takes
         // other messages on this connection.

@@ -16,6 +16,10 @@ pub const SUSPICIONS_MAX: u32 = 3;
 /// would not fit into a small gateway. A single larger event still goes, alone.
 pub const INFLIGHT_BYTES_MAX: usize = 1024 * 1024;
 
+/// What part of the window must be free before more is written, when there is more to send than fits. Brokers
+/// acknowledge one message at a time; answering each with the next one would make each a TLS record and a system call.
+const REFILL_SHARE: usize = 8;
+
 /// One event in the window.
 #[derive(Debug)]
 struct Flight<T> {
@@ -132,6 +136,15 @@ impl<T: Clone> Window<T> {
     /// Whether [`Window::offer`] would be followed by a send: nothing waits to be sent again and there is room.
     pub fn wants_more(&self) -> bool {
         self.cursor == self.flights.len() && self.has_room()
+    }
+
+    /// Whether sending is better put off until more is acknowledged: less than a share of the window is free, and there
+    /// is more to send than fits (`ready` events besides those taken). While anything is in flight an acknowledgement
+    /// comes and makes room, or the connection ends.
+    pub fn waits_for_room(&self, ready: usize) -> bool {
+        let room = self.limit.saturating_sub(self.cursor);
+        let queued = self.flights.len() - self.cursor;
+        self.inflight > 0 && room < self.limit / REFILL_SHARE && queued + ready > room
     }
 
     /// Takes an event that follows all taken before. A number that is not higher than theirs is a repeat and refused.

@@ -181,6 +181,19 @@ fn evicted_events_are_not_sent_again() {
 }
 
 #[test]
+fn a_nearly_full_window_is_refilled_in_eighths_while_there_is_more_than_fits() {
+    let mut window = window_of(16, 16);
+    assert!(!window.waits_for_room(100), "nothing is in flight: nothing would come to end the wait");
+    assert_eq!(send_all(&mut window).len(), 16);
+    assert!(window.waits_for_room(100), "full");
+    assert_eq!(window.on_puback(1), Puback::Delivered(1));
+    assert!(window.waits_for_room(2), "one fits and two are there");
+    assert!(!window.waits_for_room(1), "all there is fits");
+    assert_eq!(window.on_puback(2), Puback::Delivered(2));
+    assert!(!window.waits_for_room(100), "an eighth is free");
+}
+
+#[test]
 fn bytes_in_flight_are_bounded_but_one_event_always_goes() {
     let mut window = window_of(16, 4);
     window.next().unwrap();

@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::frame::{Frame, Packed, Place, kind};
+use super::gather::Held;
 use super::handle::DeadLetter;
 use super::ring::Missing;
 use super::state::{Entry, Meta, encode_dead, encode_delivered};
@@ -47,6 +48,11 @@ impl Group {
     /// Events and alarm states in it.
     pub(super) fn size(&self) -> usize {
         self.events.len() + self.records.len()
+    }
+
+    /// How much waits in it.
+    pub(super) fn held(&self) -> Held {
+        Held { size: self.size(), acks: self.acks.len() }
     }
 
     /// Whether anything in it needs the disk.
@@ -285,8 +291,8 @@ fn last_of_each(records: &[AlarmRecord]) -> Vec<AlarmRecord> {
     last
 }
 
-/// What packed frames take on disk: sled writes each value once, and again with its leaf's other values about every
-/// tenth time, and pads a segment that they do not fit in.
+/// What packed frames take on disk: sled writes each value once, with some bytes for itself (a tree's list of names
+/// among them), and pads a segment that they do not fit in.
 fn stored_bytes(packed: &[Packed]) -> u64 {
-    packed.iter().map(Packed::bytes).sum::<u64>() * 5 / 2 + 64 * 1024
+    packed.iter().map(Packed::bytes).sum::<u64>() * 5 / 4 + 64 * 1024
 }

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use super::inbox::{self, Receiver, Sender};
 use crate::ack::Ack;
 use crate::clock::WallTime;
 use crate::config;
+use crate::config::model::Severity;
 use crate::event::{AlarmRecord, Event};
 
 /// Commits that may be under way at once. Each holds what one turn of the engine made; a few keep the writer busy
@@ -25,6 +27,13 @@ pub struct Commit {
     pub records: Vec<AlarmRecord>,
     /// Released in order when all of this, and all before it, is on stable storage.
     pub acks: Vec<Ack>,
+}
+
+impl Commit {
+    /// Whether one of its events is critical: then it waits for nothing.
+    pub fn is_critical(&self) -> bool {
+        self.events.iter().any(|event| event.severity == Severity::Critical)
+    }
 }
 
 /// What the writer thread is asked to do. Requests are carried out in the order they were sent.
@@ -70,6 +79,18 @@ pub enum Request {
     Close,
 }
 
+impl Request {
+    /// Whether it ends the writer's sleep while that gathers events: somebody waits for an answer, or an event is
+    /// critical.
+    fn is_urgent(&self) -> bool {
+        match self {
+            Self::Commit(commit, _) => commit.is_critical(),
+            Self::Delivered { .. } => false,
+            _ => true,
+        }
+    }
+}
+
 /// An event that was set aside because the upstream refuses it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeadLetter {
@@ -107,16 +128,16 @@ pub struct Closed;
 /// Sends requests to the writer thread. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct StoreHandle {
-    requests: crossbeam_channel::Sender<Request>,
+    requests: Sender<Request>,
     permits: Arc<Semaphore>,
     status: watch::Receiver<StoreStatus>,
 }
 
 impl StoreHandle {
     /// A handle, and the writer thread's end of it.
-    pub fn new(status: watch::Receiver<StoreStatus>) -> (Self, crossbeam_channel::Receiver<Request>) {
+    pub fn new(status: watch::Receiver<StoreStatus>) -> (Self, Receiver<Request>) {
         // Unbounded on purpose: commits are bounded by the permits, and each reader waits for its answer.
-        let (requests, inbox) = crossbeam_channel::unbounded();
+        let (requests, inbox) = inbox::channel();
         let permits = Arc::new(Semaphore::new(COMMITS_UNDER_WAY_MAX));
         (Self { requests, permits, status }, inbox)
     }
@@ -173,6 +194,7 @@ impl StoreHandle {
     }
 
     fn send(&self, request: Request) -> Result<(), Closed> {
-        self.requests.send(request).map_err(|_| Closed)
+        let is_urgent = request.is_urgent();
+        if self.requests.send(request, is_urgent) { Ok(()) } else { Err(Closed) }
     }
 }

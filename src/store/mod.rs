@@ -40,8 +40,11 @@
 //! # A frame
 //!
 //! What is stored is a frame: some sections, compressed together, cut into chunks of at most 24 KiB. A chunk is one
-//! value in sled; its key is the frame's first sequence number (u64, big-endian) and a number that grows with every
-//! chunk of the generation (u32, big-endian). All other numbers are little-endian.
+//! value in sled. Eight values are a sled tree of their own, named by its number (u32, big-endian, from 0), so that sled
+//! never writes a leaf again; the last tree may have fewer. A value's key is the frame's first sequence number (u64,
+//! big-endian) and a number that grows with every chunk of the generation (u32, big-endian). Reading depends on neither
+//! trees nor keys: [`scan`] finds chunks in the file by their magic. So generations in which all values are in sled's
+//! default tree, as they once were, are read like others. All other numbers are little-endian.
 //!
 //! ```text
 //!  0  magic d7 54 9b 47            32  chunk u16, position in the frame
@@ -84,8 +87,10 @@ mod commit;
 mod evict;
 mod fault;
 mod frame;
+mod gather;
 mod generation;
 pub mod handle;
+pub mod inbox;
 mod probe;
 mod quota;
 mod recover;

@@ -14,8 +14,8 @@ use crate::config::model;
 const GENERATION_BYTES_MIN: u64 = 2 * 1024 * 1024;
 
 /// The usual generation. sled keeps most pages of an open database in memory however small its cache is set (each of
-/// 256 shards keeps one), about half the file: this is what bounds the store's memory.
-const GENERATION_BYTES: u64 = 4 * 1024 * 1024;
+/// 256 shards keeps one), nearly the whole file: this is what bounds the store's memory.
+const GENERATION_BYTES: u64 = GENERATION_BYTES_MIN;
 
 /// Generations in a very large store are larger, so that the catalogue stays a small part of each.
 const GENERATION_BYTES_MAX: u64 = 16 * 1024 * 1024;

@@ -8,31 +8,28 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::clean::CleanMarker;
 use super::commit::{Attempt, Group};
 use super::fault::BACKOFF;
 use super::frame::Packer;
+use super::gather::{Gather, SLICE};
 use super::generation::SyncHook;
 use super::handle::{COMMITS_UNDER_WAY_MAX, Commit, DeadLetter, Request, StoreStatus};
+use super::inbox::{Nothing, Receiver};
 use super::quota::{Limits, Reserve, disk_bytes};
 use super::recover::Recovered;
 use super::ring::Ring;
 use super::state::State;
 use super::tail::{Tail, weight};
 use crate::clock::SystemClock;
-use crate::config::model::{self, Severity};
+use crate::config::model;
 use crate::counters::Counters;
 use crate::event::{Event, EventData, EventsLost};
 
 /// Most events and alarm states in one group; more wait for the next. Bounds memory and the time a commit takes.
 const GROUP_MAX: usize = 4_096;
-
-/// Most acknowledgements that wait for company. mosquitto sends 20 messages and then nothing more until the first is
-/// acknowledged: holding on to that many would keep all readings of a broker waiting, critical ones too.
-const ACKS_HELD_MAX: usize = 16;
 
 /// Largest event stored as it is. Far above what any upstream takes (128 KiB is usual), far below what would hurt.
 const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -82,6 +79,7 @@ pub(super) struct Writer {
     pub(super) fault: Option<Arc<str>>,
     pub(super) retry_at: Option<Instant>,
     pub(super) backoff: Duration,
+    gather: Gather,
     pub(super) published: watch::Sender<StoreStatus>,
     _lock: File,
 }
@@ -128,6 +126,7 @@ impl Writer {
             fault: None,
             retry_at: None,
             backoff: BACKOFF.0,
+            gather: Gather::default(),
             published,
             _lock: lock,
         };
@@ -171,16 +170,16 @@ impl Writer {
         let mut is_closing = false;
         while !is_closing {
             self.counters.store_turns.add(1);
-            match inbox.recv_timeout(self.pause()) {
-                Ok(request) => is_closing |= self.take(request),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => is_closing = true,
-            }
+            // While events are gathered only what is urgent wakes the thread, so that not every event does.
+            let first = if self.is_gathering() { inbox.recv_urgent(SLICE) } else { inbox.recv_timeout(self.pause()) };
             // Everything that is waiting, so that a commit takes all of it along and reads never wait for more than
             // one commit.
-            while let Ok(request) = inbox.try_recv() {
+            let mut next = first;
+            while let Ok(request) = next {
                 is_closing |= self.take(request);
+                next = inbox.try_recv();
             }
+            is_closing |= matches!(next, Err(Nothing::Ever));
             self.turn(is_closing);
         }
         self.close();
@@ -199,6 +198,12 @@ impl Writer {
         self.publish();
     }
 
+    /// Whether the group waits for what comes in the next milliseconds.
+    fn is_gathering(&self) -> bool {
+        let is_waiting = self.group.deadline.is_some_and(|deadline| deadline > Instant::now());
+        is_waiting && self.gather.is_gathering() && self.can_write() && !self.is_full
+    }
+
     /// How long nothing need be done unless a request comes.
     fn pause(&self) -> Duration {
         // What cannot be done now is no reason to turn without pause.
@@ -215,7 +220,7 @@ impl Writer {
         match request {
             Request::Commit(commit, permit) => {
                 // While events wait for company their permits go back, or four commits would be all the company.
-                let waits = !self.config.commit_interval.is_zero()
+                let waits = !self.patience(Instant::now()).is_zero()
                     && self.can_write()
                     && self.pending.len() < COMMITS_UNDER_WAY_MAX
                     && self.group.size() + commit.events.len() + commit.records.len() < GROUP_MAX / 2;
@@ -261,13 +266,11 @@ impl Writer {
     fn fill_group(&mut self) -> bool {
         while self.group.size() < GROUP_MAX {
             let Some((commit, permit)) = self.pending.pop_front() else { break };
-            let group = &mut self.group;
             if !(commit.events.is_empty() && commit.records.is_empty()) {
-                let is_critical = commit.events.iter().any(|event| event.severity == Severity::Critical);
-                let wait = if is_critical { Duration::ZERO } else { self.config.commit_interval };
-                let latest = Instant::now() + wait;
-                group.deadline = Some(group.deadline.map_or(latest, |deadline| deadline.min(latest)));
+                let now = Instant::now();
+                self.group.deadline = Some(if commit.is_critical() { now } else { now + self.patience(now) });
             }
+            let group = &mut self.group;
             group.events.extend(commit.events);
             group.records.extend(commit.records);
             group.acks.extend(commit.acks);
@@ -279,13 +282,22 @@ impl Writer {
             || !self.announcements.is_empty()
     }
 
+    /// How long what comes now may wait, unless it is critical.
+    fn patience(&self, now: Instant) -> Duration {
+        match self.group.deadline {
+            Some(deadline) => deadline.saturating_duration_since(now),
+            None => self.gather.patience(self.config.commit_interval, now),
+        }
+    }
+
     /// Whether the group must not wait any longer.
-    fn is_due(&self) -> bool {
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
         // A permit that is held: there is company enough, and the engine must not be held up for more.
         !self.group.permits.is_empty()
-            || self.group.acks.len() >= ACKS_HELD_MAX
             || !self.announcements.is_empty()
-            || self.group.deadline.is_none_or(|deadline| deadline <= Instant::now())
+            || self.group.deadline.is_none_or(|deadline| deadline <= now)
+            || self.gather.is_enough(self.config.commit_interval, self.group.held(), now)
     }
 
     /// Whether new events can go to disk at the moment.
@@ -321,6 +333,7 @@ impl Writer {
                     }
                 }
             }
+            self.gather.committed(Instant::now());
             self.publish();
         }
         self.release_group();

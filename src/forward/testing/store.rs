@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -43,7 +44,7 @@ impl FakeStore {
         let shared = Arc::new(Shared::default());
         let (its_status, its_shared) = (Arc::clone(&status), Arc::clone(&shared));
         std::thread::spawn(move || {
-            while let Ok(request) = inbox.recv() {
+            while let Ok(request) = inbox.recv_timeout(Duration::from_secs(3600)) {
                 if !serve(request, &its_status, &its_shared) {
                     break;
                 }

@@ -10,7 +10,7 @@ fn filled(path: &Path, rounds: usize) -> (Store, u64) {
     let mut rig = Rig::open(&config(path));
     for round in 0..rounds {
         let state = [round as u8];
-        rig.commit((0..64).map(|_| big_event(Severity::Low, 2_000)).collect(), vec![record("a", "s", &state)]);
+        rig.commit((0..64).map(|_| big_event(Severity::Low, 5_000)).collect(), vec![record("a", "s", &state)]);
     }
     let last = rig.status().last_sequence;
     (rig.close(), last)

@@ -10,7 +10,8 @@ mod restart;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -223,15 +224,21 @@ fn a_second_process_is_refused_with_a_word_on_what_to_do() {
     rig.reopen().close();
 }
 
+/// Lets one sync through for each thing sent; all of them once the sender is gone.
+fn gate() -> (Sender<()>, Mutex<Receiver<()>>) {
+    let (gate, gated) = std::sync::mpsc::channel();
+    (gate, Mutex::new(gated))
+}
+
 #[test]
 fn acknowledgements_are_released_in_order_and_only_after_the_sync() {
     let dir = tempfile::tempdir().unwrap();
-    let (gate, gated) = crossbeam_channel::unbounded::<()>();
-    let (entered, entries) = crossbeam_channel::unbounded::<()>();
+    let (gate, gated) = gate();
+    let (entered, entries) = std::sync::mpsc::channel();
     let hook: SyncHook = Arc::new(move || {
         let _ = entered.send(());
         // The test's end closes the gate for good.
-        let _ = gated.recv();
+        let _ = gated.lock().unwrap().recv();
         Ok(())
     });
     gate.send(()).unwrap();
@@ -258,9 +265,9 @@ fn acknowledgements_are_released_in_order_and_only_after_the_sync() {
 #[test]
 fn commits_that_wait_for_the_disk_go_together() {
     let dir = tempfile::tempdir().unwrap();
-    let (gate, gated) = crossbeam_channel::unbounded::<()>();
+    let (gate, gated) = gate();
     let hook: SyncHook = Arc::new(move || {
-        let _ = gated.recv();
+        let _ = gated.lock().unwrap().recv();
         Ok(())
     });
     gate.send(()).unwrap();
@@ -275,6 +282,39 @@ fn commits_that_wait_for_the_disk_go_together() {
     }
     assert!(rig.counters.store_syncs.get() - before <= 2);
     assert_eq!(sequences(&rig.read_all()), (1..=400).collect::<Vec<_>>());
+    rig.close();
+}
+
+#[test]
+fn events_that_follow_each_other_closely_share_commits() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&config(dir.path()));
+    let before = rig.counters.store_commits.get();
+    for _ in 0..2_000 {
+        rig.send(events(1), vec![record("a", "s", b"1")]);
+    }
+    for token in 1..=2_000 {
+        assert_eq!(rig.acked(), token);
+    }
+    let commits = rig.counters.store_commits.get() - before;
+    assert!(commits <= 1_000, "{commits} commits");
+    assert_eq!(sequences(&rig.read_all()), (1..=2_000).collect::<Vec<_>>());
+    rig.close();
+}
+
+#[test]
+fn a_broker_that_waits_for_its_first_acknowledgements_gets_them_long_before_the_commit_interval() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Store { commit_interval: Duration::from_secs(3600), ..config(dir.path()) };
+    let mut rig = Rig::open(&config);
+    for round in 0..5 {
+        for _ in 0..20 {
+            rig.send(events(1), Vec::new());
+        }
+        for token in 1..=20 {
+            assert_eq!(rig.acked(), round * 20 + token);
+        }
+    }
     rig.close();
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::store::quota::disk_bytes;
 
-const EVENT_BYTES: usize = 3_000;
+const EVENT_BYTES: usize = 6_500;
 
 fn full_config(path: &Path, when_full: WhenFull) -> Store {
     Store { when_full, ..config(path) }
@@ -43,7 +43,7 @@ fn drop_oldest_drops_the_oldest_and_says_exactly_what() {
     assert!(lost.iter().all(|lost| lost.reason == "evicted" && lost.whole_range));
     let bytes = rig.status().bytes;
     assert!(bytes > rig.config.max_bytes * 3 / 4, "no more is dropped than must be: {bytes} left");
-    assert!(all.len() * EVENT_BYTES > 8_000_000, "{} events left", all.len());
+    assert!(all.len() * EVENT_BYTES > 20_000_000, "{} events left", all.len());
     // The same after a restart.
     let rig = rig.reopen();
     assert_eq!(rig.read_all(), all);
@@ -171,7 +171,7 @@ fn reject_takes_nothing_more_until_there_is_room_and_then_goes_on() {
     assert!(rig.acks.1.try_recv().is_err());
     let all = rig.read_all();
     assert_eq!(sequences(&all), (1..=stored).collect::<Vec<_>>(), "still read");
-    assert!(stored as usize * EVENT_BYTES > 8_000_000);
+    assert!(stored as usize * EVENT_BYTES > 20_000_000);
     rig.delivered(stored / 2);
     assert_eq!(rig.acked(), token);
     assert!(!rig.wait("room again", |status| !status.full).full);
@@ -212,7 +212,7 @@ fn a_smaller_limit_after_a_reload_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let large = Store { max_bytes: 64 * 1024 * 1024, ..full_config(dir.path(), WhenFull::DropOldest) };
     let mut rig = Rig::open(&large);
-    for _ in 0..120 {
+    for _ in 0..150 {
         commit_within(&mut rig, &[Severity::Medium], 64);
     }
     assert!(rig.status().bytes > 40 * 1024 * 1024);

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::store::PreviousStop;
+use crate::store::generation::SEGMENT_BYTES;
+use crate::store::scan::scan;
 
 #[test]
 fn everything_survives_a_clean_stop() {
@@ -83,7 +85,7 @@ fn a_backlog_of_several_generations_survives_every_end() {
     let dirs = tempfile::tempdir().unwrap();
     let mut rig = Rig::open(&config(&dirs.path().join("a")));
     for _ in 0..12 {
-        rig.commit((0..64).map(|_| big_event(Severity::Low, 6_000)).collect(), vec![record("a", "s", b"x")]);
+        rig.commit((0..64).map(|_| big_event(Severity::Low, 15_000)).collect(), vec![record("a", "s", b"x")]);
     }
     assert!(generations(&rig.config.path).len() > 2);
     let all = rig.read_all();
@@ -103,7 +105,7 @@ fn a_drained_store_gives_its_space_back() {
     let mut rig = Rig::open(&config(dir.path()));
     let empty = rig.status().bytes;
     for _ in 0..12 {
-        rig.commit((0..64).map(|_| big_event(Severity::Low, 6_000)).collect(), Vec::new());
+        rig.commit((0..64).map(|_| big_event(Severity::Low, 15_000)).collect(), Vec::new());
     }
     let full = rig.status().bytes;
     assert!(full > empty + 4 * 1024 * 1024);
@@ -231,4 +233,41 @@ fn nothing_acknowledged_is_lost_by_a_killed_process() {
         }
     }
     assert!(acknowledged > 100);
+}
+
+/// Writes a generation's frames anew, all of them into sled's one default tree, as they were once stored.
+fn into_one_tree(generation: &Path) {
+    let path = generation.join("db");
+    let scanned = scan(&fs::File::open(&path).unwrap()).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    fs::remove_dir_all(generation).unwrap();
+    let db = sled::Config::new().path(generation).segment_size(SEGMENT_BYTES).flush_every_ms(None).open().unwrap();
+    for (found, sub) in scanned.chunks.iter().zip(0_u32..) {
+        let offset = usize::try_from(found.offset).unwrap();
+        let key = [&found.header.first.to_be_bytes()[..], &sub.to_be_bytes()].concat();
+        db.insert(key, &bytes[offset..offset + found.header.chunk_bytes()]).unwrap();
+    }
+    db.flush().unwrap();
+}
+
+#[test]
+fn generations_whose_values_are_all_in_one_tree_are_read_like_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&config(dir.path()));
+    for round in 0..40 {
+        let events = (0..64).map(|_| big_event(Severity::Low, 3_000)).collect();
+        rig.commit(events, vec![record("a", "s", &[round])]);
+    }
+    let before = rig.read_all();
+    let config = rig.close();
+    let generations = generations(&config.path);
+    assert!(generations.len() > 2, "sealed ones and the one to go on with");
+    generations.iter().for_each(|generation| into_one_tree(generation));
+    let mut rig = Rig::open(&config);
+    assert_eq!(rig.opened.findings, Vec::<String>::new());
+    assert_eq!(rig.opened.records, [record("a", "s", &[39])]);
+    assert!(rig.read_all() == before, "the events are not the same");
+    rig.commit(events(1), Vec::new());
+    assert_eq!(rig.status().last_sequence, before.len() as u64 + 1);
+    rig.close();
 }
