@@ -119,7 +119,8 @@ fn drain_store(upstream: &Upstream, events: usize) -> Drained {
         let (trigger, shutdown) = shutdown::channel();
         let clock = Arc::new(SystemClock::new());
         let gateway = Arc::from(GATEWAY);
-        let (task, _) = forward::spawn(upstream.clone(), gateway, store, Arc::clone(&counters), clock, shutdown);
+        let (_, side) = forward::side::channel();
+        let (task, _) = forward::spawn(upstream.clone(), gateway, store, side, Arc::clone(&counters), clock, shutdown);
         let mut status = opened.handle.status();
         status.wait_for(|status| status.waiting == 0).await.unwrap();
         trigger.stop();

@@ -125,11 +125,18 @@ pub struct Counters {
     pub events_raised: Counter,
     /// Events on stable storage.
     pub events_stored: Counter,
-    /// Events acknowledged by the upstream broker.
+    /// Events acknowledged by the upstream broker, dead letters sent again included.
     pub events_delivered: Counter,
     /// Events published, repeats included.
     pub events_published: Counter,
-    /// Events evicted by quota, salvaged around or otherwise lost; each is announced.
+    /// Events published through the side lane (replayed, or tried again), repeats included; not in the two above.
+    pub side_published: Counter,
+    /// Events of the side lane acknowledged by the upstream broker.
+    pub side_delivered: Counter,
+    /// Events of the side lane that cannot be sent, or that the broker does not take.
+    pub side_refused: Counter,
+    /// Events evicted by quota, salvaged around, dropped or pushed out as dead letters, or otherwise lost; each is
+    /// announced, dead letters when they become such.
     pub events_lost: Counter,
     /// Events set aside because the upstream refuses them.
     pub events_dead: Counter,
@@ -143,6 +150,10 @@ pub struct Counters {
     pub store_syncs: Counter,
     /// Store operations that failed.
     pub store_errors: Counter,
+    /// Gauge: bytes of delivered events that are kept (`retain_delivered`).
+    pub retained_bytes: Counter,
+    /// Kept generations of delivered events that were dropped for newer ones, for room, or by a lower limit.
+    pub retained_dropped: Counter,
     /// Gauge: 1 while the store refuses more (`when_full = "reject"`, or a full disk).
     pub store_full: Counter,
     /// Gauge: 1 while connected upstream.

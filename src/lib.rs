@@ -17,6 +17,7 @@ pub mod event;
 pub mod forward;
 pub mod ops;
 pub mod reading;
+pub mod replay;
 pub mod shutdown;
 pub mod source;
 pub mod store;

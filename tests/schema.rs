@@ -45,12 +45,22 @@ proptest! {
         prop_assert_eq!(&cbor["datacontenttype"], "application/cbor");
         cbor["datacontenttype"] = "application/json".into();
         prop_assert_eq!(cbor, json);
+
+        wire::encode_replayed(&event, "boiler-room-7", Encoding::Json, &mut bytes);
+        let json: Json = serde_json::from_slice(&bytes).unwrap();
+        prop_assert_eq!(schema::event_errors(&json), Vec::<String>::new(), "{}", json);
+        prop_assert_eq!((&json["replayed"], &json["backlog"]), (&true.into(), &true.into()));
+        wire::encode_replayed(&event, "boiler-room-7", Encoding::Cbor, &mut bytes);
+        let mut cbor = schema::json_of_cbor(&bytes);
+        cbor["datacontenttype"] = "application/json".into();
+        prop_assert_eq!(cbor, json);
     }
 }
 
 #[test]
 fn a_field_that_is_missing_misspelt_or_of_another_type_is_refused() {
-    let right = exceeded();
+    let mut right = exceeded();
+    right["replayed"] = json!(true);
     assert_eq!(schema::event_errors(&right), Vec::<String>::new());
     assert_eq!(right["type"], "tidegate.threshold.exceeded.v1");
     let required = ["specversion", "id", "source", "subject", "time", "sequence", "partitionkey", "severity", "clock"];
@@ -63,6 +73,8 @@ fn a_field_that_is_missing_misspelt_or_of_another_type_is_refused() {
         ("/sequence", json!(1)),
         ("/sequence", json!("1")),
         ("/backlog", json!("true")),
+        ("/replayed", json!("true")),
+        ("/replayed", json!(false)),
         ("/time", json!("2026-01-01T00:00:00+01:00")),
         ("/time", json!("yesterday")),
         ("/id", json!("1")),

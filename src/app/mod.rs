@@ -22,14 +22,17 @@ use crate::counters::Counters;
 use crate::engine::{Engine, Output, Settings};
 use crate::error::Failure;
 use crate::event::GatewayStarted;
+use crate::forward;
+use crate::ops::control::Routes;
 use crate::ops::progress::{Progress, Turns};
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::systemd::ServiceManager;
 use crate::ops::wear::{self, Wear};
 use crate::ops::{control, logging};
+use crate::replay;
 use crate::shutdown::{self, Trigger};
 use crate::store::handle::{Closed, StoreHandle};
-use pipeline::{Command, MESSAGES_WAITING_MAX, Pipeline, Rules};
+use pipeline::{MESSAGES_WAITING_MAX, Pipeline, Rules};
 use tasks::{Forwarder, Sources};
 
 /// Most sensors kept in memory. A site has tens to thousands; a device that makes up names must not fill the memory.
@@ -44,7 +47,7 @@ const SOURCES_GRACE_SHARE: u32 = 4;
 /// How long a repeated word to stop counts as the same.
 const SAME_WORD: Duration = Duration::from_secs(1);
 
-/// How long the control socket may take to close.
+/// How long the control socket may take to close, and a replay to save how far it is.
 const FAREWELL: Duration = Duration::from_millis(200);
 
 /// Loads the configuration and runs the gateway until it is told to stop.
@@ -126,6 +129,7 @@ struct App {
     pipeline: JoinHandle<Result<(), Closed>>,
     service: ServiceManager,
     configured: watch::Sender<Configured>,
+    replaying: replay::Task,
     control: Option<(Trigger, JoinHandle<()>)>,
 }
 
@@ -174,7 +178,11 @@ impl App {
         };
         let mut sources = Sources::new(to_engine, Arc::clone(&counters), Arc::clone(&clock));
         sources.follow(&config.sources);
-        let mut forwarder = Forwarder::new(store.clone(), Arc::clone(&counters), Arc::clone(&clock));
+        let (side, side_exit) = forward::side::channel();
+        tokio::spawn(forward::retry::run(store.clone(), side.clone(), Arc::clone(&clock)));
+        let surroundings = replay::Surroundings::new(&config.store.path, store.clone(), side, Arc::clone(&clock));
+        let (replays, replaying) = replay::spawn(surroundings);
+        let mut forwarder = Forwarder::new(store.clone(), side_exit, Arc::clone(&counters), Arc::clone(&clock));
         forwarder.follow(config.upstream.as_ref(), &config.gateway.id);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -194,8 +202,18 @@ impl App {
             wear: Arc::clone(&wear),
             store: store.status(),
             configured: shown,
+            replays: replays.clone(),
         };
-        let control = open_control(&config, commands, status, Arc::clone(&clock)).await;
+        let routes = Routes {
+            commands,
+            status: Arc::new(move || status.status()),
+            store: store.clone(),
+            replays,
+            gateway: Arc::clone(&config.gateway.id),
+            clock: Arc::clone(&clock),
+            events: Arc::new(control::events::Events::new(config.store.path.clone(), store.clone())),
+        };
+        let control = open_control(&config, routes).await;
         Ok(Self {
             path: path.to_owned(),
             config,
@@ -210,6 +228,7 @@ impl App {
             pipeline: tokio::spawn(pipeline.run(started)),
             service: ServiceManager::default(),
             configured,
+            replaying,
             control,
         })
     }
@@ -296,6 +315,7 @@ impl App {
             sources: self.sources.names(),
             upstream: self.forwarder.view(),
             store_bytes_max: self.config.store.max_bytes,
+            retain_delivered: self.config.store.retain_delivered,
         });
         self.service.status(self.status());
     }
@@ -335,6 +355,8 @@ impl App {
                 "the store could not take all readings in time; brokers send theirs again, those of serial ports are lost"
             ),
         }
+        // It must not feed the draining.
+        let _ = tokio::time::timeout(FAREWELL, self.replaying.stop()).await;
         self.forwarder.stop(deadline.saturating_duration_since(Instant::now())).await;
         if let Some((trigger, task)) = self.control {
             trigger.stop();
@@ -350,15 +372,10 @@ impl App {
 }
 
 /// Opens the control socket. Without it the gateway still does its work, so a fault is only told.
-async fn open_control(
-    config: &Config,
-    commands: mpsc::Sender<Command>,
-    status: StatusSources,
-    clock: Arc<SystemClock>,
-) -> Option<(Trigger, JoinHandle<()>)> {
+async fn open_control(config: &Config, routes: Routes) -> Option<(Trigger, JoinHandle<()>)> {
     let path = config.gateway.control_socket.as_deref()?;
     let (trigger, shutdown) = shutdown::channel();
-    match control::spawn(path, commands, Arc::new(move || status.status()), clock, shutdown).await {
+    match control::spawn(path, routes, shutdown).await {
         Ok(task) => Some((trigger, task)),
         Err(reason) => {
             tracing::warn!("no control socket, so `tidegate status` and `tidegate alarms` cannot ask: {reason}");

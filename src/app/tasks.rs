@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use crate::clock::SystemClock;
 use crate::config::model::{Source, Upstream};
 use crate::counters::Counters;
+use crate::forward::side::SideReceiver;
 use crate::forward::{self, UpstreamView};
 use crate::shutdown::{self, Trigger};
 use crate::source::{self, FromSource};
@@ -152,13 +153,14 @@ pub struct Forwarder {
     running: Option<RunningForwarder>,
     gateway: Arc<str>,
     store: StoreHandle,
+    side: SideReceiver,
     counters: Arc<Counters>,
     clock: Arc<SystemClock>,
 }
 
 impl Forwarder {
-    pub fn new(store: StoreHandle, counters: Arc<Counters>, clock: Arc<SystemClock>) -> Self {
-        Self { running: None, gateway: Arc::from(""), store, counters, clock }
+    pub fn new(store: StoreHandle, side: SideReceiver, counters: Arc<Counters>, clock: Arc<SystemClock>) -> Self {
+        Self { running: None, gateway: Arc::from(""), store, side, counters, clock }
     }
 
     /// Makes the running forwarder that of the configuration; an unchanged one is not touched.
@@ -218,6 +220,7 @@ impl Forwarder {
             config.clone(),
             Arc::clone(&self.gateway),
             self.store.clone(),
+            self.side.clone(),
             Arc::clone(&self.counters),
             Arc::clone(&self.clock),
             shutdown,

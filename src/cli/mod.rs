@@ -5,8 +5,11 @@
 pub mod alarms;
 pub mod check;
 pub mod client;
+pub mod dead;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod events;
+pub mod replay;
 pub mod status;
 
 use std::path::PathBuf;
@@ -83,6 +86,32 @@ Examples:
         #[command(subcommand)]
         what: AlarmsCommand,
     },
+    /// Look back: events that wait, and delivered ones where they are kept (store.retain_delivered)
+    #[command(after_help = events::EXAMPLES)]
+    Events(events::Arguments),
+    /// Events that the upstream refuses: show them, send them again, drop them
+    #[command(after_help = "\
+Examples:
+  tidegate dead list
+  tidegate dead show 1042
+  tidegate dead retry 1042
+  tidegate dead retry --all
+  tidegate dead drop --all --yes
+
+An event is set aside when it cannot be sent, or when the broker ended three connections in a row rather than take it.
+It is announced upstream as lost (reason `dead-letter`); a retry that succeeds brings it after all, with its first id.
+
+Exit codes: 0 done, 1 no gateway answers or there is no such letter, 2 usage.")]
+    Dead {
+        /// The running gateway's control socket (gateway.control_socket)
+        #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET, global = true)]
+        socket: PathBuf,
+        #[command(subcommand)]
+        what: dead::DeadCommand,
+    },
+    /// Have the running gateway send delivered events again, marked as replayed and behind what is new
+    #[command(after_help = replay::EXAMPLES)]
+    Replay(replay::Arguments),
     /// Watch the whole job on this machine: no hardware, no broker, no configuration needed
     #[cfg(feature = "demo")]
     Demo {
@@ -148,6 +177,9 @@ impl Arguments {
             Command::Check { config, environment, without_files } => check::run(&config, !without_files, environment),
             Command::Status { socket, json } => status::status(&socket, json),
             Command::Alarms { socket, what } => what.execute(&socket),
+            Command::Dead { socket, what } => what.execute(&socket),
+            Command::Events(arguments) => arguments.execute(),
+            Command::Replay(arguments) => arguments.execute(),
             #[cfg(feature = "demo")]
             Command::Demo { fast, keep } => demo::run(fast, keep),
         }

@@ -50,6 +50,10 @@ fn render(status: &Status) -> String {
             lines.extend(upstream.next_attempt.iter().map(|time| format!("          next attempt at {time}")));
         }
     }
+    if let Some(replay) = &status.replay {
+        lines.push(format!("replay    {}", replay.line()));
+        lines.extend(replay.fault.iter().map(|fault| format!("          {fault}")));
+    }
     lines.extend(status.clock.iter().flat_map(clock));
     let store = &status.store;
     let share = store.bytes.saturating_mul(100).checked_div(store.max_bytes).unwrap_or(0);
@@ -60,6 +64,15 @@ fn render(status: &Status) -> String {
         store.lost,
         store.dead
     ));
+    if store.retain_delivered > 0 {
+        lines.push(format!("          {} KiB of them delivered events that are kept", store.retained_bytes / 1024));
+    }
+    if store.dead_letters > 0 {
+        lines.push(format!(
+            "          {} dead letters, {} of them to be sent again: `tidegate dead list` shows what the upstream refuses",
+            store.dead_letters, store.dead_retries
+        ));
+    }
     if store.full {
         lines.push("          FULL: takes nothing more until events are delivered or space returns".to_owned());
     }

@@ -12,7 +12,7 @@ use super::suggest::nearest;
 use super::template::{self, Place};
 use super::text::Text;
 use super::tree::{Context, Spot};
-use super::{broker, url};
+use super::{broker, units, url};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -56,7 +56,7 @@ fn control_socket(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<PathBu
 }
 
 /// The first part of the host name, in the characters of an id.
-fn host_name() -> String {
+pub fn host_name() -> String {
     let uname = rustix::system::uname();
     id_from_host(&uname.nodename().to_string_lossy())
 }
@@ -107,12 +107,31 @@ pub fn store(ctx: &mut Context<'_>, section: &Section<'_>) -> Store {
         }
         path
     });
+    let max_bytes = section.size(ctx, "max_bytes", 32 << 20..=1 << 40).unwrap_or(256 << 20);
     Store {
         path: path.unwrap_or_else(|| PathBuf::from("/var/lib/tidegate")),
-        max_bytes: section.size(ctx, "max_bytes", 32 << 20..=1 << 40).unwrap_or(256 << 20),
+        max_bytes,
+        retain_delivered: retain_delivered(ctx, section, max_bytes),
         when_full: section.choice(ctx, "when_full", &policies).unwrap_or(WhenFull::DropOldest),
         commit_interval: section.duration(ctx, "commit_interval", Duration::ZERO..=MINUTE).unwrap_or(Duration::ZERO),
     }
+}
+
+/// `retain_delivered`: what is delivered leaves in whole generations, so that less than a few of them would keep
+/// nothing; and the events that wait need the rest of the store.
+fn retain_delivered(ctx: &mut Context<'_>, section: &Section<'_>, max_bytes: u64) -> u64 {
+    let retained = section.size(ctx, "retain_delivered", 0..=1 << 39).unwrap_or(0);
+    let (least, most) = (if max_bytes > 4 << 30 { 32 << 20 } else { 8 << 20 }, max_bytes / 2);
+    if retained > 0 && !(least..=most).contains(&retained) {
+        let sizes = [least, most, max_bytes].map(units::show_size);
+        ctx.error(section.spot("retain_delivered"), "`retain_delivered` is out of bounds")
+            .label(format!("expected \"0B\" for off, or {} to {}", sizes[0], sizes[1]))
+            .help(format!(
+                "it counts within `max_bytes` ({}) and may take at most half of it: the rest is for events that wait",
+                sizes[2]
+            ));
+    }
+    retained
 }
 
 /// `[upstream]`

@@ -311,6 +311,8 @@ pub struct Store {
     pub path: PathBuf,
     /// `max_bytes`: all bytes on disk, at least 32 MiB. Default 256 MiB.
     pub max_bytes: u64,
+    /// `retain_delivered`: bytes of delivered events to keep; 0 keeps none. Default 0.
+    pub retain_delivered: u64,
     /// `when_full`. Default drop-oldest.
     pub when_full: WhenFull,
     /// `commit_interval`: how long events below `critical` may wait for company before a sync. Default 0.

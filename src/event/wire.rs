@@ -21,6 +21,7 @@
 //! | `partitionkey` | the subject: events of one sensor keep their order |
 //! | `correlationid` | the episode, where there is one |
 //! | `severity`, `clock`, `backlog` | our own extensions: texts, and a boolean |
+//! | `replayed` | `true` when an operator had the event sent again; absent otherwise |
 //! | `data` | by type |
 
 use super::Event;
@@ -49,12 +50,29 @@ pub fn content_type(encoding: Encoding) -> &'static str {
     }
 }
 
+/// What an encoded event says of how it comes.
+#[derive(Clone, Copy)]
+struct Marks {
+    backlog: bool,
+    replayed: bool,
+}
+
 /// Encodes a whole event into `out`, which is cleared first. `backlog` says that it waited for an outage.
 pub fn encode(event: &Event, gateway: &str, encoding: Encoding, backlog: bool, out: &mut Vec<u8>) {
+    write(event, gateway, encoding, Marks { backlog, replayed: false }, out);
+}
+
+/// Encodes a whole event that has been delivered before, marked as replayed. It is marked as backlog too: a consumer
+/// that knows only `backlog` must not take it for news either.
+pub fn encode_replayed(event: &Event, gateway: &str, encoding: Encoding, out: &mut Vec<u8>) {
+    write(event, gateway, encoding, Marks { backlog: true, replayed: true }, out);
+}
+
+fn write(event: &Event, gateway: &str, encoding: Encoding, marks: Marks, out: &mut Vec<u8>) {
     out.clear();
     match encoding {
-        Encoding::Json => json::write(event, gateway, backlog, out),
-        Encoding::Cbor => cbor::write(event, gateway, backlog, out),
+        Encoding::Json => json::write(event, gateway, marks, out),
+        Encoding::Cbor => cbor::write(event, gateway, marks, out),
     }
 }
 

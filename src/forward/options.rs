@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rumqttc::{LastWill, MqttOptions, QoS, TlsConfiguration, Transport};
 
-use super::{status, tls};
+use super::{side, status, tls};
 use crate::clock::{SystemClock, WallTime};
 use crate::config::model::Upstream;
 
@@ -18,6 +18,12 @@ const PUBLISH_OVERHEAD_BYTES: usize = 65_535 + 16;
 
 /// Packet ids beyond the window: for the two status messages, and two to spare.
 pub const PACKET_ID_MARGIN: u16 = 4;
+
+/// How many packet ids the queue's events and the status messages use, from 1; the side lane's come after them, so that
+/// neither ever waits for an id of the other.
+pub fn queue_ids(upstream: &Upstream) -> u16 {
+    upstream.window.saturating_add(PACKET_ID_MARGIN)
+}
 
 /// Longest keep-alive MQTT can say: 16 bits of seconds.
 const KEEP_ALIVE_MAX: Duration = Duration::from_secs(65_535);
@@ -33,7 +39,7 @@ pub fn connection_options(
     clock: &SystemClock,
 ) -> Result<MqttOptions, tls::TlsError> {
     let mut options = plain_options(upstream, &upstream.client_id, clock.earliest())?;
-    options.set_inflight(upstream.window.saturating_add(PACKET_ID_MARGIN));
+    options.set_inflight(queue_ids(upstream).saturating_add(side::INFLIGHT_MAX));
     options.set_max_packet_size(INCOMING_BYTES_MAX, upstream.payload_bytes_max.saturating_add(PUBLISH_OVERHEAD_BYTES));
     options.set_last_will(LastWill::new(status::topic(gateway), status::lost(clock.wall()), QoS::AtLeastOnce, true));
     Ok(options)

@@ -7,6 +7,8 @@
 //! reasons: the packet id comes back at once, so it is never guessed, and a window's worth of events goes out in a few
 //! TLS records and system calls instead of one each.
 
+mod side;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,10 +19,12 @@ use tokio::time::Instant;
 
 use super::client::Forwarder;
 use super::ending::{End, Lost};
+use super::options::queue_ids;
+use super::side::Mark;
 use super::status;
 use super::window::{Ending, Puback};
 use crate::event::{Event, wire};
-use crate::store::handle::Closed;
+use crate::store::handle::{Closed, DeadAttempt, Refusal};
 
 /// How often deadlines are looked at, and how long the store may wait for the delivered mark.
 const TICK: Duration = Duration::from_millis(250);
@@ -52,6 +56,8 @@ pub struct Session<'a> {
     link: EventLoop,
     /// Events up to here were in the store before the connection came up.
     backlog_through: u64,
+    /// The last packet id of the queue's share.
+    last_id: u16,
     /// Packet id of a status message that is not acknowledged yet.
     status_packet: Option<u16>,
     /// The broker has acknowledged our birth: it takes messages from us.
@@ -70,6 +76,7 @@ impl<'a> Session<'a> {
             forwarder,
             link,
             backlog_through,
+            last_id: 0,
             status_packet: None,
             trusted: false,
             setting_aside: None,
@@ -86,8 +93,10 @@ impl<'a> Session<'a> {
         self.take_events();
         self.report_delivered(true);
         self.forwarder.counters.upstream_inflight.set(0);
+        // With the side lane's events in flight beside it no event of the queue is alone.
+        let side_inflight = self.leave_side(&end);
         let ending = match &end {
-            End::Lost(lost) if self.trusted && lost.is_by_broker() => Ending::Suspicious,
+            End::Lost(lost) if self.trusted && lost.is_by_broker() && side_inflight == 0 => Ending::Suspicious,
             _ => Ending::Blameless,
         };
         (end, ending)
@@ -116,7 +125,8 @@ impl<'a> Session<'a> {
                 self.farewell().await?;
                 return Ok(End::Stopped);
             }
-            let busy = self.is_waiting() || self.stopping || self.has_unreported();
+            let busy = self.expects_puback() || self.stopping || self.has_unreported();
+            let side_wanted = self.side_may_send() && self.forwarder.side.wants_more();
             tokio::select! {
                 polled = self.link.poll() => {
                     self.on_polled(polled)?;
@@ -127,6 +137,7 @@ impl<'a> Session<'a> {
                         return Ok(End::StoreGone);
                     }
                 }
+                () = self.forwarder.side.arrival(), if side_wanted => {}
                 done = set_aside_done(&mut self.setting_aside), if self.setting_aside.is_some() => {
                     let Ok(sequence) = done else { return Ok(End::StoreGone) };
                     self.setting_aside = None;
@@ -142,12 +153,18 @@ impl<'a> Session<'a> {
                     if self.is_waiting() && self.last_progress.elapsed() >= self.forwarder.upstream.ack_timeout {
                         return Err(Lost::NoAcknowledgement);
                     }
+                    self.check_side()?;
                 }
             }
         }
     }
 
-    /// Whether something is to be acknowledged.
+    /// Whether something is to be acknowledged, the side lane's events included.
+    fn expects_puback(&self) -> bool {
+        self.is_waiting() || self.forwarder.side.inflight() > 0
+    }
+
+    /// Whether something of the queue, or a status, is to be acknowledged.
     fn is_waiting(&self) -> bool {
         self.forwarder.window.inflight() > 0 || self.status_packet.is_some()
     }
@@ -181,7 +198,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Publishes as long as the window has room and there are events, then flushes once.
+    /// Publishes as long as the window has room and there are events, then what the side lane may send, and flushes once.
     async fn publish_what_fits(&mut self) -> Result<(), Lost> {
         if self.forwarder.window.waits_for_room(self.forwarder.feed.ready()) {
             return Ok(());
@@ -191,7 +208,7 @@ impl<'a> Session<'a> {
         // other messages on this connection.
         while self.trusted || self.forwarder.window.limit() > 1 {
             let Some((sequence, event)) = self.next_event() else { break };
-            let publish = match self.encode(&event) {
+            let publish = match self.encode(&event, None) {
                 Ok(publish) => publish,
                 Err(reason) => {
                     self.set_aside(sequence, event, reason);
@@ -208,6 +225,7 @@ impl<'a> Session<'a> {
             self.write(packet).await?;
             wrote = true;
         }
+        wrote |= self.publish_side().await?;
         if wrote {
             self.flush().await?;
         }
@@ -229,8 +247,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The PUBLISH of an event, or why there can be none.
-    fn encode(&mut self, event: &Event) -> Result<Publish, String> {
+    /// The PUBLISH of an event, of the side lane if it has a mark, or why there can be none.
+    fn encode(&mut self, event: &Event, mark: Option<Mark>) -> Result<Publish, String> {
         let event = &*self.forwarder.clock.repaired(event, &self.forwarder.counters.events_repaired);
         let upstream = &self.forwarder.upstream;
         let mut topic = String::new();
@@ -241,8 +259,13 @@ impl<'a> Session<'a> {
             return Err(format!("no valid topic: \"{start}\" ({} bytes)", topic.len()));
         }
         let mut payload = Vec::with_capacity(self.payload_bytes_hint);
-        let backlog = event.sequence <= self.backlog_through;
-        wire::encode(event, &self.forwarder.gateway, upstream.encoding, backlog, &mut payload);
+        let gateway = &self.forwarder.gateway;
+        if mark == Some(Mark::Replayed) {
+            wire::encode_replayed(event, gateway, upstream.encoding, &mut payload);
+        } else {
+            let backlog = mark.is_some() || event.sequence <= self.backlog_through;
+            wire::encode(event, gateway, upstream.encoding, backlog, &mut payload);
+        }
         if payload.len() > upstream.payload_bytes_max {
             return Err(format!(
                 "the payload has {} bytes, more than `payload_bytes_max` ({})",
@@ -258,7 +281,9 @@ impl<'a> Session<'a> {
     fn set_aside(&mut self, sequence: u64, event: Arc<Event>, reason: String) {
         tracing::warn!(sequence, subject = %event.subject, reason, "event set aside: it cannot be sent");
         let store = self.forwarder.store.clone();
-        let done = Box::pin(async move { store.dead_letter(event, reason, 0).await });
+        let attempt = DeadAttempt { time: self.forwarder.clock.wall(), text: format!("not sent: {reason}") };
+        let refusal = Refusal { reason, attempts: 0, history: vec![attempt] };
+        let done = Box::pin(async move { store.dead_letter(event, refusal).await });
         self.setting_aside = Some(SettingAside { sequence, done });
     }
 
@@ -272,8 +297,15 @@ impl<'a> Session<'a> {
         self.flush().await
     }
 
-    /// Has the library give a PUBLISH its packet id.
-    fn number(&mut self, publish: Publish) -> Result<(u16, Packet), Lost> {
+    /// Gives a PUBLISH the next packet id of the queue's share, and shows it to the library.
+    fn number(&mut self, mut publish: Publish) -> Result<(u16, Packet), Lost> {
+        self.last_id = self.last_id % queue_ids(&self.forwarder.upstream) + 1;
+        publish.pkid = self.last_id;
+        self.register(publish)
+    }
+
+    /// Shows a PUBLISH with its packet id to the library.
+    fn register(&mut self, publish: Publish) -> Result<(u16, Packet), Lost> {
         match self.link.state.handle_outgoing_packet(Request::Publish(publish))? {
             Some(Packet::Publish(publish)) => Ok((publish.pkid, Packet::Publish(publish))),
             // The id is still in use: it belongs to a message that was never acknowledged while a whole window of
@@ -300,7 +332,7 @@ impl<'a> Session<'a> {
     async fn take_what_is_there(&mut self) -> Result<(), Lost> {
         for _ in 0..POLLS_MAX {
             self.take_events();
-            if !self.is_waiting() {
+            if !self.expects_puback() {
                 break;
             }
             tokio::select! {
@@ -330,6 +362,8 @@ impl<'a> Session<'a> {
             self.status_packet = None;
             self.trusted = true;
             self.last_progress = Instant::now();
+        } else if self.on_side_puback(puback.pkid) {
+            self.forwarder.counters.side_delivered.add(1);
         } else if let Puback::Delivered(_) = self.forwarder.window.on_puback(puback.pkid) {
             self.forwarder.counters.events_delivered.add(1);
             self.last_progress = Instant::now();

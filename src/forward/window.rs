@@ -127,6 +127,16 @@ impl<T: Clone> Window<T> {
         self.flights.is_empty()
     }
 
+    /// Whether everything taken has been sent on this connection.
+    pub fn is_all_sent(&self) -> bool {
+        self.cursor == self.flights.len()
+    }
+
+    /// Whether the broker has acknowledged an event on this connection.
+    pub fn has_progress(&self) -> bool {
+        self.acked_on_connection > 0
+    }
+
     /// Whether another event may be sent. What is acknowledged out of order still takes its place until those before it
     /// are, so packet ids of the window never come round to one that is still in use.
     fn has_room(&self) -> bool {
@@ -208,6 +218,11 @@ impl<T: Clone> Window<T> {
         }
         self.skip_done();
         self.advance();
+    }
+
+    /// The event under suspicion, and how many connections it has ended on its own.
+    pub fn suspect(&self) -> Option<(u64, u32)> {
+        self.suspect
     }
 
     /// Everything up to here was evicted from the store meanwhile. Between connections only: what is in flight stays.

@@ -6,4 +6,5 @@ pub mod logging;
 pub mod progress;
 pub mod status;
 pub mod systemd;
+pub mod trail;
 pub mod wear;

@@ -13,6 +13,7 @@ use crate::clock::{ClockState, SystemClock, WallTime};
 use crate::counters::Counters;
 use crate::forward::UpstreamView;
 use crate::ops::wear::{self, Wear, WearShown};
+use crate::replay::{ReplayView, Replays};
 use crate::store::handle::StoreStatus;
 
 /// Everything, at one moment.
@@ -36,6 +37,9 @@ pub struct Status {
     pub wear: Option<WearShown>,
     /// Where they go; `None` without `[upstream]`.
     pub upstream: Option<UpstreamShown>,
+    /// The replay under way, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<ReplayView>,
 }
 
 /// One source.
@@ -101,8 +105,14 @@ pub struct StoreShown {
     pub bytes: u64,
     /// `store.max_bytes`
     pub max_bytes: u64,
+    /// Bytes of delivered events that are kept, part of `bytes`.
+    pub retained_bytes: u64,
+    /// `store.retain_delivered`
+    pub retain_delivered: u64,
     /// Highest sequence number given.
     pub last_sequence: u64,
+    /// Everything up to here has been delivered, evicted or set aside.
+    pub delivered: u64,
     /// Takes nothing more.
     pub full: bool,
     /// The fault it works around, in words.
@@ -111,6 +121,12 @@ pub struct StoreShown {
     pub lost: u64,
     /// Events set aside since the start.
     pub dead: u64,
+    /// Dead letters there are now.
+    #[serde(default)]
+    pub dead_letters: u64,
+    /// How many of them wait to be sent again.
+    #[serde(default)]
+    pub dead_retries: u64,
 }
 
 /// The upstream.
@@ -143,8 +159,10 @@ pub struct StatusSources {
     pub wear: Arc<Wear>,
     /// The store's own view.
     pub store: watch::Receiver<StoreStatus>,
-    /// Changes with a reload: the sources' names, the upstream's view, `store.max_bytes`.
+    /// Changes with a reload: the sources' names, the upstream's view, the store's limits.
     pub configured: watch::Receiver<Configured>,
+    /// The replay, if one was asked for.
+    pub replays: Replays,
 }
 
 /// What a reload may change about a status.
@@ -156,6 +174,8 @@ pub struct Configured {
     pub upstream: Option<watch::Receiver<UpstreamView>>,
     /// `store.max_bytes`
     pub store_bytes_max: u64,
+    /// `store.retain_delivered`
+    pub retain_delivered: u64,
 }
 
 impl StatusSources {
@@ -178,11 +198,16 @@ impl StatusSources {
                 waiting: store.waiting,
                 bytes: store.bytes,
                 max_bytes: configured.store_bytes_max,
+                retained_bytes: counters.retained_bytes.get(),
+                retain_delivered: configured.retain_delivered,
                 last_sequence: store.last_sequence,
+                delivered: store.delivered,
                 full: store.full,
                 fault: store.fault.map(|fault| fault.to_string()),
                 lost: counters.events_lost.get(),
                 dead: counters.events_dead.get(),
+                dead_letters: store.dead,
+                dead_retries: store.retries,
             },
             wear: wear::written_bytes()
                 .map(|written| self.wear.show(self.clock.boot(), written, counters.events_stored.get())),
@@ -197,6 +222,7 @@ impl StatusSources {
                     delivered: counters.events_delivered.get(),
                 }
             }),
+            replay: self.replays.view().filter(ReplayView::is_active),
         }
     }
 

@@ -13,7 +13,7 @@ use super::recover::Newest;
 use super::ring::decode;
 use super::state::Entry;
 use super::writer::Writer;
-use crate::event::Event;
+use crate::event::{Event, EventData};
 
 /// Frames of one commit when a generation is begun with the events of another.
 const CARRY_FRAMES: usize = 1_000;
@@ -29,15 +29,17 @@ impl Writer {
         Ok(Attempt::Done)
     }
 
-    /// Begins a generation: a checkpoint, what is to be announced, and the undelivered events of `carry`, which must be
-    /// the last sealed one. Generations that nobody needs any more are removed when it is on stable storage.
+    /// Begins a generation: a checkpoint, what is to be announced, and the undelivered events of `carry` (all of
+    /// them where delivered ones are kept), which must be the last sealed one. Generations that nobody needs any more are removed when it is on stable storage.
     pub(super) fn begin_generation(&mut self, carry: Option<&Newest>) -> Result<(), Fault> {
         let delivered = self.state.delivered;
         let queue = self.ring.queue().to_owned();
         let number = self.ring.next_number();
+        // What is kept anyway goes along whole, so that restarts do not leave many small generations to keep.
+        let carried_from = if self.retains() { 0 } else { delivered };
         let carried: Vec<usize> = carry.map_or_else(Vec::new, |carry| {
             let heads = carry.frames.frames().enumerate();
-            heads.filter(|(_, (_, last, _))| *last > delivered).map(|(index, _)| index).collect()
+            heads.filter(|(_, (_, last, _))| *last > carried_from).map(|(index, _)| index).collect()
         });
         let events = {
             let mut events = self.announcement_events();
@@ -52,7 +54,7 @@ impl Writer {
         let mut own = newest.entry;
         let announced: Vec<Frame> = event_frames(&events);
         if let Some(carry) = carry {
-            let heads = carry.frames.frames().filter(|(_, last, _)| *last > delivered);
+            let heads = carry.frames.frames().filter(|(_, last, _)| *last > carried_from);
             heads.for_each(|(first, last, counts)| own.include(counts, first, last));
         }
         for frame in &announced {
@@ -63,9 +65,12 @@ impl Writer {
         let gone = self.take_gone(carry.is_some());
         let meta = self.meta(own, created, next_sequence);
         let checkpoint = [self.state.checkpoint(&meta)];
+        let mut carried_over = Vec::new();
         let result = self
             .write_creation(&mut newest, &checkpoint)
-            .and_then(|()| carry.map_or(Ok(()), |carry| self.carry_over(&mut newest, carry, &carried)))
+            .and_then(|()| {
+                carry.map_or(Ok(()), |carry| self.carry_over(&mut newest, carry, &carried, &mut carried_over))
+            })
             // Last: they have the highest numbers.
             .and_then(|()| self.write_creation(&mut newest, &announced))
             .and_then(|()| newest.sync())
@@ -76,6 +81,8 @@ impl Writer {
             return Err(fault);
         }
         self.ring.newest = Some(newest);
+        self.told.forget_below(self.ring.sealed.front().map_or(number, |entry| entry.number));
+        self.told.begin(number, carried_over.iter().chain(&events));
         self.created_commit = created;
         self.synced_commit = created;
         self.generation_commits = 0;
@@ -102,9 +109,15 @@ impl Writer {
         packed.iter().try_for_each(|frame| newest.insert(frame))
     }
 
-    /// Inserts frames of an older generation. One that cannot be read any more ends it: then all of them stay where
+    /// Inserts frames of an older generation, and gives the announcements of losses in them. One that cannot be read any more ends it: then all of them stay where
     /// they are.
-    fn carry_over(&mut self, newest: &mut Generation, from: &Newest, frames: &[usize]) -> Result<(), Fault> {
+    fn carry_over(
+        &mut self,
+        newest: &mut Generation,
+        from: &Newest,
+        frames: &[usize],
+        announcements: &mut Vec<Event>,
+    ) -> Result<(), Fault> {
         let mut unflushed = 0;
         for commit in frames.chunks(CARRY_FRAMES) {
             let parts = u16::try_from(commit.len()).expect("invariant: CARRY_FRAMES fits");
@@ -115,6 +128,7 @@ impl Writer {
                 let packed = self.packer.pack(&event_frame(&events), place);
                 unflushed += packed.bytes();
                 newest.insert(&packed)?;
+                announcements.extend(events.into_iter().filter(|event| matches!(event.data, EventData::EventsLost(_))));
                 if unflushed > FLUSH_BYTES {
                     unflushed = 0;
                     newest.sync()?;
@@ -131,9 +145,10 @@ impl Writer {
         if carried {
             gone.extend(self.ring.sealed.pop_back());
         }
-        let delivered = self.state.delivered;
+        // To be kept is decided later: a delivered generation moves when its mark is on disk.
+        let needed_from = if self.retains() { 0 } else { self.state.delivered };
         self.ring.sealed.retain(|entry| {
-            let is_needed = entry.last > delivered && entry.events() > 0;
+            let is_needed = entry.last > needed_from && entry.events() > 0;
             if !is_needed {
                 gone.push(*entry);
             }

@@ -17,6 +17,9 @@ use super::{Damaged, Fault};
 use crate::config::model::{Severity, WhenFull};
 use crate::event::{Event, EventData, EventsLost};
 
+/// How severe an announcement of losses is.
+const ANNOUNCEMENT_SEVERITY: Severity = Severity::High;
+
 impl Writer {
     /// Makes room for a new generation. False when the store is full and nothing may be dropped.
     pub(super) fn make_room(&mut self, bytes: u64) -> Result<bool, Fault> {
@@ -26,7 +29,7 @@ impl Writer {
             if self.total_bytes() - gone <= room {
                 return Ok(true);
             }
-            if self.empty_quarantine() {
+            if self.drop_retained() || self.empty_quarantine() {
                 continue;
             }
             let delivered = self.state.delivered;
@@ -68,11 +71,17 @@ impl Writer {
         let delivered = self.state.delivered;
         let mut missing = Vec::new();
         let waiting = self.ring.waiting_in(index, delivered, &mut missing);
-        let untold = self.untold_in(index, &mut missing);
+        let untold = match self.told.untold(entry.number, delivered) {
+            Some(untold) => untold,
+            None => self.untold_in(index, &mut missing),
+        };
+        self.told.forget(entry.number);
         // What was found damaged on this occasion is announced by itself.
         missing.into_iter().for_each(|missing| self.announce(missing, "salvaged"));
         let count = waiting.unwrap_or_else(|_| entry.events());
         let first = entry.first.max(delivered + 1);
+        // Dead letters are kept elsewhere, and announced already.
+        let count = count.saturating_sub(self.state.dead.covered_in(first, entry.last));
         self.ring.sealed.remove(index);
         self.gone.push(entry);
         if count > 0 {
@@ -81,20 +90,24 @@ impl Writer {
         }
         self.announce_again(untold);
         if index == 0 {
-            self.state.delivered = self.state.delivered.max(entry.last);
+            self.state.deliver(entry.last);
             self.tail.forget(self.state.delivered);
         }
         true
     }
 
-    /// The announcements of earlier losses in a sealed generation that nobody upstream has seen yet.
+    /// The announcements of earlier losses in a sealed generation of an earlier run that nobody upstream has seen yet.
     fn untold_in(&mut self, index: usize, missing: &mut Vec<Missing>) -> Vec<EventsLost> {
-        let delivered = self.state.delivered;
+        let (delivered, dead) = (self.state.delivered, &self.state.dead);
         let Ok(Some(sealed)) = self.ring.opened(index, delivered, missing) else { return Vec::new() };
         // A frame that cannot be read is found damaged by whoever counts it.
         let events =
             sealed.announcing(delivered).into_iter().filter_map(|frame| sealed.read(frame).and_then(decode).ok());
-        events.flatten().filter(|event| event.sequence > delivered).filter_map(|event| announced(&event)).collect()
+        events
+            .flatten()
+            .filter(|event| event.sequence > delivered && !dead.covers(event.sequence))
+            .filter_map(|event| announced(&event))
+            .collect()
     }
 
     /// The oldest sealed generation with events of the lowest severity there is; one with events on their way upstream
@@ -123,7 +136,7 @@ impl Writer {
         let mut copy = Generation::create(&queue, entry.number, entry.revision + 1, entry.first, self.hook.clone())?;
         let mut dropped: Option<Missing> = None;
         let mut untold = Vec::new();
-        let packer = &mut self.packer;
+        let (packer, dead) = (&mut self.packer, &self.state.dead);
         if let Some(sealed) = self.ring.opened(index, delivered, &mut found)? {
             let mut unflushed = 0;
             for (frame, number) in (0..sealed.frames().count()).zip(1_u64..) {
@@ -141,7 +154,8 @@ impl Writer {
                     }
                 };
                 let mut kept = Vec::with_capacity(events.len());
-                for event in events.iter().filter(|event| event.sequence > delivered) {
+                let waits = |event: &&Arc<Event>| event.sequence > delivered && !dead.covers(event.sequence);
+                for event in events.iter().filter(waits) {
                     if event.severity as usize != severity {
                         kept.push(Event::clone(event));
                         continue;
@@ -167,6 +181,7 @@ impl Writer {
             }
         }
         copy.sync()?;
+        self.tell_at_once(untold)?;
         copy.publish()?;
         let mut rewritten = copy.entry;
         drop(copy);
@@ -181,8 +196,25 @@ impl Writer {
         if let Some(missing) = dropped {
             self.announce(missing, "evicted");
         }
-        self.announce_again(untold);
+        if severity == ANNOUNCEMENT_SEVERITY as usize {
+            self.told.forget(entry.number);
+        }
         Ok(())
+    }
+
+    /// Stores announcements that a copy leaves out, before it takes the place of the original: what was dropped with
+    /// them is told by the catalogue, should we be cut off, and what they tell of is known to nothing else.
+    fn tell_at_once(&mut self, untold: Vec<EventsLost>) -> Result<(), Fault> {
+        if untold.is_empty() || self.ring.newest.is_none() {
+            self.announce_again(untold);
+            return Ok(());
+        }
+        let others = std::mem::take(&mut self.announcements);
+        self.announce_again(untold);
+        let told = self.commit_announcements();
+        // Not told, and still in the original.
+        self.announcements = others;
+        told
     }
 
     /// Notes a loss: counted and logged now, stored as an event with the next commit.
@@ -201,7 +233,7 @@ impl Writer {
     }
 
     /// One announcement a reason until the next commit, so that their number stays bounded.
-    fn merge(&mut self, lost: EventsLost) {
+    pub(super) fn merge(&mut self, lost: EventsLost) {
         let Some(same) = self.announcements.iter_mut().find(|same| same.reason == lost.reason) else {
             self.announcements.push(lost);
             return;
@@ -224,7 +256,7 @@ impl Writer {
             boot: now.boot,
             boot_id: self.clock.boot_id,
             clock: now.clock,
-            severity: Severity::High,
+            severity: ANNOUNCEMENT_SEVERITY,
             correlation: None,
             data: EventData::EventsLost(lost.clone()),
         };

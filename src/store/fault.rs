@@ -31,7 +31,10 @@ impl Writer {
         self.note(fault);
         self.ring.seal();
         if fault.is_full {
-            self.reserve.release();
+            // The reserve is for when there is nothing delivered left to give up.
+            if !self.give_up_retained() {
+                self.reserve.release();
+            }
             self.is_disk_full = true;
         }
         self.retry_at = Some(Instant::now() + self.backoff);
@@ -64,7 +67,11 @@ impl Writer {
 
     /// Takes the reserve again, and new events with it.
     pub(super) fn keep_reserve(&mut self) {
-        match self.reserve.fill(self.limits.reserve_bytes) {
+        let mut filled = self.reserve.fill(self.limits.reserve_bytes);
+        while filled.as_ref().is_err_and(is_full) && self.give_up_retained() {
+            filled = self.reserve.fill(self.limits.reserve_bytes);
+        }
+        match filled {
             Ok(()) => {
                 self.is_disk_full = false;
                 if self.ring.newest.is_some() && self.fault.take().is_some() {

@@ -11,10 +11,44 @@
 //! 3. Every number given out is delivered, or covered by an `EventsLost` event that is itself in the store.
 //! 4. An alarm's state is never on disk without the events it came from: in a commit of several frames the states go
 //!    with the last, and frames count only up to the first commit that is not whole.
-//! 5. Bytes on disk stay within `max_bytes`, reserve, quarantine and temporary copies included.
+//! 5. Bytes on disk stay within `max_bytes` at every moment, in blocks, with reserve, quarantine and temporary copies.
 //! 6. Whatever is found on disk, the store opens. What cannot be read is set aside, counted and announced.
 //! 7. A disk error stops taking, never serving: what was stored can still be read, and nothing that was not
 //!    acknowledged is forgotten.
+//!
+//! After a kill or a power cut it is not known which events arrived since the last delivered mark. They are sent again,
+//! or, if the store must drop them before it can, announced as lost: an announced number is then the most that can be.
+//!
+//! # What proves them
+//!
+//! By number of the promise; `e2e` and `powercut` are test programs that drive the real binary. A test of this module
+//! sees to it that the tests named here exist.
+//!
+//! | | test |
+//! |---|---|
+//! | 1 | `powercut::order::a_message_alone_is_acknowledged_after_the_sync_of_its_own_event` |
+//! | 1 | `powercut::order::messages_in_a_burst_are_acknowledged_after_the_syncs_of_their_events` |
+//! | 1 | `store::tests::acknowledgements_are_released_in_order_and_only_after_the_sync` |
+//! | 1 | `powercut::cuts::power_cuts_lose_nothing_where_each_directory_must_be_synced` |
+//! | 2 | `store::tests::restart::sequence_numbers_go_on_without_gaps_over_many_ends` |
+//! | 2 | `store::tests::damage::a_store_whose_every_file_is_garbage_opens_and_jumps_ahead` |
+//! | 3 | `e2e::kill::rounds::kills_while_writing_sealing_draining_and_starting_lose_nothing` |
+//! | 3 | `e2e::kill::rounds::kills_while_the_oldest_are_dropped_lose_nothing_that_is_not_announced` |
+//! | 3 | `e2e::kill::rounds::kills_while_the_least_severe_are_dropped_lose_no_critical_event` |
+//! | 3 | `powercut::cuts::power_cuts_while_the_oldest_are_dropped_lose_nothing_that_is_not_announced` |
+//! | 3 | `powercut::cuts::power_cuts_while_the_least_severe_are_dropped_lose_no_critical_event` |
+//! | 3 | `powercut::cuts::power_cuts_while_a_large_backlog_is_deleted_lose_nothing_where_each_directory_must_be_synced` |
+//! | 3 | `store::tests::quota::a_kill_while_announcements_are_among_what_is_dropped_leaves_none_untold` |
+//! | 4 | `store::tests::power::a_power_cut_in_the_middle_of_a_commit_keeps_all_that_was_acknowledged_and_no_state_without_its_events` |
+//! | 4 | `e2e::kill::an_alarm_that_was_active_before_a_kill_is_neither_repeated_nor_forgotten` |
+//! | 5 | `powercut::quota::the_quota_holds_at_every_moment_of_an_outage_in_which_the_oldest_are_dropped` |
+//! | 5 | `powercut::quota::the_quota_holds_at_every_moment_of_an_outage_in_which_the_least_severe_are_dropped` |
+//! | 5 | `powercut::quota::the_quota_holds_at_every_moment_of_an_outage_in_which_nothing_may_be_dropped` |
+//! | 6 | `store::tests::damage::damage_after_a_kill_never_keeps_the_store_from_opening` |
+//! | 6 | `store::tests::damage::flipped_bits_cost_their_frames_and_say_so` |
+//! | 6 | `store::frame::tests::every_flipped_bit_is_noticed` |
+//! | 7 | `store::tests::faults::a_full_disk_holds_commits_and_goes_on_when_there_is_room` |
+//! | 7 | `store::tests::faults::a_disk_that_fails_from_the_start_serves_what_it_has` |
 //!
 //! # On disk
 //!
@@ -26,6 +60,8 @@
 //!     db, conf, blobs/                  sled's
 //!     clean                             "<next sequence> <last commit> <CRC-32C of the text before, hex>": a clean stop
 //! <path>/queue/tmp-*                    being made or being removed; rubbish at the next start
+//! <path>/retained/<first>-<through>-gen-<number>.<revision>/
+//!                                       a delivered generation that is kept (`retain_delivered`), see below
 //! <path>/quarantine/<unix time>-gen-*   damaged generations, for a person to look at; the newest few are kept
 //! ```
 //!
@@ -36,6 +72,12 @@
 //! carried over into it, so that many restarts do not make many generations. Nothing inside a generation is ever
 //! changed or removed; generations leave as directories. `drop-least-severe` writes a shorter copy with the next
 //! revision instead.
+//!
+//! A generation all of whose events are delivered is removed, or moves to `retained/` where delivered events are to be
+//! kept: then its name says which of its numbers count, both ends included, 20 digits each. With that a start carries
+//! over the last run's little generation whole, delivered events too, so that restarts do not fill `retained/` with
+//! little ones. Nothing in there is part of the queue: it is in no catalogue, is read by [`history`] only, counts within
+//! `max_bytes`, and is the first to go when room is needed. What was evicted is never kept.
 //!
 //! # A frame
 //!
@@ -66,9 +108,13 @@
 //!  1  events           event::stored (its own version inside), at most 64
 //!  2  alarm states     event::stored; the last of each alarm and sensor counts
 //!  4  delivered mark   u64
-//!  8  dead letters     version u8, CBOR
+//!  8  dead letters     version u8, CBOR: the event, why, the last attempts, marks
+//! 16  their changes    version u8, then what u8 (1 removed, 2 to be sent again), sequence u64, as often as needed
 //! 32  checkpoint       version u8, CBOR: next sequence, delivered mark, creation's last commit, catalogue
 //! ```
+//!
+//! Sections of one commit count in the order they stand in. A dead letter comes with its announcement in one commit; in
+//! a checkpoint the removals are those above the delivered mark, so that their events are not sent as new ones.
 //!
 //! One more bit, 64, has no section: among the frame's events are announcements of losses, which are announced again
 //! should they be evicted themselves.
@@ -84,23 +130,28 @@ mod accept;
 mod begin;
 mod clean;
 mod commit;
+mod dead;
 mod evict;
 mod fault;
 mod frame;
 mod gather;
 mod generation;
 pub mod handle;
+pub mod history;
 pub mod inbox;
 mod probe;
 mod quota;
 mod recover;
+mod retain;
 mod ring;
 mod scan;
 mod sealed;
 mod serve;
+mod set_aside;
 mod settle;
 mod state;
 mod tail;
+mod told;
 mod writer;
 
 #[cfg(test)]

@@ -67,6 +67,12 @@ impl Limits {
         self.max_bytes.saturating_sub(growth)
     }
 
+    /// How many bytes everything may take while the newest generation grows, so that there is room to begin the next
+    /// before an old one goes. It matters after a restart, which begins a generation without making room for it.
+    pub(super) fn bytes_while_growing(&self, checkpoint_bytes: u64) -> u64 {
+        self.max_bytes.saturating_sub(self.rewrite_bytes + SLACK_BYTES / 2 + 2 * checkpoint_bytes)
+    }
+
     /// How far marks may grow the generation while the store is full.
     pub(super) fn marks_bytes(&self) -> u64 {
         self.generation_bytes + SLACK_BYTES / 2

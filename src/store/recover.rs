@@ -10,18 +10,19 @@ use std::path::{Path, PathBuf};
 
 use super::accept::{Accepted, Checkpoint, Scanned, last_checkpoint};
 use super::clean::CleanMarker;
+use super::dead::{decode_changes, decode_letters};
 use super::frame::{self, Header, kind};
 use super::generation::{DIRECTORY_BYTES, directory_name, parse_directory_name};
 use super::quota::disk_bytes;
 use super::ring::{Missing, missing_from, remove_dir};
 use super::scan::scan;
 use super::sealed::{Sealed, read_chunks};
-use super::state::{Entry, State, decode_dead, decode_delivered};
+use super::state::{Entry, State, decode_delivered};
 use super::{Damaged, PreviousStop};
 use crate::event::stored;
 
 /// How far the counter jumps when nothing tells how many numbers were given out: more than a generation can hold.
-const JUMP: u64 = 1 << 20;
+pub(super) const JUMP: u64 = 1 << 20;
 
 /// No event takes fewer bytes on disk than this: it has a 16-byte id that does not compress.
 const EVENT_BYTES_MIN: u64 = 16;
@@ -66,6 +67,8 @@ pub(super) fn recover(queue: &Path) -> std::io::Result<Recovered> {
         set_aside: Vec::new(),
         findings: Vec::new(),
     };
+    // Names first: what is removed next has been replaced by what has one of them.
+    make_durable(queue, &mut out.findings);
     let mut dirs = list(queue, &mut out.findings)?;
     let Some((&newest_number, &newest_revision)) = dirs.last_key_value() else { return Ok(out) };
     let marker = CleanMarker::read(&queue.join(directory_name(newest_number, newest_revision)));
@@ -76,6 +79,9 @@ pub(super) fn recover(queue: &Path) -> std::io::Result<Recovered> {
     let mut base = None;
     while let Some((number, revision)) = dirs.pop_last() {
         let dir = queue.join(directory_name(number, revision));
+        if marker.is_none() {
+            make_durable(&dir.join("db"), &mut out.findings);
+        }
         let opened = File::open(dir.join("db")).and_then(|file| Ok((scan(&file)?, file)));
         let (scan, file) = match opened {
             Ok(opened) => opened,
@@ -108,6 +114,17 @@ pub(super) fn recover(queue: &Path) -> std::io::Result<Recovered> {
     rebuild(queue, out, dirs, scanned.into(), base, marker.filter(|_| !set_aside_newest))
 }
 
+/// Syncs a file or directory that a killed process may have left to the kernel's memory: what is found there is about to
+/// count, be sent and be built upon, and must not be gone after a power cut.
+fn make_durable(path: &Path, findings: &mut Vec<String>) {
+    match File::open(path).and_then(|file| file.sync_all()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            findings.push(format!("{}: what the last run left cannot be synced: {error}", path.display()));
+        }
+        _ => {}
+    }
+}
+
 /// The generations' directories: the highest revision of each number. Clears away rubbish.
 fn list(queue: &Path, findings: &mut Vec<String>) -> std::io::Result<BTreeMap<u64, u32>> {
     let mut dirs = BTreeMap::new();
@@ -138,7 +155,7 @@ fn list(queue: &Path, findings: &mut Vec<String>) -> std::io::Result<BTreeMap<u6
 }
 
 /// Applies the sections of a frame that are not events.
-fn apply(state: &mut State, raw: &[u8]) -> Result<(), Damaged> {
+pub(super) fn apply(state: &mut State, raw: &[u8]) -> Result<(), Damaged> {
     for section in frame::sections(raw) {
         let (kind, bytes) = section?;
         match kind {
@@ -147,10 +164,14 @@ fn apply(state: &mut State, raw: &[u8]) -> Result<(), Damaged> {
                 state.apply_records(&records);
             }
             kind::DELIVERED => state.delivered = state.delivered.max(decode_delivered(bytes)?),
-            kind::DEAD => drop(state.apply_dead(decode_dead(bytes)?, usize::MAX)),
+            kind::DEAD => decode_letters(bytes)?.into_iter().for_each(|step| state.dead.apply(step, state.delivered)),
+            kind::DEAD_CHANGES => {
+                decode_changes(bytes)?.into_iter().for_each(|step| state.dead.apply(step, state.delivered));
+            }
             _ => {}
         }
     }
+    state.dead.trim(state.delivered);
     Ok(())
 }
 
@@ -207,7 +228,7 @@ fn rebuild(
         let is_newest = index + 1 == count;
         for run in this.scan.frames().filter(|run| run[0].header.commit <= accepted.last) {
             let header = run[0].header;
-            let has_state = header.kinds & (kind::RECORDS | kind::DELIVERED | kind::DEAD) != 0;
+            let has_state = header.kinds & (kind::RECORDS | kind::DELIVERED | kind::DEAD | kind::DEAD_CHANGES) != 0;
             if has_state && !header.has(kind::CHECKPOINT) && header.commit > after {
                 let applied = read_chunks(&this.file, run.iter().map(|found| found.offset))
                     .and_then(|(header, body)| frame::unpack(&header, body))
@@ -244,6 +265,8 @@ fn rebuild(
         entries.push(entry);
     }
 
+    // A mark moves on over what was set aside right after it.
+    out.state.deliver(out.state.delivered);
     let delivered = out.state.delivered;
     let found_last = spans.iter().map(|span| span.1).max().unwrap_or(0);
     let known_next = out.state.next_sequence.max(found_last + 1).max(delivered + 1);

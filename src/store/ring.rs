@@ -226,12 +226,21 @@ impl Ring {
         Ok(self.open.as_ref())
     }
 
-    /// Removes a generation's directory, by way of a name that start-up clears away should we be cut off.
-    pub(super) fn remove(&mut self, entry: &Entry) -> Result<(), Fault> {
+    /// Lets go of a generation that moves elsewhere.
+    pub(super) fn close(&mut self, entry: &Entry) {
         let id = (entry.number, entry.revision);
         self.open.take_if(|sealed| sealed.id == id);
         self.decoded.clear();
-        remove_dir(&self.queue, &directory_name(entry.number, entry.revision))
+    }
+
+    /// Removes a generation's directory, by way of a name that start-up clears away should we be cut off.
+    pub(super) fn remove(&mut self, entry: &Entry) -> Result<(), Fault> {
+        self.close(entry);
+        remove_dir(&self.queue, &directory_name(entry.number, entry.revision))?;
+        // Its blocks are free only when no power cut brings them back; what is written next counts on them.
+        fs::File::open(&self.queue)
+            .and_then(|queue| queue.sync_all())
+            .map_err(|error| Fault::io("syncing", &self.queue, &error))
     }
 }
 

@@ -99,6 +99,11 @@ impl Sealed {
         self.frames.iter().map(|frame| (frame.first, frame.last(), frame.counts))
     }
 
+    /// The head of one frame, as in [`Self::frames`].
+    pub(super) fn frame(&self, index: usize) -> Option<(u64, u64, [u8; 5])> {
+        self.frames.get(index).map(|frame| (frame.first, frame.last(), frame.counts))
+    }
+
     /// The frames with announcements of losses among their events after `delivered`.
     pub(super) fn announcing(&self, delivered: u64) -> Vec<usize> {
         let announces =

@@ -16,13 +16,15 @@ use super::fault::BACKOFF;
 use super::frame::Packer;
 use super::gather::{Gather, SLICE};
 use super::generation::SyncHook;
-use super::handle::{COMMITS_UNDER_WAY_MAX, Commit, DeadLetter, Request, StoreStatus};
+use super::handle::{COMMITS_UNDER_WAY_MAX, Commit, Request, StoreStatus};
 use super::inbox::{Nothing, Receiver};
 use super::quota::{Limits, Reserve, disk_bytes};
 use super::recover::Recovered;
+use super::retain::Retained;
 use super::ring::Ring;
 use super::state::State;
 use super::tail::{Tail, weight};
+use super::told::Told;
 use crate::clock::SystemClock;
 use crate::config::model;
 use crate::counters::Counters;
@@ -52,6 +54,8 @@ pub(super) struct Writer {
     pub(super) group: Group,
     /// Losses not yet stored as events.
     pub(super) announcements: Vec<EventsLost>,
+    /// Losses stored as events, by generation.
+    pub(super) told: Told,
     /// The highest sequence number ever read by the forwarder: up to here an event may be on its way upstream.
     pub(super) handed_out: u64,
     /// Generations out of the catalogue and still on disk.
@@ -71,6 +75,8 @@ pub(super) struct Writer {
     pending: VecDeque<(Commit, Option<OwnedSemaphorePermit>)>,
     pub(super) reserve: Reserve,
     pub(super) quarantine_bytes: u64,
+    /// Delivered generations that are kept.
+    pub(super) retained: Retained,
     pub(super) waiting: u64,
     /// The quota is used up and nothing may be dropped.
     pub(super) is_full: bool,
@@ -105,6 +111,7 @@ impl Writer {
             packer: Packer::new(),
             group: Group::default(),
             announcements: Vec::new(),
+            told: Told::default(),
             handed_out: 0,
             gone: Vec::new(),
             next_commit: recovered.next_commit,
@@ -120,6 +127,7 @@ impl Writer {
             pending: VecDeque::new(),
             reserve: Reserve::new(&config.path),
             quarantine_bytes: disk_bytes(&config.path.join("quarantine")),
+            retained: Retained::open(&config.path),
             waiting: 0,
             is_full: false,
             is_disk_full: false,
@@ -130,6 +138,7 @@ impl Writer {
             published,
             _lock: lock,
         };
+        writer.check_retained(recovered.previous_stop);
         let findings = recovered.findings;
         for dir in &recovered.set_aside {
             writer.quarantine(dir);
@@ -137,12 +146,14 @@ impl Writer {
         for (missing, reason) in recovered.lost {
             writer.announce(missing, reason);
         }
+        writer.announce_old_letters();
         // Little is carried over, so that restarts do not pile up generations; what is damaged is, to get it out of
         // the damaged file; a large one is left where it is.
         let carry = recovered.newest.filter(|newest| {
             let bytes = writer.ring.sealed.back().map_or(0, |entry| entry.bytes);
+            // It exists twice for a moment; twice its size is more than sled makes of it.
             let has_room = writer.total_bytes() + bytes * 2 < writer.limits.max_bytes;
-            bytes <= writer.limits.generation_bytes / 4 || (newest.is_damaged && has_room)
+            has_room && (bytes <= writer.limits.generation_bytes / 4 || newest.is_damaged)
         });
         let carry = if writer.total_bytes() > writer.limits.max_bytes {
             // The limit was lowered. What must go goes first; with `reject` it is delivered.
@@ -237,22 +248,9 @@ impl Writer {
             }
             Request::Delivered { through } => {
                 let through = through.min(self.state.next_sequence.saturating_sub(1));
-                if through > self.state.delivered {
-                    self.state.delivered = through;
-                    self.tail.forget(through);
-                    self.marks_deadline.get_or_insert_with(|| Instant::now() + MARK_DELAY);
-                }
+                self.deliver(through);
             }
-            Request::DeadLetter { event, reason, attempts, done } => {
-                let time = self.clock.wall();
-                self.group.dead.push(DeadLetter { event, reason, attempts, time });
-                self.group.done.push(done);
-                self.group.deadline = Some(Instant::now());
-            }
-            Request::DeadLetters { reply } => {
-                // A reader that has gone away wants nothing.
-                let _ = reply.send(self.state.dead().cloned().collect());
-            }
+            Request::Dead(request) => self.take_dead(request),
             Request::Configure(store) => {
                 self.limits = Limits::new(&store);
                 self.config = model::Store { path: std::mem::take(&mut self.config.path), ..store };
@@ -343,7 +341,7 @@ impl Writer {
     /// Everything on disk under the store's path.
     pub(super) fn total_bytes(&self) -> u64 {
         let gone: u64 = self.gone.iter().map(|entry| entry.bytes).sum();
-        self.ring.bytes() + gone + self.reserve.bytes() + self.quarantine_bytes + FIXED_BYTES
+        self.ring.bytes() + gone + self.reserve.bytes() + self.quarantine_bytes + self.retained.bytes() + FIXED_BYTES
     }
 
     /// The clean end.

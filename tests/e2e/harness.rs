@@ -43,6 +43,7 @@ fn the_consumer_counts_what_the_publisher_published_over_a_broker_restart() {
     let dir = tempfile::tempdir().unwrap();
     let mut broker = Mosquitto::start(dir.path(), "broker", Options::persistent());
     let consumer = Consumer::start(broker.address(), "consumer");
+    let lean = Consumer::start_lean(broker.address(), "lean");
     let mut publisher = Publisher::new(broker.address(), "publisher");
     for n in 1..=500 {
         publisher.publish("tidegate/gw1/high/plant/a/value", event(n, n));
@@ -56,6 +57,9 @@ fn the_consumer_counts_what_the_publisher_published_over_a_broker_restart() {
     consumer.assert_lossless();
     assert_eq!(consumer.alarm_events(), 500);
     assert_eq!(consumer.highest_sequence(), 500);
+    lean.wait_for_crossings(500, SOON);
+    lean.assert_accounted();
+    assert_eq!((lean.highest_sequence(), lean.absent(), lean.unannounced()), (500, 0, 0));
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! kill -9 at moments nobody chose.
 
+mod reaper;
+mod rounds;
+
 use std::time::Duration;
 
 use crate::stage::Stage;
 use crate::support::consumer::{EXCEEDED, STARTED};
 use crate::support::gateway::{crossing_value, reading};
+use crate::support::summary::{Kind, Summary};
 use crate::support::{PATIENT, SOON, long_run};
 
 /// How often the gateway is killed in the outage.
@@ -50,6 +54,7 @@ fn twenty_kills_in_an_outage_lose_nothing_and_keep_the_order() {
     stage.gateway.start();
     stage.network.restore();
     stage.consumer.wait_for_crossings(ROUNDS * PER_ROUND * SENSORS, PATIENT);
+    Summary::of(Kind::Kills, ROUNDS, stage.publisher.acknowledged(), &stage.consumer).add();
     stage.consumer.assert_lossless();
 }
 

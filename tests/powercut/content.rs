@@ -11,6 +11,8 @@ type Block = Arc<[u8; BLOCK_BYTES]>;
 #[derive(Clone, Debug, Default)]
 pub struct Content {
     blocks: Vec<Option<Block>>,
+    /// Blocks that are not holes.
+    allocated: u64,
     len: u64,
 }
 
@@ -22,7 +24,7 @@ impl Content {
 
     /// Blocks that are not holes.
     pub fn allocated(&self) -> u64 {
-        self.blocks.iter().flatten().count() as u64
+        self.allocated
     }
 
     /// Up to `size` bytes from `offset` on; fewer at the end.
@@ -53,7 +55,8 @@ impl Content {
     pub fn resize(&mut self, len: u64) {
         if len < self.len {
             let (index, start) = place(len);
-            self.blocks.truncate(if start == 0 { index } else { index + 1 });
+            let kept = (if start == 0 { index } else { index + 1 }).min(self.blocks.len());
+            self.allocated -= self.blocks.drain(kept..).flatten().count() as u64;
             if start > 0 && self.blocks.get(index).is_some_and(Option::is_some) {
                 self.block(index)[start..].fill(0);
             }
@@ -75,7 +78,9 @@ impl Content {
         if self.blocks.len() <= index {
             self.blocks.resize(index + 1, None);
         }
-        Arc::make_mut(self.blocks[index].get_or_insert_with(|| Arc::new([0; BLOCK_BYTES])))
+        let block = &mut self.blocks[index];
+        self.allocated += u64::from(block.is_none());
+        Arc::make_mut(block.get_or_insert_with(|| Arc::new([0; BLOCK_BYTES])))
     }
 }
 

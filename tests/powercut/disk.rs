@@ -6,6 +6,7 @@
 //! what the kernel asks that of [`super::mount`].
 
 use std::any::Any;
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use fuser::{BackgroundSession, Config, MountOption};
 
+use super::content::BLOCK_BYTES;
 use super::mount::Handler;
 use super::volume::{Cut, Lost, Names, Volume};
 
@@ -33,19 +35,48 @@ pub enum Step {
     Write,
     /// A length.
     Resize,
-    /// A creation, renaming or removal.
+    /// A creation or renaming that is none of the following.
     Name,
+    /// A generation is begun.
+    Making,
+    /// A shorter copy of a generation is begun.
+    Copying,
+    /// A removal, or the renaming before it.
+    Removing,
     /// A sync of a file or directory.
     Sync,
+}
+
+impl Step {
+    /// What the appearance of a name in the store's directory is a sign of.
+    pub fn of_name(name: &OsStr) -> Self {
+        let name = name.to_string_lossy();
+        if name.starts_with("tmp-removed-") {
+            Self::Removing
+        } else if name.starts_with("tmp-gen-") {
+            if name.ends_with(".1") { Self::Making } else { Self::Copying }
+        } else {
+            Self::Name
+        }
+    }
 }
 
 /// When the power goes by itself: before the step after so many others.
 #[derive(Clone, Copy, Debug)]
 pub struct Countdown {
+    /// Counting begins with a step of this kind.
+    pub awaits: Option<Step>,
     /// Steps to come.
     pub steps: u64,
     /// Only syncs count: the moment when most is at stake.
     pub only_syncs: bool,
+}
+
+impl Countdown {
+    fn has_begun(&mut self, step: Step) -> bool {
+        self.awaits = self.awaits.filter(|awaited| *awaited != step);
+        self.awaits.is_none()
+    }
 }
 
 /// What disk and file system share.
@@ -61,6 +92,10 @@ pub struct State {
     steps: u64,
     /// Syncs so far.
     pub syncs: u64,
+    /// Bytes read so far.
+    pub read_bytes: u64,
+    /// Bytes written so far.
+    pub written_bytes: u64,
     /// Replies that are owed.
     held: Vec<Box<dyn Any + Send>>,
 }
@@ -77,6 +112,7 @@ impl Shared {
         let mut state = self.state();
         if state.power == Power::On
             && let (Some(step), Some(countdown)) = (step, &mut state.countdown)
+            && countdown.has_begun(step)
             && (step == Step::Sync || !countdown.only_syncs)
         {
             if countdown.steps == 0 {
@@ -127,6 +163,8 @@ impl Disk {
             off_before: None,
             steps: 0,
             syncs: 0,
+            read_bytes: 0,
+            written_bytes: 0,
             held: Vec::new(),
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), went_off: Condvar::new() });
@@ -148,6 +186,22 @@ impl Disk {
     /// Syncs so far.
     pub fn syncs(&self) -> u64 {
         self.shared.state().syncs
+    }
+
+    /// Bytes read from it so far: what the kernel did not have in its own memory.
+    pub fn read_bytes(&self) -> u64 {
+        self.shared.state().read_bytes
+    }
+
+    /// Bytes written to it so far.
+    pub fn written_bytes(&self) -> u64 {
+        self.shared.state().written_bytes
+    }
+
+    /// Bytes taken of it, now and at most so far.
+    pub fn used_bytes(&self) -> (u64, u64) {
+        let used = self.shared.state().volume.used();
+        (used.blocks * BLOCK_BYTES as u64, used.most * BLOCK_BYTES as u64)
     }
 
     /// The power is to go by itself.

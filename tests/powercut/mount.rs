@@ -95,18 +95,18 @@ impl Filesystem for Handler {
     }
 
     fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
-        let Some((mut state, reply)) = self.0.enter(reply, Some(Step::Name)) else { return };
+        let Some((mut state, reply)) = self.0.enter(reply, Some(Step::of_name(name))) else { return };
         let made = state.volume.create(parent.0, name, true, bits(mode & !umask));
         Self::entry(&state, made, reply);
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let Some((mut state, reply)) = self.0.enter(reply, Some(Step::Name)) else { return };
+        let Some((mut state, reply)) = self.0.enter(reply, Some(Step::Removing)) else { return };
         Self::done(state.volume.remove(parent.0, name, false), reply);
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let Some((mut state, reply)) = self.0.enter(reply, Some(Step::Name)) else { return };
+        let Some((mut state, reply)) = self.0.enter(reply, Some(Step::Removing)) else { return };
         Self::done(state.volume.remove(parent.0, name, true), reply);
     }
 
@@ -123,7 +123,8 @@ impl Filesystem for Handler {
         if !flags.is_empty() {
             return reply.error(Errno::EINVAL);
         }
-        let Some((mut state, reply)) = self.0.enter(reply, Some(Step::Name)) else { return };
+        // Only a removal goes by such a name; a generation in the making is renamed from one.
+        let Some((mut state, reply)) = self.0.enter(reply, Some(Step::of_name(newname))) else { return };
         Self::done(state.volume.rename((parent.0, name), (newparent.0, newname)), reply);
     }
 
@@ -176,9 +177,12 @@ impl Filesystem for Handler {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let Some((state, reply)) = self.0.enter(reply, None) else { return };
+        let Some((mut state, reply)) = self.0.enter(reply, None) else { return };
         match state.volume.read(ino.0, offset, size as usize) {
-            Ok(bytes) => reply.data(&bytes),
+            Ok(bytes) => {
+                state.read_bytes += bytes.len() as u64;
+                reply.data(&bytes);
+            }
             Err(refusal) => reply.error(errno(refusal)),
         }
     }
@@ -196,6 +200,7 @@ impl Filesystem for Handler {
         reply: ReplyWrite,
     ) {
         let Some((mut state, reply)) = self.0.enter(reply, Some(Step::Write)) else { return };
+        state.written_bytes += data.len() as u64;
         match state.volume.write(ino.0, offset, data) {
             Ok(()) => reply.written(u32::try_from(data.len()).expect("the kernel's writes are small")),
             Err(refusal) => reply.error(errno(refusal)),

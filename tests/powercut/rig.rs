@@ -2,39 +2,33 @@
 //! of what happened.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::disk::{Countdown, Disk, Step};
+use crate::plan::{Moment, Plan, SENSORS, alarms};
 use crate::support::consumer::Consumer;
-use crate::support::gateway::{Config, Gateway, SOURCE_CLIENT, crossing_value, line};
+use crate::support::gateway::{Config, Gateway, SOURCE_CLIENT, crossing_value, line, said, tidegate};
 use crate::support::mosquitto::{Mosquitto, Options};
 use crate::support::proxy::Proxy;
 use crate::support::publisher::Publisher;
-use crate::support::{SOON, wait_until};
-use crate::volume::{Cut, Lost, Names};
-
-/// Sensors that talk.
-const SENSORS: u64 = 8;
+use crate::support::summary::{Kind, Summary};
+use crate::support::{LONG, SOON, wait_until};
+use crate::volume::{Cut, Lost};
 
 /// Messages published without a pause, at most.
 const BURST_MAX: u64 = 60;
 
+/// Messages of a round that waits for something particular, at most: more than two generations hold.
+const UNTIL_OFF_MAX: u64 = 4_000;
+
+/// How long it is waited for.
+const OFF_PATIENCE: Duration = Duration::from_secs(2);
+
 /// What a blob is made of: six bits a character, and nothing to compress beyond that.
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
-
-/// What the gateway is doing when the power goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Moment {
-    /// It stores: the upstream is away.
-    Filling,
-    /// It delivers and removes, and stores what still comes.
-    Draining,
-    /// It starts.
-    Starting,
-}
 
 /// A cut that was made.
 #[derive(Clone, Copy, Debug)]
@@ -43,23 +37,6 @@ struct Done {
     cut: Cut,
     lost: Lost,
     before: Option<Step>,
-}
-
-/// What a rig is like.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// What makes names durable.
-    pub names: Names,
-    /// `max_bytes` of the store.
-    pub max_bytes: &'static str,
-    /// How long a blob the messages carry, bytes. The gateway carries 4 KiB at most.
-    pub blob_bytes: RangeInclusive<usize>,
-    /// Messages of a round, at most.
-    pub batch_max: u64,
-    /// Messages that come together before a drain, at most.
-    pub backlog_max: u64,
-    /// Messages that may wait before a drain without a cut makes room.
-    pub behind_max: u64,
 }
 
 /// The scene. Fields end in this order.
@@ -83,6 +60,11 @@ pub struct Rig {
     /// Messages that the local broker has taken.
     pub published: u64,
     cuts: Vec<Done>,
+    /// The fewest bytes stored at a cut.
+    least_bytes: u64,
+    refused_starts: u64,
+    /// Something was delivered before the end: after a cut nobody knows how much of it, and it may be announced too.
+    has_drained: bool,
     /// Changes and syncs of a start.
     start_steps: u64,
 }
@@ -90,6 +72,15 @@ pub struct Rig {
 impl Rig {
     /// Everything in place and the gateway started for the first time.
     pub fn new(plan: Plan, seed: u64) -> Self {
+        Self::with(plan, seed, Consumer::start)
+    }
+
+    /// The same, for more events than are good to keep.
+    pub fn new_lean(plan: Plan, seed: u64) -> Self {
+        Self::with(plan, seed, Consumer::start_lean)
+    }
+
+    fn with(plan: Plan, seed: u64, consumer: fn(SocketAddr, &str) -> Consumer) -> Self {
         println!("seed {seed}, {:?} names", plan.names);
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().join("disk");
@@ -100,12 +91,13 @@ impl Rig {
         let network = Proxy::start(upstream.front());
         let url = format!("mqtt://127.0.0.1:{}", network.port());
         let mut config = Config::example(dir.path(), &local.url(), &url);
-        // Nothing may be dropped: what does not fit waits at the local broker.
-        config.store = line("path", at.join("store").display()) + &line("max_bytes", plan.max_bytes);
-        config.store += &line("when_full", "reject");
+        config.store =
+            line("path", at.join("store").display()) + &line("max_bytes", format_args!("{}MiB", plan.max_bytes >> 20));
+        config.store += &line("when_full", plan.when_full);
+        config.alarms = alarms();
         config.sources[0] = config.sources[0].replace("\"ts\"]", "\"ts\", \"blob\"]");
         let mut gateway = Gateway::new(&dir.path().join("gateway"), &config);
-        let consumer = Consumer::start(upstream.address(), "consumer");
+        let consumer = consumer(upstream.address(), "consumer");
         let publisher = Publisher::new(local.address(), "sensors");
         gateway.start();
         local.wait_subscribed(SOURCE_CLIENT, 1);
@@ -125,12 +117,15 @@ impl Rig {
             started: Instant::now(),
             published: 0,
             cuts: Vec::new(),
+            least_bytes: u64::MAX,
+            refused_starts: 0,
+            has_drained: false,
             start_steps,
         }
     }
 
     /// Sensors say one more message. Every one crosses the limit.
-    fn publish(&mut self) {
+    pub fn publish(&mut self) {
         let (sensor, seq) = (self.published % SENSORS, self.published / SENSORS + 1);
         let rng = &mut self.rng;
         let length = rng.usize(self.plan.blob_bytes.clone());
@@ -142,12 +137,14 @@ impl Rig {
 
     /// One cut at a moment, and what leads there. The gateway is down afterwards, the disk works.
     pub fn round(&mut self, moment: Moment, cut: Cut) {
-        if !self.gateway.is_running() {
-            match moment {
-                Moment::Starting => {}
-                _ => self.gateway.start(),
-            }
+        if self.plan.backlog_bytes > self.disk.used_bytes().0 {
+            self.start();
+            self.fill(self.plan.backlog_bytes);
         }
+        if moment != Moment::Starting {
+            self.start();
+        }
+        self.has_drained |= matches!(moment, Moment::Draining | Moment::Removing);
         match moment {
             Moment::Filling => {
                 self.network.down();
@@ -176,12 +173,58 @@ impl Rig {
                 self.off_within(self.start_steps);
                 self.gateway.spawn();
                 wait_until("the power to go or the gateway to be ready", SOON, || {
-                    self.disk.is_off() || self.gateway.notify.count("READY=1") > ready
+                    self.disk.is_off() || self.gateway.notify.count("READY=1") > ready || !self.gateway.is_running()
                 });
+                self.refused_starts += u64::from(!self.gateway.is_running());
                 assert!(self.gateway.is_running(), "the gateway refuses to start");
+            }
+            Moment::Removing => {
+                self.network.down();
+                self.publish_batch(self.plan.backlog_max);
+                self.off_after(Step::Removing, 8);
+                self.network.restore();
+                self.publish_until_off(20, self.plan.batch_max);
+            }
+            Moment::Making | Moment::Evicting | Moment::Rewriting => {
+                self.network.down();
+                let (step, steps) = match moment {
+                    Moment::Making => (Step::Making, 40),
+                    Moment::Evicting => (Step::Removing, 8),
+                    _ => (Step::Copying, 60),
+                };
+                self.off_after(step, steps);
+                self.publish_until_off(BURST_MAX, UNTIL_OFF_MAX);
             }
         }
         self.cut(moment, cut);
+    }
+
+    /// Starts it unless it runs.
+    fn start(&mut self) {
+        if !self.gateway.is_running() {
+            // Should it not start the test is over, and this is in its numbers.
+            self.refused_starts += 1;
+            self.gateway.start();
+            self.refused_starts -= 1;
+        }
+    }
+
+    /// Lets the power go by itself at most so many steps after one of a kind.
+    fn off_after(&mut self, awaited: Step, steps: u64) {
+        let steps = self.rng.u64(..steps);
+        self.disk.off_after(Countdown { awaits: Some(awaited), steps, only_syncs: false });
+    }
+
+    /// Messages until the power goes, at most so many, and then some time for it.
+    fn publish_until_off(&mut self, burst_max: u64, most: u64) {
+        let goal = self.published + most;
+        while self.published < goal && !self.disk.is_off() {
+            for _ in 0..self.rng.u64(1..=burst_max) {
+                self.publish();
+            }
+            self.publisher.flush();
+        }
+        self.disk.wait_off(OFF_PATIENCE);
     }
 
     /// Lets the power go by itself before one of the next steps; every now and then it is left to go at some time.
@@ -189,7 +232,7 @@ impl Rig {
         let only_syncs = self.rng.bool();
         let steps = self.rng.u64(..if only_syncs { steps.div_ceil(3) } else { steps });
         if self.rng.u64(..6) > 0 {
-            self.disk.off_after(Countdown { steps, only_syncs });
+            self.disk.off_after(Countdown { awaits: None, steps, only_syncs });
         }
     }
 
@@ -221,11 +264,12 @@ impl Rig {
         self.gateway.signal("KILL");
         self.disk.let_go();
         self.gateway.kill();
+        self.least_bytes = self.least_bytes.min(self.disk.used_bytes().0);
         let (lost, before) = self.disk.cut(cut, &mut self.rng);
         self.cuts.push(Done { moment, cut, lost, before });
         if self.behind() > self.plan.behind_max {
             self.network.restore();
-            self.gateway.start();
+            self.start();
             let goal = self.published - self.plan.behind_max / 2;
             self.consumer.wait_for_crossings(goal, SOON);
         }
@@ -239,34 +283,78 @@ impl Rig {
     /// Lets the store fill up to so many bytes, without any cut.
     pub fn fill(&mut self, bytes: u64) {
         self.network.down();
-        while self.stored_bytes() < bytes {
+        while self.disk.used_bytes().0 < bytes {
             self.publish_burst();
         }
     }
 
-    /// Bytes that the store takes on the disk.
-    pub fn stored_bytes(&self) -> u64 {
-        use std::os::unix::fs::MetadataExt;
-        fn sum(path: &std::path::Path) -> u64 {
-            let Ok(meta) = std::fs::symlink_metadata(path) else { return 0 };
-            let inner: u64 = match std::fs::read_dir(path) {
-                Ok(entries) if meta.is_dir() => entries.flatten().map(|entry| sum(&entry.path())).sum(),
-                _ => 0,
-            };
-            meta.blocks() * 512 + inner
+    /// The fewest bytes that were stored at a cut.
+    pub fn least_bytes(&self) -> u64 {
+        self.least_bytes
+    }
+
+    /// Waits until the gateway's status is as wanted: what it says of its store, and how many readings it has evaluated.
+    pub fn wait_stored(&mut self, is_so: impl Fn(&serde_json::Value, u64) -> bool) {
+        self.publisher.flush();
+        let socket = self.dir.path().join("control.sock");
+        let socket = socket.to_str().expect("a path in UTF-8");
+        wait_until("the gateway to take what there is", LONG, || {
+            let output = tidegate(&["status", "--json", "--socket", socket]);
+            let status: serde_json::Value =
+                serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
+            is_so(&status["store"], status["readings"]["evaluated"].as_u64().unwrap_or(0))
+        });
+    }
+
+    /// The numbers so far.
+    fn summary(&self, kind: Kind, rounds: u64) -> Summary {
+        let mut summary = Summary::of(kind, rounds, self.publisher.acknowledged(), &self.consumer);
+        summary.refused_starts = self.refused_starts;
+        summary
+    }
+
+    /// Whether all that is to come has come: the newest of each sensor, and nothing is missing that is not announced.
+    fn is_complete(&self) -> bool {
+        let newest = |sensor: u64| (self.published - sensor).div_ceil(SENSORS);
+        let has_newest =
+            |sensor: u64| self.consumer.last_seq(&format!("plant/s{sensor}/value")) == Some(newest(sensor));
+        (0..SENSORS).all(has_newest) && self.consumer.unannounced() == 0
+    }
+
+    /// Waits until everything is accounted for, and checks that it is.
+    pub fn account(&mut self, kind: Kind, rounds: u64) {
+        self.publisher.flush();
+        let is_complete = self.consumer.arrives(SOON, || self.is_complete());
+        let summary = self.summary(kind, rounds);
+        summary.add();
+        assert!(is_complete, "not everything is accounted for; {}", self.consumer.summary());
+        self.consumer.assert_sound();
+        assert_eq!((summary.lost, summary.out_of_order), (0, 0));
+        if self.plan.when_full == "reject" {
+            assert_eq!(self.consumer.crossings(), self.published);
+            self.consumer.assert_lossless();
+        } else {
+            let unseen = self.published - self.consumer.crossings();
+            let absent = self.consumer.absent();
+            assert!(unseen <= absent, "a message was taken and made no event");
+            assert!(self.has_drained || self.consumer.announced_lost() == absent, "more is announced than was lost");
         }
-        sum(&self.dir.path().join("disk/store"))
+        if self.plan.when_full == "drop-least-severe" {
+            let mut critical: Vec<u64> =
+                self.consumer.about("plant/s0/value").iter().filter_map(|event| event.seq).collect();
+            critical.sort_unstable();
+            critical.dedup();
+            assert_eq!(critical, (1..=self.published.div_ceil(SENSORS)).collect::<Vec<_>>());
+        }
     }
 
     /// Starts for good, lets everything through, and says what came of it.
     pub fn finish(mut self) {
         self.network.restore();
-        if !self.gateway.is_running() {
-            self.gateway.start();
-        }
-        self.publisher.flush();
-        self.consumer.wait_for_crossings(self.published, SOON);
-        self.consumer.assert_lossless();
+        self.start();
+        self.account(Kind::Cuts, self.cuts.len() as u64);
+        let (_, most_bytes) = self.disk.used_bytes();
+        assert!(most_bytes <= self.plan.max_bytes, "{most_bytes} bytes on the disk at some time");
         let log = self.gateway.log();
         let findings: Vec<&str> = log
             .lines()
@@ -286,8 +374,8 @@ impl Rig {
         let again = self.consumer.alarm_events() - self.consumer.crossings();
         println!(
             "{} cuts, {:?} names, seed {}: {:?}, {:?}, before {:?}; {with_bytes} with bytes unsynced ({unsynced}, of which \
-             {kept} kept), {with_names} with names\n{} messages: lost 0, out of order 0, refused starts 0, delivered again \
-             {}, taken twice {again}; {:.1} s",
+             {kept} kept), {with_names} with names\n{} messages: lost 0, announced {}, out of order 0, refused starts 0, \
+             delivered again {}, taken twice {again}; {} to {} bytes on the disk; {:.1} s",
             self.cuts.len(),
             self.plan.names,
             self.seed,
@@ -295,7 +383,10 @@ impl Rig {
             count(&|done| format!("{:?}", done.cut)),
             count(&|done| done.before.map_or("nothing".to_owned(), |step| format!("{step:?}"))),
             self.published,
+            self.consumer.announced_lost(),
             self.consumer.repeats(),
+            self.least_bytes,
+            most_bytes,
             self.started.elapsed().as_secs_f64(),
         );
     }
@@ -306,6 +397,9 @@ impl Drop for Rig {
         // A gateway that waits for the disk cannot be ended.
         self.disk.let_go();
         if std::thread::panicking() {
+            if self.refused_starts > 0 {
+                self.summary(Kind::Cuts, self.cuts.len() as u64).add();
+            }
             println!("seed {}, {:?} names; cuts so far: {:?}", self.seed, self.plan.names, self.cuts);
         }
     }

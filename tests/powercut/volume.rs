@@ -79,8 +79,17 @@ struct Inode {
     durable: Side,
     /// How often it is open.
     opens: u32,
+    /// Whether programs see a name of it.
+    is_named: bool,
     /// The last transaction with a change of its names.
     named_in: u64,
+}
+
+impl Inode {
+    /// Blocks it takes; an empty directory takes one, too.
+    fn blocks(&self) -> u64 {
+        if self.is_dir { 1 } else { self.live.content.allocated() }
+    }
 }
 
 /// What a program is told about a file.
@@ -96,6 +105,22 @@ pub struct Attributes {
     pub len: u64,
     /// Blocks of 512 bytes.
     pub sectors: u64,
+}
+
+/// Blocks that programs' files and directories take. A file without a name takes them as long as it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// Now.
+    pub blocks: u64,
+    /// The most there ever were.
+    pub most: u64,
+}
+
+impl Used {
+    fn change(&mut self, more: u64, less: u64) {
+        self.blocks = self.blocks + more - less;
+        self.most = self.most.max(self.blocks);
+    }
 }
 
 /// Why something cannot be done.
@@ -125,6 +150,7 @@ pub struct Volume {
     names: Names,
     next_inode: u64,
     transaction: u64,
+    used: Used,
     /// Syncs are answered and do nothing: a disk that lies, to see whether a test notices.
     pub ignores_syncs: bool,
 }
@@ -132,14 +158,22 @@ pub struct Volume {
 impl Volume {
     /// An empty one.
     pub fn new(names: Names) -> Self {
-        let root =
-            Inode { is_dir: true, mode: 0o755, live: Side::default(), durable: Side::default(), opens: 0, named_in: 0 };
+        let root = Inode {
+            is_dir: true,
+            mode: 0o755,
+            live: Side::default(),
+            durable: Side::default(),
+            opens: 0,
+            is_named: true,
+            named_in: 0,
+        };
         Self {
             inodes: BTreeMap::from([(ROOT, root)]),
             changes: Vec::new(),
             names,
             next_inode: ROOT + 1,
             transaction: 1,
+            used: Used { blocks: 1, most: 1 },
             ignores_syncs: false,
         }
     }
@@ -153,9 +187,8 @@ impl Volume {
     /// What there is to know about a file.
     pub fn attributes(&self, number: u64) -> Result<Attributes, Refusal> {
         let inode = self.inode(number)?;
-        let content = &inode.live.content;
-        // An empty directory takes a block, too.
-        let (len, sectors) = if inode.is_dir { (4096, 8) } else { (content.len(), content.allocated() * 8) };
+        let len = if inode.is_dir { 4096 } else { inode.live.content.len() };
+        let sectors = inode.blocks() * 8;
         Ok(Attributes { inode: number, is_dir: inode.is_dir, mode: inode.mode, len, sectors })
     }
 
@@ -165,6 +198,11 @@ impl Volume {
             self.inode(dir)?.live.entries.iter().map(|(name, inode)| (name.clone(), *inode)).collect();
         entries.sort_unstable_by_key(|(_, inode)| *inode);
         Ok(entries)
+    }
+
+    /// What is taken of the disk.
+    pub fn used(&self) -> Used {
+        self.used
     }
 
     /// Up to `size` bytes.
@@ -182,7 +220,7 @@ impl Volume {
         let number = self.next_inode;
         self.next_inode += 1;
         let (live, durable) = (Side::default(), Side::default());
-        self.inodes.insert(number, Inode { is_dir, mode, live, durable, opens: 0, named_in: 0 });
+        self.inodes.insert(number, Inode { is_dir, mode, live, durable, opens: 0, is_named: true, named_in: 0 });
         self.change(Change::Link { parent, name: name.to_owned(), inode: number });
         self.touch(&[parent, number]);
         Ok(number)
@@ -264,6 +302,9 @@ impl Volume {
     pub fn close(&mut self, inode: u64) {
         if let Some(inode) = self.inodes.get_mut(&inode) {
             inode.opens = inode.opens.saturating_sub(1);
+            if inode.opens == 0 && !inode.is_named {
+                self.used.change(0, inode.blocks());
+            }
         }
     }
 
@@ -297,8 +338,34 @@ impl Volume {
     }
 
     fn change(&mut self, change: Change) {
+        let named = match &change {
+            Change::Link { inode, .. } => Some(*inode),
+            // What loses its name gives its blocks back when nobody has it open.
+            Change::Unlink { parent, name } | Change::Rename { to: (parent, name), .. } => {
+                if let Ok(inode) = self.lookup(*parent, name) {
+                    self.unname(inode);
+                }
+                None
+            }
+            change => change.inode(),
+        };
+        let blocks = |volume: &Self| {
+            let inode = named.and_then(|number| volume.inodes.get(&number));
+            inode.map_or(0, Inode::blocks)
+        };
+        let before = if matches!(change, Change::Link { .. }) { 0 } else { blocks(self) };
         self.apply(&change, View::Live);
+        self.used.change(blocks(self), before);
         self.changes.push(change);
+    }
+
+    fn unname(&mut self, number: u64) {
+        if let Some(inode) = self.inodes.get_mut(&number) {
+            inode.is_named = false;
+            if inode.opens == 0 {
+                self.used.change(0, inode.blocks());
+            }
+        }
     }
 
     fn touch(&mut self, numbers: &[u64]) {

@@ -212,11 +212,11 @@ impl Gateway {
         self.try_wait().is_none() && self.child.is_some()
     }
 
-    /// `kill -9`.
-    pub fn kill(&mut self) {
+    /// `kill -9`, if it has not ended by itself; the status tells.
+    pub fn kill(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("running");
         child.kill().expect("kill the gateway");
-        child.wait().expect("wait for the gateway");
+        child.wait().expect("wait for the gateway")
     }
 
     /// Sends a signal by name.

@@ -16,6 +16,7 @@ pub mod proxy;
 pub mod pty;
 pub mod publisher;
 pub mod schema;
+pub mod summary;
 pub mod wait;
 
 use std::net::TcpListener;

@@ -101,7 +101,7 @@ pub static GATEWAY: KeyTable = KeyTable {
             "control_socket",
             "absolute path, or \"off\"",
             "\"/run/tidegate/control.sock\"",
-            "Where `tidegate status` and `tidegate alarms` ask the running gateway.",
+            "Where `tidegate status`, `tidegate alarms` and `tidegate events` ask the running gateway.",
         )
         .near(&["socket", "control", "socket_path"]),
     ],
@@ -123,6 +123,13 @@ pub static STORE: KeyTable = KeyTable {
             .near(&["dir", "directory", "folder", "file"]),
         with_default("max_bytes", "size, 32 MiB to 1 TiB", "\"256MiB\"", "All it may take on the disk.")
             .near(&["size", "max_size", "limit", "quota", "capacity", "bytes_max"]),
+        with_default(
+            "retain_delivered",
+            "size, 8 MiB to half of `max_bytes`, or \"0B\"",
+            "\"0B\"",
+            "How much of what is delivered is kept for `tidegate events` and `tidegate replay`; \"0B\" keeps nothing. Counts within `max_bytes`, and gives way first when room is needed.",
+        )
+            .near(&["retain", "retention", "keep", "keep_delivered", "history", "archive", "audit"]),
         with_default(
             "when_full",
             "\"drop-oldest\", \"drop-least-severe\" or \"reject\"",

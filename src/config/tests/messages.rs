@@ -359,3 +359,21 @@ fn limits_on_counts_are_enforced() {
     assert_eq!(errors(&alarms).len(), 1);
     assert!(errors(&alarms)[0].1.contains("more than 5000 alarms"));
 }
+
+#[test]
+fn what_is_kept_of_the_delivered_leaves_room_for_what_waits() {
+    for (max, kept, least, most) in [
+        ("64MiB", "33MiB", "8MiB", "32MiB"),
+        ("64MiB", "1MiB", "8MiB", "32MiB"),
+        ("8GiB", "16MiB", "32MiB", "4GiB"),
+        ("32MiB", "32MiB", "8MiB", "16MiB"),
+    ] {
+        let text = format!("[store]\nmax_bytes = \"{max}\"\nretain_delivered = \"{kept}\"\n");
+        let words = ["`retain_delivered` is out of bounds", "\"0B\" for off", least, most, max, "at most half"];
+        one_error(&text, "retain_delivered", &words);
+    }
+    for (max, kept) in [("64MiB", "32MiB"), ("64MiB", "0B"), ("32MiB", "8MiB")] {
+        load_str(&format!("[store]\nmax_bytes = \"{max}\"\nretain_delivered = \"{kept}\"\n")).unwrap();
+    }
+    one_error("[store]\nretain_delivered = 0\n", "retain_delivered", &["0B"]);
+}

@@ -24,6 +24,7 @@ fn the_sample_is_read_as_written() {
     assert_eq!(serial.framing, Framing::Line { max_bytes: 12 << 10, keep_first: false });
     assert_eq!(alarms[0].condition, Condition::High(8.0));
     assert_eq!(store.when_full, WhenFull::DropOldest);
+    assert_eq!(store.retain_delivered, 0, "delivered events are kept only when asked for");
     let upstream = upstream.unwrap();
     assert_eq!((upstream.url.port, upstream.topic.0.len()), (8883, 6));
     assert_eq!(upstream.client_id, "tidegate-g");
@@ -152,6 +153,7 @@ fn other_value(table: &keys::KeyTable, key: &keys::Key, default: &str) -> String
         (_, "schedule") => "[\"mon 06:00-07:00\"]".into(),
         (_, "path") => "\"/data\"".into(),
         (_, "when_full") => "\"reject\"".into(),
+        (_, "retain_delivered") => "\"16MiB\"".into(),
         (_, "encoding") => "\"cbor\"".into(),
         (_, "topic") => "\"t/{sensor}\"".into(),
         (_, "stop_bits") => "2".into(),

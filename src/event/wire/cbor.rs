@@ -4,7 +4,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use super::{SCHEMA_PREFIX, SOURCE_PREFIX, padded, schema_name};
+use super::{Marks, SCHEMA_PREFIX, SOURCE_PREFIX, padded, schema_name};
 use crate::clock::{ClockState, WallTime};
 use crate::config::model::Severity;
 use crate::event::rfc3339;
@@ -15,7 +15,7 @@ use crate::event::{
 use crate::reading::{Attributes, TimeSource, Value};
 
 /// Appends the event.
-pub(super) fn write(event: &Event, gateway: &str, backlog: bool, out: &mut Vec<u8>) {
+pub(super) fn write(event: &Event, gateway: &str, marks: Marks, out: &mut Vec<u8>) {
     let event_type = event.data.event_type();
     let envelope = Envelope {
         specversion: "1.0",
@@ -31,7 +31,8 @@ pub(super) fn write(event: &Event, gateway: &str, backlog: bool, out: &mut Vec<u
         correlationid: event.correlation.map(Id),
         severity: event.severity,
         clock: event.clock,
-        backlog,
+        backlog: marks.backlog,
+        replayed: marks.replayed,
         data: Data::from(&event.data),
     };
     ciborium::into_writer(&envelope, out).expect("a Vec takes every byte, and every key of an event is a text");
@@ -54,6 +55,8 @@ struct Envelope<'a> {
     severity: Severity,
     clock: ClockState,
     backlog: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    replayed: bool,
     data: Data<'a>,
 }
 

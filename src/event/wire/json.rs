@@ -6,14 +6,14 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{SCHEMA_PREFIX, SOURCE_PREFIX, padded, schema_name};
+use super::{Marks, SCHEMA_PREFIX, SOURCE_PREFIX, padded, schema_name};
 use crate::clock::WallTime;
 use crate::event::rfc3339;
 use crate::event::{AlarmData, Event, EventData, Limit, Sample};
 use crate::reading::{Attributes, Value};
 
 /// Appends the event.
-pub(super) fn write(event: &Event, gateway: &str, backlog: bool, out: &mut Vec<u8>) {
+pub(super) fn write(event: &Event, gateway: &str, marks: Marks, out: &mut Vec<u8>) {
     let event_type = event.data.event_type();
     raw(r#"{"specversion":"1.0","id":""#, out);
     id(event.id, out);
@@ -41,7 +41,10 @@ pub(super) fn write(event: &Event, gateway: &str, backlog: bool, out: &mut Vec<u
     raw(r#","clock":"#, out);
     any(&event.clock, out);
     raw(r#","backlog":"#, out);
-    any(&backlog, out);
+    any(&marks.backlog, out);
+    if marks.replayed {
+        raw(r#","replayed":true"#, out);
+    }
     raw(r#","data":"#, out);
     match &event.data {
         EventData::Alarm(data) => alarm(data, out),

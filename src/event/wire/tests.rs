@@ -104,6 +104,15 @@ fn the_cbor_form_holds_the_same_names_and_values() {
     assert!(out.len() < json(&event()).len() * 9 / 10);
 }
 
+#[test]
+fn a_replayed_event_says_so_and_is_otherwise_the_same() {
+    let mut out = Vec::new();
+    encode_replayed(&event(), "boiler-room-7", Encoding::Json, &mut out);
+    let expected = json(&event()).replace(r#""backlog":false,"#, r#""backlog":true,"replayed":true,"#);
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+    assert!(!json(&event()).contains("replayed"), "what is not replayed does not speak of it");
+}
+
 fn expand(parts: &[TemplatePart], event: &Event) -> Result<String, TopicError> {
     let mut out = "what was there before".to_owned();
     topic(&Template(parts.to_vec()), event, "boiler room.7", &mut out).map(|()| out)

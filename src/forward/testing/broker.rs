@@ -18,6 +18,8 @@ pub enum Manner {
     AcknowledgesBackwards,
     /// Closes the connection when it gets the event with this number.
     ClosesAt(u64),
+    /// Acknowledges everything but the event with this number.
+    LeavesOut(u64),
     /// Closes the connection after so many events of it.
     ClosesAfter(u32),
     /// Takes the connection and says nothing at all.
@@ -166,10 +168,12 @@ async fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, shared: &Mutex<Sha
                 if matches!(manner, Manner::ClosesAt(poison) if poison == got.sequence()) {
                     return Ok(());
                 }
+                let is_left_out = matches!(manner, Manner::LeavesOut(number) if number == got.sequence());
                 shared.lock().unwrap().events.push(got);
                 events += 1;
                 match manner {
                     Manner::AcknowledgesNothing | Manner::AcknowledgesStatusOnly => continue,
+                    Manner::LeavesOut(_) if is_left_out => {}
                     Manner::ClosesAfter(count) if events > count => return Ok(()),
                     Manner::AcknowledgesBackwards if held.is_none() => held = Some(packet_id),
                     _ => {

@@ -9,10 +9,10 @@ mod store;
 
 use std::time::Duration;
 
-pub use broker::{FakeBroker, Manner};
+pub use broker::{FakeBroker, Got, Manner};
 pub use mosquitto::{Collector, Gate, Mosquitto, free_port};
 pub use pki::{Pki, unix_in_days, write_secret};
-pub use store::FakeStore;
+pub use store::{FakeStore, event};
 
 use crate::config::model::{BrokerUrl, Credentials, Encoding, EventPart, Template, TemplatePart, Upstream};
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::clock::{BootTime, ClockState, WallTime};
 use crate::config::model::Severity;
 use crate::event::{Event, EventData, GatewayStarted};
-use crate::store::handle::{Request, StoreHandle, StoreStatus};
+use crate::store::handle::{DeadRequest, Refusal, Request, StoreHandle, StoreStatus};
 
 /// An event that was set aside.
 #[derive(Clone, Debug)]
@@ -18,6 +18,7 @@ pub struct Dead {
     pub sequence: u64,
     pub reason: String,
     pub attempts: u32,
+    pub history: Vec<String>,
 }
 
 #[derive(Default)]
@@ -34,6 +35,26 @@ pub struct FakeStore {
     handle: StoreHandle,
     status: Arc<watch::Sender<StoreStatus>>,
     shared: Arc<Shared>,
+}
+
+/// An event that carries a text of `bytes`, of one of five sensors.
+pub fn event(sequence: u64, bytes: usize, severity: Severity) -> Event {
+    Event {
+        sequence,
+        id: Uuid::from_u128(u128::from(sequence)),
+        subject: format!("test/device/sensor-{}", sequence % 5).into(),
+        time: WallTime::from_millis(1_767_225_600_000),
+        boot: BootTime(sequence),
+        boot_id: Uuid::nil(),
+        clock: ClockState::Synchronized,
+        severity,
+        correlation: None,
+        data: EventData::GatewayStarted(GatewayStarted {
+            version: "x".repeat(bytes),
+            previous_stop: "clean".to_owned(),
+            waiting: 0,
+        }),
+    }
 }
 
 impl FakeStore {
@@ -66,22 +87,7 @@ impl FakeStore {
     pub fn add_text(&self, bytes: usize, severity: Severity) -> u64 {
         let mut events = self.shared.events.lock().unwrap();
         let sequence = events.last().map_or(0, |event| event.sequence) + 1;
-        events.push(Arc::new(Event {
-            sequence,
-            id: Uuid::from_u128(u128::from(sequence)),
-            subject: format!("test/device/sensor-{}", sequence % 5).into(),
-            time: WallTime::from_millis(1_767_225_600_000),
-            boot: BootTime(sequence),
-            boot_id: Uuid::nil(),
-            clock: ClockState::Synchronized,
-            severity,
-            correlation: None,
-            data: EventData::GatewayStarted(GatewayStarted {
-                version: "x".repeat(bytes),
-                previous_stop: "clean".to_owned(),
-                waiting: 0,
-            }),
-        }));
+        events.push(Arc::new(event(sequence, bytes, severity)));
         drop(events);
         self.status.send_modify(|status| {
             status.last_sequence = sequence;
@@ -145,11 +151,14 @@ fn serve(request: Request, status: &watch::Sender<StoreStatus>, shared: &Shared)
                 status.waiting = status.last_sequence - status.delivered;
             });
         }
-        Request::DeadLetter { event, reason, attempts, done } => {
-            shared.dead.lock().unwrap().push(Dead { sequence: event.sequence, reason, attempts });
-            let _ = done.send(());
+        Request::Dead(DeadRequest::SetAside(event, why, done)) => {
+            let Refusal { reason, attempts, history } = why;
+            let history = history.into_iter().map(|attempt| attempt.text).collect();
+            shared.dead.lock().unwrap().push(Dead { sequence: event.sequence, reason, attempts, history });
+            let _ = done.send(1);
         }
-        Request::Commit(..) | Request::Configure(_) | Request::DeadLetters { .. } => {}
+        Request::Dead(DeadRequest::List(reply)) => drop(reply.send(Vec::new())),
+        Request::Commit(..) | Request::Configure(_) | Request::Dead(_) => {}
         Request::Close => return false,
     }
     true

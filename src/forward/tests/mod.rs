@@ -3,6 +3,8 @@
 
 mod credentials;
 mod faults;
+mod retry;
+mod side_lane;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +12,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::side::{self, SideSender};
 use super::testing::{
     Collector, FakeBroker, FakeStore, Gate, Manner, Mosquitto, PATIENCE, Pki, free_port, unix_in_days, until, upstream,
 };
 use super::{UpstreamView, probe, spawn};
 use crate::clock::SystemClock;
-use crate::config::model::{Credentials, Upstream};
+use crate::config::model::{Credentials, Severity, Upstream};
 use crate::counters::Counters;
 use crate::shutdown::{self, Trigger};
 
@@ -25,6 +28,7 @@ struct Running {
     task: JoinHandle<()>,
     view: watch::Receiver<UpstreamView>,
     counters: Arc<Counters>,
+    side: SideSender,
 }
 
 impl Running {
@@ -32,9 +36,10 @@ impl Running {
         let (trigger, shutdown) = shutdown::channel();
         let counters = Arc::new(Counters::default());
         let clock = Arc::new(SystemClock::new());
-        let (task, view) =
-            spawn(upstream, "boiler-room-7".into(), store.handle(), Arc::clone(&counters), clock, shutdown);
-        Self { trigger, task, view, counters }
+        let (side, exit) = side::channel();
+        let gateway = "boiler-room-7".into();
+        let (task, view) = spawn(upstream, gateway, store.handle(), exit, Arc::clone(&counters), clock, shutdown);
+        Self { trigger, task, view, counters, side }
     }
 
     async fn stop(self) -> Arc<Counters> {

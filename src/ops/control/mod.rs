@@ -1,10 +1,14 @@
 //! The control socket: how a running gateway is asked and told things, by whoever may open the socket's file.
 //!
 //! Owns the socket file and what all routes share (HTTP/1.1 with JSON bodies over a unix socket); one file a subject.
-//! Asks the pipeline by messages and reads published snapshots; never touches the engine or the store itself.
+//! Asks the pipeline by messages and reads published snapshots and the store's files; never touches the engine or the store's
+//! thread itself.
 //! Permission is the file's mode, 0660: the service's user and group.
 
 pub mod alarms;
+pub mod dead;
+pub mod events;
+pub mod replay;
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
@@ -21,7 +25,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::app::pipeline::Command;
 use crate::clock::SystemClock;
 use crate::ops::status::Status;
+use crate::replay::Replays;
 use crate::shutdown::Shutdown;
+use crate::store::handle::StoreHandle;
 
 /// Longest request body, bytes: an alarm's and a sensor's name with room to spare.
 const BODY_BYTES_MAX: usize = 4 * 1024;
@@ -32,30 +38,39 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Makes the status anew at each call.
 pub type StatusFn = Arc<dyn Fn() -> Status + Send + Sync>;
 
+/// What the routes work with.
 #[derive(Clone)]
-struct Routes {
-    commands: mpsc::Sender<Command>,
-    status: StatusFn,
-    clock: Arc<SystemClock>,
+pub struct Routes {
+    /// To the engine.
+    pub commands: mpsc::Sender<Command>,
+    /// Makes the status.
+    pub status: StatusFn,
+    /// To the store.
+    pub store: StoreHandle,
+    /// To what sends delivered events again.
+    pub replays: Replays,
+    /// `gateway.id`
+    pub gateway: Arc<str>,
+    /// The time.
+    pub clock: Arc<SystemClock>,
+    /// Looks back.
+    pub events: Arc<events::Events>,
 }
 
 /// Opens the socket and serves it until shutdown. An error is in words and leaves the gateway running without control.
 ///
 /// # Errors
 /// When the socket cannot be made, or another process answers on it.
-pub async fn spawn(
-    path: &Path,
-    commands: mpsc::Sender<Command>,
-    status: StatusFn,
-    clock: Arc<SystemClock>,
-    mut shutdown: Shutdown,
-) -> Result<tokio::task::JoinHandle<()>, String> {
+pub async fn spawn(path: &Path, routes: Routes, mut shutdown: Shutdown) -> Result<tokio::task::JoinHandle<()>, String> {
     let listener = bind(path).await?;
     let router = Router::new()
         .route("/v1/status", get(status_of))
         .merge(alarms::routes())
+        .merge(dead::routes())
+        .merge(events::routes())
+        .merge(replay::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Routes { commands, status, clock });
+        .with_state(routes);
     let path = path.to_owned();
     Ok(tokio::spawn(async move {
         let stop = async move { shutdown.wait().await };

@@ -1,5 +1,9 @@
 //! What gives way when the store is full, and that its size is kept.
 
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 use crate::store::quota::disk_bytes;
 
@@ -256,7 +260,7 @@ fn a_full_store_still_takes_dead_letters_or_it_would_never_drain() {
     for sequence in 1..=5 {
         let event = Arc::clone(&rig.read(sequence, 1)[0]);
         let set_aside = rig.handle();
-        let set_aside = set_aside.dead_letter(event, "too large".to_owned(), 0);
+        let set_aside = set_aside.dead_letter(event, super::dead::refusal(0));
         let done = async { tokio::time::timeout(Duration::from_secs(20), set_aside).await };
         rig.runtime.block_on(done).expect("set aside").unwrap();
         rig.delivered(sequence);
@@ -269,8 +273,55 @@ fn a_full_store_still_takes_dead_letters_or_it_would_never_drain() {
     let killed = Rig::open(&rig.killed(&killed.path().join("store")));
     let letters = killed.runtime.block_on(killed.handle().dead_letters()).unwrap();
     assert_eq!(letters.iter().map(|letter| letter.event.sequence).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    let lost = losses(&killed.read(stored + 1, 10));
+    assert_eq!(lost.iter().map(|lost| lost.count).sum::<u64>(), 5, "announced in the same commits");
     killed.close();
     rig.delivered(stored);
     rig.wait("room again", |status| !status.full);
     rig.close();
+}
+
+#[test]
+fn a_kill_while_announcements_are_among_what_is_dropped_leaves_none_untold() {
+    let dirs = tempfile::tempdir().unwrap();
+    let path = dirs.path().join("store");
+    // Copies as a kill would leave them: while a generation is begun after others were rewritten or dropped.
+    let copies: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
+    let wanted = Arc::new(AtomicUsize::new(0));
+    let hook: SyncHook = {
+        let (path, copies, wanted) = (path.clone(), Arc::clone(&copies), Arc::clone(&wanted));
+        let root = dirs.path().to_owned();
+        Arc::new(move || {
+            let begins = fs::read_dir(path.join("queue"))?.flatten().any(|entry| {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                name.starts_with("tmp-gen-") && name.ends_with(".1")
+            });
+            let mut copies = copies.lock().unwrap();
+            if begins && copies.len() < wanted.load(Ordering::SeqCst) {
+                let copy = root.join(format!("copy-{}", copies.len()));
+                copy_dir(&path, &copy);
+                copies.push(copy);
+            }
+            Ok(())
+        })
+    };
+    // The announcements are as severe as the least severe events, so they are taken out of a generation with them.
+    let mut rig = Rig::open_hooked(&full_config(&path, WhenFull::DropLeastSevere), Some(hook));
+    for round in 0..250 {
+        commit_within(&mut rig, &[Severity::High, Severity::Critical], 64);
+        if round >= 200 {
+            wanted.store(4, Ordering::SeqCst);
+        }
+    }
+    account(&rig);
+    let config = rig.close();
+    let copies = copies.lock().unwrap().clone();
+    assert_eq!(copies.len(), 4);
+    for path in copies {
+        let rig = Rig::open(&Store { path, ..config.clone() });
+        let all = rig.read_all();
+        let told: u64 = losses(&all).iter().map(|lost| lost.count).sum();
+        assert_eq!(told + all.len() as u64, rig.status().last_sequence);
+        rig.close();
+    }
 }

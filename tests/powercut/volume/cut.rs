@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Change, Names, View, Volume};
+use super::{Change, Inode, Names, Used, View, Volume};
 use crate::content::{BLOCK_BYTES, pieces};
 
 /// What a cut leaves of that which was not synced.
@@ -59,6 +59,10 @@ impl Volume {
         }
         self.transaction += 1;
         self.clear_away();
+        // Whoever is left has a name: nothing is open.
+        self.inodes.values_mut().for_each(|inode| inode.is_named = true);
+        let blocks = self.inodes.values().map(Inode::blocks).sum();
+        self.used = Used { blocks, most: self.used.most.max(blocks) };
         lost
     }
 

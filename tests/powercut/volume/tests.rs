@@ -168,3 +168,27 @@ fn a_lying_disk_keeps_nothing() {
     volume.cut(Cut::Drop, &mut fastrand::Rng::with_seed(0));
     assert_eq!(content(&volume, "f"), None);
 }
+
+#[test]
+fn what_is_taken_of_the_disk_is_counted_as_it_changes_and_a_file_that_is_open_counts_without_its_name() {
+    let mut volume = Volume::new(Names::Strict);
+    let dir = volume.create(ROOT, name("d"), true, 0o755).unwrap();
+    let (a, b) =
+        (volume.create(dir, name("a"), false, 0o644).unwrap(), volume.create(dir, name("b"), false, 0o644).unwrap());
+    volume.write(a, 0, &[1; 10_000]).unwrap();
+    volume.allocate(b, 0, 8192).unwrap();
+    assert_eq!(volume.used(), Used { blocks: 2 + 3 + 2, most: 7 });
+    volume.resize(a, 4096).unwrap();
+    assert_eq!(volume.used(), Used { blocks: 5, most: 7 });
+    volume.open(a);
+    volume.rename((dir, name("b")), (dir, name("a"))).unwrap();
+    assert_eq!(volume.used().blocks, 5);
+    volume.close(a);
+    assert_eq!(volume.used().blocks, 4);
+    volume.remove(dir, name("a"), false).unwrap();
+    volume.remove(ROOT, name("d"), true).unwrap();
+    assert_eq!(volume.used(), Used { blocks: 1, most: 7 });
+    // Nothing was synced: a cut leaves the root.
+    volume.cut(Cut::Drop, &mut fastrand::Rng::with_seed(1));
+    assert_eq!(volume.used().blocks, 1);
+}
