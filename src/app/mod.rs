@@ -61,6 +61,7 @@ pub fn run(path: &Path) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("error: the runtime cannot start: {error}")))?;
+    survive_file_size_limit(&runtime)?;
     let clock = Arc::new(SystemClock::remembering(&config.store.path));
     tell_clock(&clock);
     let counters = Arc::new(Counters::default());
@@ -84,6 +85,13 @@ pub fn run(path: &Path) -> Result<(), Failure> {
         return Err(Failure::Failed("error: the store's thread ended in a panic".to_owned()));
     }
     outcome
+}
+
+/// A write beyond the limit on the size of files (`ulimit -f`, `LimitFSIZE=`) is to fail as on a full disk: left alone,
+/// the signal that goes with it ends the process. Having a handler is all it takes; it stays for good.
+fn survive_file_size_limit(runtime: &tokio::runtime::Runtime) -> Result<(), Failure> {
+    let _context = runtime.enter();
+    on(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
 }
 
 /// Drops all tasks. A look-up of a name for which no name server answers takes half a minute, and nothing can cut it

@@ -47,5 +47,6 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Trace => Level::TRACE,
     };
     let others = LevelFilter::from_level(own.min(Level::WARN));
-    Targets::new().with_default(others).with_target("tidegate", own)
+    // What sled meets it also returns; the store says it in our words, and once.
+    Targets::new().with_default(others).with_target("sled", LevelFilter::OFF).with_target("tidegate", own)
 }

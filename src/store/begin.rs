@@ -32,6 +32,7 @@ impl Writer {
     /// Begins a generation: a checkpoint, what is to be announced, and the undelivered events of `carry` (all of
     /// them where delivered ones are kept), which must be the last sealed one. Generations that nobody needs any more are removed when it is on stable storage.
     pub(super) fn begin_generation(&mut self, carry: Option<&Newest>) -> Result<(), Fault> {
+        self.take_place()?;
         let delivered = self.state.delivered;
         let queue = self.ring.queue().to_owned();
         let number = self.ring.next_number();
@@ -93,6 +94,7 @@ impl Writer {
         self.announcements.clear();
         self.counters.events_stored.add(events.len() as u64);
         self.tail.extend(events.into_iter().map(Arc::new));
+        self.ring.clear_removed();
         for entry in gone {
             self.discard(&entry, carry.filter(|carry| carry.frames.id == (entry.number, entry.revision)));
         }

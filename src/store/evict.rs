@@ -13,7 +13,7 @@ use super::quota::disk_bytes;
 use super::ring::{Missing, decode};
 use super::state::Entry;
 use super::writer::Writer;
-use super::{Damaged, Fault};
+use super::{Cause, Damaged, Fault};
 use crate::config::model::{Severity, WhenFull};
 use crate::event::{Event, EventData, EventsLost};
 
@@ -50,6 +50,10 @@ impl Writer {
                 WhenFull::DropLeastSevere => {
                     let Some((index, severity)) = self.least_severe() else { return Ok(true) };
                     if let Err(fault) = self.drop_severity(index, severity) {
+                        // No reason to give up more than the policy says: what cannot be written waits.
+                        if fault.cause != Cause::Other {
+                            return Err(fault);
+                        }
                         tracing::warn!(%fault, "the least severe events cannot be picked out; dropping the oldest");
                         self.evict(self.oldest_at_rest());
                     }

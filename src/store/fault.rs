@@ -5,11 +5,12 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::quota::disk_bytes;
+use super::quota::{self, Disk, Limits, disk_bytes};
 use super::writer::Writer;
-use super::{Fault, is_full};
+use super::{Cause, Fault};
 
 /// First and longest pause between attempts to write again after a fault.
 pub(super) const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -19,6 +20,16 @@ const QUARANTINE_MAX: usize = 4;
 
 /// What is left of an empty quarantine.
 const EMPTY_DIRECTORY_BYTES: u64 = 4096;
+
+/// How often a full disk is looked at: that costs next to nothing, and readings wait.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Least free inodes at which a generation is begun: a directory with two files and a directory in it, and the mark of
+/// a clean stop.
+const GENERATION_INODES: u64 = 5;
+
+/// Least free bytes at which a generation is begun, beside what its checkpoint takes.
+const GENERATION_BYTES: u64 = 64 * 1024;
 
 /// The time in the name of a quarantined directory.
 fn number(entry: &fs::DirEntry) -> Option<i64> {
@@ -30,24 +41,65 @@ impl Writer {
     pub(super) fn break_off(&mut self, fault: &Fault) {
         self.note(fault);
         self.ring.seal();
-        if fault.is_full {
-            // The reserve is for when there is nothing delivered left to give up.
-            if !self.give_up_retained() {
-                self.reserve.release();
+        match fault.cause {
+            Cause::NoRoom => {
+                // The reserve is for when there is nothing delivered left to give up.
+                if !self.give_up_retained() {
+                    self.reserve.release();
+                }
+                self.is_disk_full = true;
             }
-            self.is_disk_full = true;
+            Cause::FileTooLarge => {
+                // The limit may have been set while we run.
+                self.limits = Limits::new(&self.config);
+                self.is_disk_full = true;
+            }
+            Cause::ReadOnly | Cause::Other => {}
         }
         self.retry_at = Some(Instant::now() + self.backoff);
         self.backoff = (self.backoff * 2).min(BACKOFF.1);
     }
 
-    /// Counts a fault and says it once.
+    /// Counts a fault and says it, once for as long as it has the same cause.
     pub(super) fn note(&mut self, fault: &Fault) {
         self.counters.store_errors.add(1);
-        if self.fault.as_deref() != Some(&fault.text) {
-            tracing::error!(%fault, "the store cannot write; what is stored is still served");
-            self.fault = Some(fault.text.as_str().into());
+        let text = self.in_words(fault);
+        if self.fault.is_none() || self.fault_cause != fault.cause {
+            let doing = fault.text.as_str();
+            if doing == &*text {
+                tracing::error!(fault = doing, "the store cannot write; what is stored is still served");
+            } else {
+                tracing::error!(fault = &*text, doing, "the store cannot write; what is stored is still served");
+            }
         }
+        self.fault_cause = fault.cause;
+        self.fault = Some(text);
+    }
+
+    /// What is wrong and what to do about it, where that is known.
+    fn in_words(&self, fault: &Fault) -> Arc<str> {
+        let path = self.config.path.display();
+        let text = match fault.cause {
+            Cause::NoRoom if self.disk().is_some_and(|disk| disk.free_inodes < GENERATION_INODES) => format!(
+                "the disk of {path} is full: it has room for data but for no more files (`df -i`); nothing more is taken \
+                 until files are removed, what is stored is still delivered"
+            ),
+            Cause::NoRoom => format!(
+                "the disk of {path} is full; nothing more is taken until there is room, what is stored is still \
+                 delivered"
+            ),
+            Cause::FileTooLarge => format!(
+                "no file may grow beyond {} bytes, which is too little for the store {path}; raise `LimitFSIZE=` of the \
+                 service (`ulimit -f`), best to infinity; what is stored is still delivered",
+                quota::file_bytes_max()
+            ),
+            Cause::ReadOnly => format!(
+                "the disk of {path} is read-only, see `dmesg` for why; nothing more is taken until it can be written, \
+                 what is stored is still delivered"
+            ),
+            Cause::Other => return fault.text.as_str().into(),
+        };
+        text.into()
     }
 
     /// Tries to write again when it is time.
@@ -55,51 +107,104 @@ impl Writer {
         if self.retry_at.is_none_or(|at| at > Instant::now()) {
             return;
         }
+        if self.ring.newest.is_none() {
+            if self.fault_cause == Cause::NoRoom {
+                // Others may have taken what was given up first.
+                if self.is_hopeless() && !self.give_up_retained() {
+                    self.reserve.release();
+                }
+                self.let_delivered_go();
+            }
+            // sled is not bothered for nothing: this may go on for days.
+            if self.is_hopeless() {
+                self.retry_at = Some(Instant::now() + LOOK_EVERY);
+                return;
+            }
+            self.retry_at = None;
+            if let Err(fault) = self.begin_generation(None) {
+                self.break_off(&fault);
+                return;
+            }
+        }
         self.retry_at = None;
-        if self.ring.newest.is_none()
-            && let Err(fault) = self.begin_generation(None)
-        {
-            self.break_off(&fault);
+        self.keep_reserve();
+    }
+
+    /// Whether the disk itself says that nothing can be begun on it.
+    fn is_hopeless(&self) -> bool {
+        let Some(disk) = self.disk() else { return false };
+        match self.fault_cause {
+            Cause::NoRoom => {
+                disk.free_bytes < GENERATION_BYTES + 2 * self.state.checkpoint_bytes()
+                    || disk.free_inodes < GENERATION_INODES
+            }
+            Cause::ReadOnly => disk.is_read_only,
+            Cause::FileTooLarge | Cause::Other => false,
+        }
+    }
+
+    /// Makes the store's directories where that could not be done at the start.
+    pub(super) fn take_place(&mut self) -> Result<(), Fault> {
+        if self.lock.is_some() {
+            return Ok(());
+        }
+        let lock = super::place::take(&self.config.path)?;
+        if fs::read_dir(self.ring.queue()).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(Fault::damaged("another process has stored events here meanwhile; start tidegate anew"));
+        }
+        self.lock = Some(lock);
+        Ok(())
+    }
+
+    fn disk(&self) -> Option<Disk> {
+        Disk::of(&self.config.path)
+    }
+
+    /// Gives back the oldest delivered generation on a disk where the mark that says so finds no room. Its name is left
+    /// as that mark until a checkpoint is on stable storage. Never the last one: it has the newest checkpoint.
+    fn let_delivered_go(&mut self) {
+        if self.ring.sealed.len() < 2 || !self.is_hopeless() {
             return;
         }
-        self.keep_reserve();
+        let delivered = self.state.delivered;
+        let Some(entry) = self.ring.sealed.front().copied().filter(|entry| entry.last <= delivered) else { return };
+        match self.ring.hollow_out(&entry) {
+            Ok(()) => {
+                self.ring.sealed.pop_front();
+            }
+            Err(fault) => tracing::debug!(%fault, "a delivered generation cannot be removed"),
+        }
     }
 
     /// Takes the reserve again, and new events with it.
     pub(super) fn keep_reserve(&mut self) {
         let mut filled = self.reserve.fill(self.limits.reserve_bytes);
-        while filled.as_ref().is_err_and(is_full) && self.give_up_retained() {
+        while filled.as_ref().is_err_and(|error| Cause::of(error) == Cause::NoRoom) && self.give_up_retained() {
             filled = self.reserve.fill(self.limits.reserve_bytes);
         }
         match filled {
-            Ok(()) => {
-                self.is_disk_full = false;
-                if self.ring.newest.is_some() && self.fault.take().is_some() {
-                    tracing::info!("the store can write again");
-                }
-            }
-            Err(error) if is_full(&error) => {
+            Err(error) if Cause::of(&error) == Cause::NoRoom => {
                 self.is_disk_full = true;
-                let fault = Fault {
-                    text: format!(
-                        "the disk of {} is full; nothing more is taken until there is room, what is stored is still \
-                         delivered",
-                        self.config.path.display()
-                    ),
-                    is_full: true,
-                };
-                self.note(&fault);
-                self.retry_at = Some(Instant::now() + self.backoff);
-                self.backoff = (self.backoff * 2).min(BACKOFF.1);
+                let doing = "the reserve cannot be taken back";
+                self.note(&Fault { text: doing.to_owned(), cause: Cause::NoRoom });
+                self.retry_at = Some(Instant::now() + LOOK_EVERY);
+                return;
             }
+            Ok(()) => {}
             // A file system that has no such thing: do without.
-            Err(error) => {
-                tracing::debug!(%error, "no reserve file");
-                self.is_disk_full = false;
-                if self.ring.newest.is_some() {
-                    self.fault = None;
-                }
-            }
+            Err(error) => tracing::debug!(%error, "no reserve file"),
+        }
+        self.is_disk_full = false;
+        // What waits is the proof.
+        if self.ring.newest.is_some() && !self.has_waiting() {
+            self.say_well();
+        }
+    }
+
+    /// Says that a fault is over.
+    pub(super) fn say_well(&mut self) {
+        if self.fault.take().is_some() {
+            tracing::info!("the store can write again");
         }
     }
 

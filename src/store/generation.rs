@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use super::Fault;
 use super::frame::{self, HEADER_BYTES, Header, Look, Packed, kind};
+use super::ring::remove_dir;
 use super::state::Entry;
 
 /// sled's segment. With 2 MiB no power cut lost anything in the measurements; with the default 512 KiB many did. It is
@@ -178,11 +179,24 @@ impl Generation {
             let path = self.dir.join(name);
             File::open(&path).and_then(|file| file.sync_all()).map_err(failed(&path))?;
         }
-        let dir = self.queue.join(directory_name(self.entry.number, self.entry.revision));
+        let name = directory_name(self.entry.number, self.entry.revision);
+        let dir = self.queue.join(&name);
+        if dir.exists() {
+            // From an attempt whose last step failed: nobody counts on it.
+            remove_dir(&self.queue, &name)?;
+        }
         fs::rename(&self.dir, &dir).map_err(failed(&dir))?;
+        if let Err(error) = File::open(&self.queue).and_then(|queue| queue.sync_all()) {
+            // On a disk that lets nothing be written any more the name stays; see above.
+            if fs::rename(&dir, &self.dir).is_err() {
+                self.dir = dir;
+                self.is_published = true;
+            }
+            return Err(failed(&self.queue)(error));
+        }
         self.dir = dir;
         self.is_published = true;
-        File::open(&self.queue).and_then(|queue| queue.sync_all()).map_err(failed(&self.queue))
+        Ok(())
     }
 
     /// The frame that holds `from`, or the first one after it.

@@ -60,6 +60,7 @@
 //!     db, conf, blobs/                  sled's
 //!     clean                             "<next sequence> <last commit> <CRC-32C of the text before, hex>": a clean stop
 //! <path>/queue/tmp-*                    being made or being removed; rubbish at the next start
+//! <path>/queue/tmp-removed-gen-*        given back; on a full disk, where no mark can be written, the name is the mark
 //! <path>/retained/<first>-<through>-gen-<number>.<revision>/
 //!                                       a delivered generation that is kept (`retain_delivered`), see below
 //! <path>/quarantine/<unix time>-gen-*   damaged generations, for a person to look at; the newest few are kept
@@ -139,6 +140,7 @@ mod generation;
 pub mod handle;
 pub mod history;
 pub mod inbox;
+mod place;
 mod probe;
 mod quota;
 mod recover;
@@ -158,14 +160,14 @@ mod writer;
 mod tests;
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use self::generation::SyncHook;
 use self::handle::{StoreHandle, StoreStatus};
+use self::place::take;
 use crate::clock::SystemClock;
 use crate::config::model;
 use crate::counters::Counters;
@@ -265,9 +267,14 @@ fn open_with(
         move |error| OpenError::Unusable { path, error }
     };
     let queue = store.path.join("queue");
-    create_dirs(&queue).map_err(unusable(&queue))?;
-    let lock = lock(&store.path)?;
-    let recovered = recover::recover(&queue).map_err(unusable(&queue))?;
+    let (lock, recovered) = match take(&store.path) {
+        Ok(lock) => (Some(lock), recover::recover(&queue).map_err(unusable(&queue))?),
+        // No directory and no way to make one at the moment: nothing to recover, and the writer goes on trying.
+        Err(OpenError::Unusable { error, .. }) if Cause::of(&error) != Cause::Other && !queue.exists() => {
+            (None, recover::Recovered::nothing())
+        }
+        Err(error) => return Err(error),
+    };
     let (records, previous_stop) = (recovered.state.records(), recovered.previous_stop);
     let (published, status) = tokio::sync::watch::channel(StoreStatus::default());
     let (handle, inbox) = StoreHandle::new(status);
@@ -283,49 +290,6 @@ fn open_with(
     Ok(Opened { handle, thread, records, status, previous_stop, findings })
 }
 
-/// Makes a directory and those above it, each on stable storage in its parent.
-fn create_dirs(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        create_dirs(parent)?;
-    }
-    match fs::create_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        result => result?,
-    }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent)?.sync_all()
-}
-
-/// Keeps other processes out until the returned file is closed.
-fn lock(store: &Path) -> Result<File, OpenError> {
-    let path = store.join("lock");
-    let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-    // A read-only disk can still be drained; its lock file is there already.
-    let mut file = opened
-        .or_else(|error| File::open(&path).map_err(|_| error))
-        .map_err(|error| OpenError::Unusable { path: path.clone(), error })?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut process = String::new();
-            let _ = (&mut file).take(20).read_to_string(&mut process);
-            let process = process.trim().to_owned();
-            let process = if process.is_empty() { "unknown".to_owned() } else { process };
-            return Err(OpenError::InUse { path: store.to_owned(), process });
-        }
-        Err(errno) => return Err(OpenError::Unusable { path, error: errno.into() }),
-    }
-    // Who it is is for people only; a full disk may refuse it.
-    let _ = file
-        .set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
-    Ok(file)
-}
-
 /// Stored bytes that do not say what they should.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Damaged(String);
@@ -334,7 +298,49 @@ struct Damaged(String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fault {
     text: String,
-    is_full: bool,
+    cause: Cause,
+}
+
+/// What lies behind a fault, as far as somebody can do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// No block or inode is free, or the user's disk quota is used up.
+    NoRoom,
+    /// A file may not grow any further (`RLIMIT_FSIZE`).
+    FileTooLarge,
+    /// Nothing may be written.
+    ReadOnly,
+    /// See the text.
+    Other,
+}
+
+impl Cause {
+    fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoRoom,
+            io::ErrorKind::FileTooLarge => Self::FileTooLarge,
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+            _ => Self::Other,
+        }
+    }
+
+    /// From the text of an error whose kind was lost on the way.
+    fn of_text(text: &str) -> Self {
+        let has = |number: &str, kind: &str| {
+            text.contains(&format!("os error {number})"))
+                || text.contains(&format!("code: {number},"))
+                || text.contains(kind)
+        };
+        if has("28", "StorageFull") || has("122", "QuotaExceeded") {
+            Self::NoRoom
+        } else if has("27", "FileTooLarge") {
+            Self::FileTooLarge
+        } else if has("30", "ReadOnlyFilesystem") {
+            Self::ReadOnly
+        } else {
+            Self::Other
+        }
+    }
 }
 
 impl Fault {
@@ -344,17 +350,18 @@ impl Fault {
             io::ErrorKind::ReadOnlyFilesystem => "; the disk is read-only, see `dmesg` for why",
             _ => "",
         };
-        Self { text: format!("{doing} {}: {error}{help}", path.display()), is_full: is_full(error) }
+        Self { text: format!("{doing} {}: {error}{help}", path.display()), cause: Cause::of(error) }
     }
 
     fn sled(doing: &str, text: &str, error: Option<&io::Error>) -> Self {
         // sled hands errors on as text, where their kind is lost.
-        let is_full = error.is_some_and(is_full) || text.contains("os error 28") || text.contains("StorageFull");
-        Self { text: format!("{doing} the store's database: {text}"), is_full }
+        let cause = error.map_or(Cause::Other, Cause::of);
+        let cause = if cause == Cause::Other { Cause::of_text(text) } else { cause };
+        Self { text: format!("{doing} the store's database: {text}"), cause }
     }
 
     fn damaged(text: &str) -> Self {
-        Self { text: text.to_owned(), is_full: false }
+        Self { text: text.to_owned(), cause: Cause::Other }
     }
 
     fn closed() -> Self {
@@ -362,9 +369,18 @@ impl Fault {
     }
 }
 
+impl From<OpenError> for Fault {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Unusable { path, error } => Self::io("making", &path, &error),
+            in_use @ OpenError::InUse { .. } => Self::damaged(&in_use.to_string()),
+        }
+    }
+}
+
 impl From<Damaged> for Fault {
     fn from(Damaged(text): Damaged) -> Self {
-        Self { text, is_full: false }
+        Self { text, cause: Cause::Other }
     }
 }
 
@@ -372,8 +388,4 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

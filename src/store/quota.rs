@@ -27,6 +27,11 @@ const GENERATIONS: u64 = 1_024;
 /// and for the files around.
 const SLACK_BYTES: u64 = 1024 * 1024;
 
+/// Where files may not grow to twice a generation's usual size (`RLIMIT_FSIZE`), generations are half as large as they
+/// may be, the other half being for the last commit; but not smaller than this: the catalogue of very many would not fit
+/// into one of them.
+const FILE_BYTES_MIN: u64 = 512 * 1024;
+
 /// What the sizes come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
@@ -42,6 +47,8 @@ pub(super) struct Limits {
     pub quarantine_bytes: u64,
     /// A rewritten generation exists twice for a moment.
     rewrite_bytes: u64,
+    /// No file may grow beyond this.
+    file_bytes: u64,
 }
 
 impl Limits {
@@ -49,14 +56,17 @@ impl Limits {
     pub(super) fn new(store: &model::Store) -> Self {
         let max_bytes = store.max_bytes;
         let usual = (max_bytes / GENERATIONS).clamp(GENERATION_BYTES, GENERATION_BYTES_MAX);
-        let generation_bytes = usual.min(max_bytes / 16).max(GENERATION_BYTES_MIN);
+        let file_bytes = file_bytes_max();
+        let generation_bytes =
+            usual.min(max_bytes / 16).max(GENERATION_BYTES_MIN).min((file_bytes / 2).max(FILE_BYTES_MIN));
         Self {
             max_bytes,
             generation_bytes,
-            reserve_bytes: (max_bytes / 64).clamp(512 * 1024, 4 * 1024 * 1024),
+            reserve_bytes: (max_bytes / 64).clamp(512 * 1024, 4 * 1024 * 1024).min(file_bytes),
             dead_bytes: usize::try_from(generation_bytes / 8).unwrap_or(usize::MAX).min(1024 * 1024),
             quarantine_bytes: max_bytes / 8,
             rewrite_bytes: if store.when_full == model::WhenFull::DropLeastSevere { generation_bytes } else { 0 },
+            file_bytes,
         }
     }
 
@@ -75,7 +85,36 @@ impl Limits {
 
     /// How far marks may grow the generation while the store is full.
     pub(super) fn marks_bytes(&self) -> u64 {
-        self.generation_bytes + SLACK_BYTES / 2
+        (self.generation_bytes + SLACK_BYTES / 2).min(self.file_bytes)
+    }
+}
+
+/// How far a file of ours may grow, bytes (`RLIMIT_FSIZE`).
+pub(super) fn file_bytes_max() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap_or(u64::MAX)
+}
+
+/// What a disk says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Disk {
+    /// Free for this process.
+    pub free_bytes: u64,
+    /// Free for this process; the most there can be where the file system does not count them.
+    pub free_inodes: u64,
+    /// Nothing may be written.
+    pub is_read_only: bool,
+}
+
+impl Disk {
+    /// The disk of a path, or on which it would be made; `None` when it does not say.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let disk = path.ancestors().find_map(|path| rustix::fs::statvfs(path).ok())?;
+        // What is kept for root is not for us, even if we are.
+        Some(Self {
+            free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
+            free_inodes: if disk.f_files == 0 { u64::MAX } else { disk.f_favail },
+            is_read_only: disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+        })
     }
 }
 

@@ -4,7 +4,7 @@
 //! Decides what counts and what is missing; changes nothing but rubbish (`tmp-` directories and generations that a
 //! newer one has taken over); which commits count is judged by [`super::accept`]. It never refuses: the worst that can be found makes an empty store and a loss to announce.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use super::dead::{decode_changes, decode_letters};
 use super::frame::{self, Header, kind};
 use super::generation::{DIRECTORY_BYTES, directory_name, parse_directory_name};
 use super::quota::disk_bytes;
-use super::ring::{Missing, missing_from, remove_dir};
+use super::ring::{Missing, REMOVED, empty_dir, missing_from, remove_dir};
 use super::scan::scan;
 use super::sealed::{Sealed, read_chunks};
 use super::state::{Entry, State, decode_delivered};
@@ -45,6 +45,25 @@ pub(super) struct Recovered {
     pub set_aside: Vec<PathBuf>,
     /// What a person should know.
     pub findings: Vec<String>,
+    /// Generations (number and revision) that were given back, of which only the name is left.
+    removed: BTreeSet<(u64, u32)>,
+}
+
+impl Recovered {
+    /// Of a store that holds nothing.
+    pub(super) fn nothing() -> Self {
+        Self {
+            state: State::fresh(),
+            sealed: VecDeque::new(),
+            next_commit: 1,
+            previous_stop: PreviousStop::First,
+            lost: Vec::new(),
+            newest: None,
+            set_aside: Vec::new(),
+            findings: Vec::new(),
+            removed: BTreeSet::new(),
+        }
+    }
 }
 
 /// The generation that was being written when the last run ended; its entry is the last of `sealed`.
@@ -57,19 +76,10 @@ pub(super) struct Newest {
 
 /// Reads the store in `queue`.
 pub(super) fn recover(queue: &Path) -> std::io::Result<Recovered> {
-    let mut out = Recovered {
-        state: State::fresh(),
-        sealed: VecDeque::new(),
-        next_commit: 1,
-        previous_stop: PreviousStop::First,
-        lost: Vec::new(),
-        newest: None,
-        set_aside: Vec::new(),
-        findings: Vec::new(),
-    };
+    let mut out = Recovered::nothing();
     // Names first: what is removed next has been replaced by what has one of them.
     make_durable(queue, &mut out.findings);
-    let mut dirs = list(queue, &mut out.findings)?;
+    let mut dirs = list(queue, &mut out)?;
     let Some((&newest_number, &newest_revision)) = dirs.last_key_value() else { return Ok(out) };
     let marker = CleanMarker::read(&queue.join(directory_name(newest_number, newest_revision)));
     out.previous_stop = if marker.is_some() { PreviousStop::Clean } else { PreviousStop::Unclean };
@@ -126,19 +136,25 @@ fn make_durable(path: &Path, findings: &mut Vec<String>) {
 }
 
 /// The generations' directories: the highest revision of each number. Clears away rubbish.
-fn list(queue: &Path, findings: &mut Vec<String>) -> std::io::Result<BTreeMap<u64, u32>> {
+fn list(queue: &Path, out: &mut Recovered) -> std::io::Result<BTreeMap<u64, u32>> {
     let mut dirs = BTreeMap::new();
     for entry in fs::read_dir(queue)?.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
+        if let Some(removed) = name.strip_prefix(REMOVED).and_then(parse_directory_name) {
+            // Its name may be the only sign that it was delivered; the next checkpoint tells, then it goes.
+            empty_dir(&entry.path());
+            out.removed.insert(removed);
+            continue;
+        }
         if name.starts_with("tmp-") {
             if let Err(error) = fs::remove_dir_all(entry.path()) {
-                findings.push(format!("{}: left over and cannot be removed: {error}", entry.path().display()));
+                out.findings.push(format!("{}: left over and cannot be removed: {error}", entry.path().display()));
             }
             continue;
         }
         let Some((number, revision)) = parse_directory_name(&name).filter(|_| entry.path().is_dir()) else {
-            findings.push(format!("{}: not one of our files; ignored", entry.path().display()));
+            out.findings.push(format!("{}: not one of our files; ignored", entry.path().display()));
             continue;
         };
         let best = dirs.entry(number).or_insert(revision);
@@ -147,7 +163,7 @@ fn list(queue: &Path, findings: &mut Vec<String>) -> std::io::Result<BTreeMap<u6
             // The higher revision got its name only when it was complete.
             *best = revision.max(*best);
             if let Err(fault) = remove_dir(queue, &directory_name(number, older)) {
-                findings.push(fault.to_string());
+                out.findings.push(fault.to_string());
             }
         }
     }
@@ -287,6 +303,9 @@ fn rebuild(
                 let counts = sealed.counts();
                 let bytes = disk_bytes(&dir);
                 out.sealed.push_back(Entry { revision, counts, last_commit: u64::MAX, bytes, ..entry });
+            }
+            None if out.removed.contains(&(entry.number, entry.revision)) => {
+                out.state.delivered = out.state.delivered.max(entry.last);
             }
             None => {
                 let gone = Sealed::empty((entry.number, entry.revision))?;

@@ -14,12 +14,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::generation::{directory_name, parse_directory_name};
+use super::place::create_dirs;
 use super::quota::disk_bytes;
 use super::recover::JUMP;
 use super::ring::{Missing, remove_dir};
 use super::state::Entry;
 use super::writer::Writer;
-use super::{Fault, PreviousStop, create_dirs};
+use super::{Fault, PreviousStop};
 
 /// The directory below the store's path.
 pub(super) const RETAINED: &str = "retained";

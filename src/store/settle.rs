@@ -57,6 +57,10 @@ impl Writer {
     /// Gives back what is delivered, once the mark that says so is on disk.
     pub(super) fn give_back(&mut self) {
         while let Some(entry) = self.ring.sealed.front().copied().filter(|entry| entry.last <= self.durable_delivered) {
+            // After a fault the newest is sealed too, and has the only checkpoint: alarm states and numbers.
+            if self.ring.newest.is_none() && self.ring.sealed.len() == 1 {
+                break;
+            }
             self.ring.sealed.pop_front();
             if !self.retain(&entry) {
                 self.discard(&entry, None);

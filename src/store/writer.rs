@@ -4,7 +4,6 @@
 //! [`super::settle`], and what others get to see is in [`super::serve`].
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -83,11 +82,14 @@ pub(super) struct Writer {
     /// The reserve was given up: the disk is full.
     pub(super) is_disk_full: bool,
     pub(super) fault: Option<Arc<str>>,
+    /// What lies behind the last fault.
+    pub(super) fault_cause: super::Cause,
     pub(super) retry_at: Option<Instant>,
     pub(super) backoff: Duration,
     gather: Gather,
     pub(super) published: watch::Sender<StoreStatus>,
-    _lock: File,
+    /// `None` while the store's directories cannot be made.
+    pub(super) lock: Option<super::place::Lock>,
 }
 
 impl Writer {
@@ -95,7 +97,7 @@ impl Writer {
     pub(super) fn start(
         config: &model::Store,
         recovered: Recovered,
-        lock: File,
+        lock: Option<super::place::Lock>,
         counters: Arc<Counters>,
         clock: Arc<SystemClock>,
         published: watch::Sender<StoreStatus>,
@@ -132,11 +134,12 @@ impl Writer {
             is_full: false,
             is_disk_full: false,
             fault: None,
+            fault_cause: super::Cause::Other,
             retry_at: None,
             backoff: BACKOFF.0,
             gather: Gather::default(),
             published,
-            _lock: lock,
+            lock,
         };
         writer.check_retained(recovered.previous_stop);
         let findings = recovered.findings;
@@ -171,7 +174,9 @@ impl Writer {
             }
         }
         drop(carry);
-        writer.keep_reserve();
+        if writer.ring.newest.is_some() {
+            writer.keep_reserve();
+        }
         writer.publish();
         (writer, findings)
     }
@@ -298,6 +303,11 @@ impl Writer {
             || self.gather.is_enough(self.config.commit_interval, self.group.held(), now)
     }
 
+    /// Whether anything waits for the disk.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.group.needs_disk() || !self.pending.is_empty() || !self.announcements.is_empty()
+    }
+
     /// Whether new events can go to disk at the moment.
     fn can_write(&self) -> bool {
         self.ring.newest.is_some() && !self.is_disk_full
@@ -314,12 +324,14 @@ impl Writer {
                 Ok(Attempt::Done) => {
                     self.is_full = false;
                     self.backoff = BACKOFF.0;
+                    self.say_well();
                 }
                 Ok(Attempt::Full) => {
                     if !self.is_full {
                         tracing::warn!("the store is full; nothing more is taken until events are delivered");
                     }
                     self.is_full = true;
+                    self.say_well();
                     self.let_dead_letters_through();
                     return false;
                 }

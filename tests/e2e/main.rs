@@ -14,6 +14,7 @@ mod bad_input;
 mod cli;
 mod clock;
 mod dead;
+mod disk;
 mod events;
 mod full;
 mod harness;

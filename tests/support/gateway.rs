@@ -121,7 +121,7 @@ pub struct Gateway {
     config: PathBuf,
     log: PathBuf,
     environment: Vec<(OsString, OsString)>,
-    /// A program and its arguments, followed by the binary and its own.
+    /// A program and its arguments that becomes the gateway (`prlimit`).
     wrapper: Vec<OsString>,
     child: Option<Child>,
     /// What it tells systemd, over all starts.
@@ -153,9 +153,9 @@ impl Gateway {
         self.environment.push((name.into(), value.into()));
     }
 
-    /// Has it started by a program that, at its end, becomes the binary (`exec`), from the next start on.
-    pub fn wrap(&mut self, wrapper: &[&str]) {
-        self.wrapper = wrapper.iter().map(OsString::from).collect();
+    /// Starts it by way of another program from now on; that must become the gateway, not call it.
+    pub fn wrap(&mut self, words: &[&str]) {
+        self.wrapper = words.iter().map(OsString::from).collect();
     }
 
     /// Replaces the configuration file.
@@ -189,7 +189,7 @@ impl Gateway {
         let log = OpenOptions::new().create(true).append(true).open(&self.log).expect("open the gateway's log");
         let errors = File::try_clone(&log).expect("share the log");
         let mut words = self.wrapper.iter().map(OsString::as_os_str).chain([TIDEGATE.as_ref()]);
-        let mut command = Command::new(words.next().expect("at least the binary"));
+        let mut command = Command::new(words.next().expect("at least the gateway's own name"));
         command.args(words).arg("run").arg("--config").arg(&self.config);
         command.env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
         command.env("NOTIFY_SOCKET", self.notify.path()).env("RUST_BACKTRACE", "1");

@@ -17,6 +17,7 @@ pub mod pty;
 pub mod publisher;
 pub mod schema;
 pub mod summary;
+pub mod volume;
 pub mod wait;
 
 use std::net::TcpListener;

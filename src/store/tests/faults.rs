@@ -4,6 +4,8 @@ use std::io;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::*;
+use crate::store::Cause;
+use crate::store::generation::Generation;
 
 /// A disk whose syncs fail with this error number while it is not 0.
 fn failing() -> (Arc<AtomicI32>, SyncHook) {
@@ -82,6 +84,60 @@ fn a_disk_that_fails_from_the_start_serves_what_it_has() {
     assert_eq!(rig.acked(), token);
     assert_eq!(rig.read_all().len(), 101);
     rig.close();
+}
+
+#[test]
+fn what_is_delivered_is_kept_until_its_alarm_states_and_numbers_are_elsewhere() {
+    let dirs = tempfile::tempdir().unwrap();
+    let (errno, hook) = failing();
+    let mut rig = Rig::open_hooked(&config(&dirs.path().join("a")), Some(hook));
+    rig.commit(events(100), vec![record("a", "s", b"1")]);
+    rig.delivered(100);
+    // The mark goes to disk with it.
+    rig.commit(events(1), Vec::new());
+    rig.delivered(101);
+    rig.commit(Vec::new(), vec![record("a", "s", b"2")]);
+    errno.store(5, Ordering::SeqCst);
+    rig.send(events(1), Vec::new());
+    rig.wait("a fault", |status| status.fault.is_some());
+    rig.wait("nothing to be left", |status| status.waiting == 0);
+    let killed = Rig::open(&rig.killed(&dirs.path().join("b")));
+    assert_eq!(killed.opened.records, [record("a", "s", b"2")]);
+    assert!(killed.status().last_sequence >= 101);
+    killed.close();
+    errno.store(0, Ordering::SeqCst);
+    rig.close();
+}
+
+#[test]
+fn a_generation_whose_last_step_failed_does_not_stand_in_the_way_of_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let make =
+        || Generation::create(dir.path(), 7, 1, 1, None).and_then(|mut made| made.sync().map(|()| made)).unwrap();
+    let mut half = make();
+    half.publish().unwrap();
+    // It has its name, and nobody knows whether the name is on stable storage.
+    drop(half);
+    let mut next = make();
+    next.publish().unwrap();
+    assert!(next.dir().join("db").exists());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_fault_is_known_by_its_error_and_by_the_text_of_it() {
+    for (number, cause) in
+        [(28, Cause::NoRoom), (122, Cause::NoRoom), (27, Cause::FileTooLarge), (30, Cause::ReadOnly), (5, Cause::Other)]
+    {
+        let error = io::Error::from_raw_os_error(number);
+        assert_eq!(Fault::io("writing", Path::new("/x"), &error).cause, cause);
+        for text in [error.to_string(), format!("{error:?}")] {
+            assert_eq!(Fault::sled("writing", &text, None).cause, cause, "{text}");
+            // sled wraps errors into others of no kind.
+            let wrapped = io::Error::other(text.clone());
+            assert_eq!(Fault::sled("writing", &text, Some(&wrapped)).cause, cause, "{text}");
+        }
+    }
 }
 
 #[test]

@@ -139,6 +139,32 @@ fn a_generation_being_made_or_removed_when_the_power_went_is_cleared_away() {
 }
 
 #[test]
+fn a_delivered_generation_of_which_only_the_name_is_left_is_not_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&config(dir.path()));
+    for _ in 0..60 {
+        rig.commit((0..64).map(|_| big_event(Severity::Low, 2_000)).collect(), Vec::new());
+    }
+    let last = rig.status().last_sequence;
+    let config = rig.close();
+    // As on a full disk: delivered, given back, and killed before any mark found room.
+    let oldest = generations(dir.path()).remove(0);
+    let name = oldest.file_name().unwrap().to_string_lossy().into_owned();
+    let removed = dir.path().join("queue").join(format!("tmp-removed-{name}"));
+    fs::rename(&oldest, &removed).unwrap();
+    for _ in 0..2 {
+        let rig = Rig::open(&config);
+        assert_eq!(rig.counters.events_lost.get(), 0);
+        assert_eq!(rig.opened.findings, Vec::<String>::new());
+        let first = rig.status().delivered + 1;
+        assert!(first > 64, "what was given back counts as delivered");
+        assert_eq!(sequences(&rig.read_all()), (first..=last).collect::<Vec<_>>());
+        assert!(!removed.exists(), "a checkpoint says it now");
+        rig.close();
+    }
+}
+
+#[test]
 fn a_generation_carried_over_and_not_yet_removed_is_not_read_twice() {
     let dirs = tempfile::tempdir().unwrap();
     let mut rig = Rig::open(&config(&dirs.path().join("a")));
