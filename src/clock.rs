@@ -1,14 +1,49 @@
 //! Time: wall clock, boot clock, and how far the wall clock can be trusted.
 //!
-//! Owns the time types that the pure modules take as arguments, and the one place that reads the system's clocks
-//! ([`SystemClock`]). Delays and staleness use [`BootTime`] only; [`WallTime`] is for people and for events.
+//! Owns the time types that the pure modules take as arguments. [`SystemClock`] is the one place that reads the
+//! system's clocks; [`judge`] decides whether the wall clock is right and when it jumped, [`signs`] are the time
+//! services it hears, [`restamp`] repairs what was stamped before the time was known, [`kept`] carries what is known
+//! over a restart. Delays and staleness use [`BootTime`] only; [`WallTime`] is for people and for events.
+
+pub mod judge;
+pub mod kept;
+pub mod restamp;
+pub mod signs;
+mod system;
 
 use std::fmt;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use judge::Jump;
+pub use signs::Witness;
+pub use system::{ClockView, SystemClock};
+
+/// When this program was made, more or less: no right clock shows less. `SOURCE_DATE_EPOCH` (seconds) of the build where
+/// it is set, as reproducible builds do; else the release's date below.
+pub const BUILT: WallTime = WallTime::from_secs(match option_env!("SOURCE_DATE_EPOCH") {
+    Some(text) if seconds(text) > RELEASED_S => seconds(text),
+    _ => RELEASED_S,
+});
+
+/// 2026-07-01T00:00:00Z. Moved on with every release, never into its future.
+const RELEASED_S: i64 = 1_782_864_000;
+
+/// A whole number of seconds; 0 for anything else.
+const fn seconds(text: &str) -> i64 {
+    let bytes = text.as_bytes();
+    let (mut value, mut index) = (0_i64, 0);
+    while index < bytes.len() {
+        // Twelve digits last for 30,000 years; more would run over.
+        if !bytes[index].is_ascii_digit() || index == 12 {
+            return 0;
+        }
+        value = value * 10 + (bytes[index] - b'0') as i64;
+        index += 1;
+    }
+    value
+}
 
 /// Nanoseconds since 1970-01-01T00:00:00Z. Holds 1678 to 2262.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -16,6 +51,11 @@ use serde::{Deserialize, Serialize};
 pub struct WallTime(pub i64);
 
 impl WallTime {
+    /// From seconds since the epoch, saturating.
+    pub const fn from_secs(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1_000_000_000))
+    }
+
     /// From milliseconds since the epoch, saturating.
     pub fn from_millis(millis: i64) -> Self {
         Self(millis.saturating_mul(1_000_000))
@@ -68,7 +108,7 @@ impl BootTime {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClockState {
-    /// A time service has set it.
+    /// A time service has set it since boot, and nobody has set it otherwise since.
     Synchronized,
     /// Computed afterwards from an offset that was learned later in the same boot.
     Estimated,
@@ -87,65 +127,21 @@ pub struct Now {
     pub clock: ClockState,
 }
 
-/// How long one look at the synchronisation state is good for: it changes once a boot, and a look costs a system call
-/// that must not be paid for every reading.
-const SYNCHRONIZED_FOR: Duration = Duration::from_secs(1);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The machine's clocks.
-#[derive(Debug)]
-pub struct SystemClock {
-    /// Identifies the boot that [`BootTime`]s belong to.
-    pub boot_id: uuid::Uuid,
-    /// Boot time, in nanoseconds, until which the last look counts; the lowest bit is what it found.
-    looked: AtomicU64,
-}
-
-impl SystemClock {
-    /// Reads the boot id; on a system without one a random one stands in, so stored boot times are never reused.
-    pub fn new() -> Self {
-        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let boot_id = uuid::Uuid::parse_str(text.trim()).unwrap_or_else(|_| uuid::Uuid::from_u128(fastrand::u128(1..)));
-        Self { boot_id, looked: AtomicU64::new(0) }
-    }
-
-    /// Reads all clocks.
-    pub fn now(&self) -> Now {
-        let boot = self.boot();
-        let mut looked = self.looked.load(Ordering::Relaxed);
-        if boot.0 >= looked {
-            looked = (boot.after(SYNCHRONIZED_FOR).0 & !1) | u64::from(is_synchronized());
-            self.looked.store(looked, Ordering::Relaxed);
+    #[test]
+    fn the_build_time_is_a_number_of_seconds_or_nothing() {
+        assert_eq!(seconds("1793491200"), 1_793_491_200);
+        for nonsense in ["", "-1", "17e9", "1 2", "99999999999999"] {
+            assert_eq!(seconds(nonsense), 0, "{nonsense}");
         }
-        let clock = if looked & 1 == 1 { ClockState::Synchronized } else { ClockState::Unsynchronized };
-        Now { boot, wall: self.wall(), clock }
     }
 
-    /// Reads the boot clock.
-    pub fn boot(&self) -> BootTime {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-        let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
-        BootTime(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+    #[test]
+    fn the_build_time_is_not_in_the_future() {
+        assert!(BUILT <= SystemClock::new().wall(), "{BUILT}");
+        assert!(BUILT >= WallTime::from_secs(RELEASED_S));
     }
-
-    /// Reads the wall clock, to the microsecond: more says nothing about a sensor and costs bytes in every event.
-    pub fn wall(&self) -> WallTime {
-        let nanos = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
-            Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
-            Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos),
-        };
-        WallTime(nanos - nanos % 1_000)
-    }
-}
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// Whether systemd-timesyncd has set the clock since boot (it leaves this file), or an image without it runs another
-/// time service that leaves the same mark.
-fn is_synchronized() -> bool {
-    Path::new("/run/systemd/timesync/synchronized").exists()
 }

@@ -113,6 +113,8 @@ impl SourceCounters {
 pub struct Counters {
     /// By source name; entries stay when a reload removes the source.
     sources: Mutex<BTreeMap<Arc<str>, Arc<SourceCounters>>>,
+    /// Events sent with times that were repaired once the wall clock was known.
+    pub events_repaired: Counter,
     /// Readings that the engine has evaluated.
     pub readings: Counter,
     /// Readings older than the newest of their sensor: kept out of the state machines.

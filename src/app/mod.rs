@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::clock::SystemClock;
+use crate::clock::{ClockState, SystemClock};
 use crate::config::{self, model::Config};
 use crate::counters::Counters;
 use crate::engine::{Engine, Output, Settings};
@@ -63,7 +63,8 @@ pub fn run(path: &Path) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::Failed(format!("error: the runtime cannot start: {error}")))?;
     survive_file_size_limit(&runtime)?;
-    let clock = Arc::new(SystemClock::new());
+    let clock = Arc::new(SystemClock::remembering(&config.store.path));
+    tell_clock(&clock);
     let counters = Arc::new(Counters::default());
     let Some(opened) = runtime.block_on(waiting::open(path, &mut config, &log, &counters, &clock))? else {
         return Ok(());
@@ -73,10 +74,13 @@ pub fn run(path: &Path) -> Result<(), Failure> {
         previous_stop: opened.previous_stop.as_str().to_owned(),
         waiting: opened.status.waiting,
     };
+    let clock_kept = Arc::clone(&clock);
     let outcome = runtime.block_on(async {
         let app = App::start(path, config, log, clock, counters, opened.handle, &opened.records, started).await?;
         app.serve().await
     });
+    // While the store is still ours: its directory is where the time is kept.
+    clock_kept.keep_last();
     // The store's thread ends after `Close`, or when the last handle is gone with the runtime.
     end(runtime);
     if opened.thread.join().is_err() {
@@ -102,6 +106,15 @@ fn end(runtime: tokio::runtime::Runtime) {
 /// gateway: it is told, and read again at every connection.
 fn load(path: &Path) -> Result<config::Loaded, Failure> {
     config::load(path, &|name| std::env::var(name).ok()).map_err(|report| Failure::Configuration(report.to_string()))
+}
+
+/// Says it once at the start when nobody knows the time; what changes later is told then.
+fn tell_clock(clock: &SystemClock) {
+    let now = clock.now();
+    if now.clock == ClockState::Unsynchronized {
+        let help = "events are marked so, and repaired when a time service sets the clock";
+        tracing::warn!(wall = %now.wall, help, "the wall clock is not synchronized yet");
+    }
 }
 
 fn warn_each(loaded: &config::Loaded) {
@@ -254,6 +267,7 @@ impl App {
                     self.forwarder.look_after();
                     self.show();
                     self.count_wear();
+                    self.keep_time();
                     let turns = Turns {
                         engine: self.counters.engine_turns.get(),
                         store: self.counters.store_turns.get(),
@@ -293,6 +307,15 @@ impl App {
             && let Some(written) = wear::written_bytes()
         {
             self.wear.mark(now, written);
+        }
+    }
+
+    /// Looks at the clock, and writes the time down when that is due.
+    fn keep_time(&self) {
+        if let Some(kept) = self.clock.to_keep() {
+            let clock = Arc::clone(&self.clock);
+            // A slow card must not hold up the other tasks; nobody waits for it.
+            tokio::task::spawn_blocking(move || clock.keep(kept));
         }
     }
 

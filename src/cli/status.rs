@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use crate::cli::client;
+use crate::clock::ClockState;
 use crate::error::Failure;
-use crate::ops::status::Status;
+use crate::ops::status::{ClockShown, Status};
 
 /// Prints the status for a person, or as JSON.
 ///
@@ -14,6 +15,25 @@ pub fn status(socket: &Path, json: bool) -> Result<(), Failure> {
     let status: Status = client::get(socket, "/v1/status")?;
     let text = if json { client::to_json(&status)? } else { render(&status) };
     client::print(|out| writeln!(out, "{text}"))
+}
+
+fn clock(clock: &ClockShown) -> Vec<String> {
+    let ClockShown { time, since, .. } = clock;
+    let by = clock.confirmed_by.as_deref().unwrap_or("nobody");
+    let mut lines = vec![match clock.state {
+        ClockState::Unsynchronized => {
+            format!("clock     NOT SYNCHRONIZED: says {time}, which no time service has confirmed")
+        }
+        _ => format!("clock     {time}, synchronized since {since} (by {by})"),
+    }];
+    if let Some(jump) = &clock.last_jump {
+        let times = if clock.jumps == 1 { "once".to_owned() } else { format!("{} times", clock.jumps) };
+        lines.push(format!("          set {times} since the start, last from {} to {}", jump.before, jump.after));
+    }
+    if clock.repaired > 0 {
+        lines.push(format!("          {} events from before it was known sent with repaired times", clock.repaired));
+    }
+    lines
 }
 
 fn render(status: &Status) -> String {
@@ -34,6 +54,7 @@ fn render(status: &Status) -> String {
         lines.push(format!("replay    {}", replay.line()));
         lines.extend(replay.fault.iter().map(|fault| format!("          {fault}")));
     }
+    lines.extend(status.clock.iter().flat_map(clock));
     let store = &status.store;
     let share = store.bytes.saturating_mul(100).checked_div(store.max_bytes).unwrap_or(0);
     lines.push(format!(
@@ -78,4 +99,36 @@ fn render(status: &Status) -> String {
         }
     }
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::status::JumpShown;
+
+    fn shown(state: ClockState) -> ClockShown {
+        ClockShown {
+            time: "2026-11-21T07:00:00Z".into(),
+            state,
+            confirmed_by: (state == ClockState::Synchronized).then(|| "chrony".into()),
+            since: "2026-11-21T06:00:00Z".into(),
+            jumps: 0,
+            last_jump: None,
+            repaired: 0,
+        }
+    }
+
+    #[test]
+    fn the_clock_is_told_in_words() {
+        assert_eq!(
+            clock(&shown(ClockState::Synchronized)),
+            ["clock     2026-11-21T07:00:00Z, synchronized since 2026-11-21T06:00:00Z (by chrony)"]
+        );
+        let jump = JumpShown { before: "1970-01-01T00:01:00Z".into(), after: "2026-11-21T06:00:00Z".into() };
+        let told =
+            clock(&ClockShown { jumps: 2, last_jump: Some(jump), repaired: 7, ..shown(ClockState::Unsynchronized) });
+        assert!(told[0].contains("NOT SYNCHRONIZED: says 2026-11-21T07:00:00Z"), "{told:?}");
+        assert!(told[1].contains("set 2 times") && told[1].contains("from 1970-01-01T00:01:00Z"), "{told:?}");
+        assert!(told[2].contains("7 events"), "{told:?}");
+    }
 }

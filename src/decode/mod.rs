@@ -29,7 +29,7 @@ use self::name::{Names, Refusal};
 use self::sink::{Rules, Sink, Slot, State, Want};
 use self::time::TimeRule;
 use self::value::Rule;
-use crate::clock::WallTime;
+use crate::clock::{ClockState, WallTime};
 use crate::config::model::{self, SourceKind, Template, TemplatePart};
 use crate::counters::Reject;
 use crate::reading::Reading;
@@ -133,6 +133,7 @@ impl Decoder {
                 max_age: decode.max_age,
             },
             carry: attribute_names(decode)?,
+            clock: ClockState::Synchronized,
             retained_max_age: match &source.kind {
                 SourceKind::Mqtt(mqtt) => mqtt.retained_max_age,
                 SourceKind::Serial(_) => Duration::ZERO,
@@ -140,6 +141,11 @@ impl Decoder {
         };
         let state = State::new(fields, names, rules.carry.len(), device);
         Ok(Self { format: format(decode, &wants)?, rules, state })
+    }
+
+    /// Says what the arrival times of the messages to come are worth.
+    pub fn set_clock(&mut self, clock: ClockState) {
+        self.rules.clock = clock;
     }
 
     /// Adds what a message holds to `out`.

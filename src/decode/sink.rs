@@ -12,6 +12,7 @@ use super::name::Names;
 use super::time::{Stamp, TimeRule};
 use super::value::{Converted, Raw, Rule};
 use super::{Decoded, Message};
+use crate::clock::ClockState;
 use crate::counters::Reject;
 use crate::reading::{Attributes, Reading, SENSOR_BYTES_MAX, TimeSource, Value};
 
@@ -59,6 +60,8 @@ pub(super) struct Rules {
     pub(super) time: TimeRule,
     /// The attributes' names.
     pub(super) carry: Vec<Arc<str>>,
+    /// What arrival times are worth.
+    pub(super) clock: ClockState,
     /// How old a retained message's own time may be for it to count as fresh.
     pub(super) retained_max_age: Duration,
 }
@@ -304,10 +307,12 @@ impl Sink<'_> {
         let State { entries, names, pending, stamp, carried, device, overflowed, .. } = &mut *self.state;
         let mut sensors = names.device(self.message.topic, device)?;
         let arrival = self.message.arrival;
-        let (time, time_source) = self.rules.time.resolve(*stamp, arrival);
-        // A retained message may be days old: only a time of its own can show that it is not.
+        let is_known = self.rules.clock != ClockState::Unsynchronized;
+        let (time, time_source) = self.rules.time.resolve(*stamp, arrival, is_known);
+        // A retained message may be days old: only a time of its own can show that it is not, to who knows the time.
         let fresh = !self.message.retained
-            || time_source == TimeSource::Payload
+            || is_known
+                && time_source == TimeSource::Payload
                 && arrival.since(time).is_none_or(|age| age <= self.rules.retained_max_age);
         let attributes = attributes(&self.rules.carry, carried);
         for found in pending.drain(..) {

@@ -11,9 +11,13 @@ use jiff::fmt::temporal::DateTimeParser;
 use jiff::tz::TimeZone;
 
 use super::value::{Raw, parse};
-use crate::clock::WallTime;
+use crate::clock::{BUILT, WallTime};
 use crate::config::model::TsUnit;
 use crate::reading::TimeSource;
+
+/// How long a program can be in use: a stamp further beyond its build is a device's way to say that it has no time
+/// (2106, 2038), and would make everything after it late.
+const LIFE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 /// A payload's time, as far as it could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,14 +51,22 @@ impl TimeRule {
         Some(nanos.map_or(Stamp::Unreadable, Stamp::At))
     }
 
-    /// The time a reading gets.
-    pub(super) fn resolve(&self, stamp: Option<Stamp>, arrival: WallTime) -> (WallTime, TimeSource) {
+    /// The time a reading gets. While nobody knows the time (`is_known` is false) a stamp cannot be judged by the
+    /// arrival; all that is certain then is that it is later than our build.
+    pub(super) fn resolve(&self, stamp: Option<Stamp>, arrival: WallTime, is_known: bool) -> (WallTime, TimeSource) {
+        let is_plausible = |time| if is_known { self.is_plausible(time, arrival) } else { self.is_possible(time) };
         match stamp {
             None => (arrival, TimeSource::Arrival),
-            Some(Stamp::At(nanos)) if self.is_plausible(WallTime(nanos), arrival) => {
-                (WallTime(nanos), TimeSource::Payload)
-            }
+            Some(Stamp::At(nanos)) if is_plausible(WallTime(nanos)) => (WallTime(nanos), TimeSource::Payload),
             Some(_) => (arrival, TimeSource::Doubtful),
+        }
+    }
+
+    /// Whether a stamp can be true in the life of this program.
+    fn is_possible(&self, time: WallTime) -> bool {
+        match time.since(BUILT) {
+            Some(after) => after <= LIFE_MAX,
+            None => BUILT.since(time).is_some_and(|age| age <= self.max_age),
         }
     }
 
@@ -192,7 +204,7 @@ mod tests {
         assert_eq!(rule(TsUnit::Iso8601).read(&Raw::Integer(1)), Some(Stamp::Unreadable));
         assert_eq!(rule(TsUnit::Seconds).read(&Raw::Bool(true)), Some(Stamp::Unreadable));
         assert_eq!(rule(TsUnit::Seconds).read(&Raw::Null), None);
-        let (time, source) = rule(TsUnit::Iso8601).resolve(Some(Stamp::Unreadable), ARRIVAL);
+        let (time, source) = rule(TsUnit::Iso8601).resolve(Some(Stamp::Unreadable), ARRIVAL, true);
         assert_eq!((time, source), (ARRIVAL, TimeSource::Doubtful));
     }
 
@@ -200,13 +212,13 @@ mod tests {
     fn a_leap_second_is_read_or_doubted_but_never_a_crash() {
         let rule = rule(TsUnit::Iso8601);
         let stamp = rule.read(&Raw::Text("2016-12-31T23:59:60Z"));
-        assert_eq!(rule.resolve(stamp, ARRIVAL), (ARRIVAL, TimeSource::Doubtful));
+        assert_eq!(rule.resolve(stamp, ARRIVAL, true), (ARRIVAL, TimeSource::Doubtful));
     }
 
     #[test]
     fn far_future_and_ancient_times_give_way_to_arrival() {
         let rule = rule(TsUnit::Seconds);
-        let source = |seconds: i64| rule.resolve(rule.read(&Raw::Integer(seconds)), ARRIVAL).1;
+        let source = |seconds: i64| rule.resolve(rule.read(&Raw::Integer(seconds)), ARRIVAL, true).1;
         let arrival = ARRIVAL.0 / 1_000_000_000;
         assert_eq!(source(arrival), TimeSource::Payload);
         assert_eq!(source(arrival + 3_600), TimeSource::Payload);
@@ -214,6 +226,20 @@ mod tests {
         assert_eq!(source(arrival - 30 * 86_400), TimeSource::Payload);
         assert_eq!(source(arrival - 30 * 86_400 - 1), TimeSource::Doubtful);
         assert_eq!(source(4_102_444_800), TimeSource::Doubtful);
-        assert_eq!(rule.resolve(None, ARRIVAL), (ARRIVAL, TimeSource::Arrival));
+        assert_eq!(rule.resolve(None, ARRIVAL, true), (ARRIVAL, TimeSource::Arrival));
+    }
+
+    #[test]
+    fn a_clock_that_does_not_know_the_time_judges_no_stamp_but_by_the_build_time() {
+        let rule = rule(TsUnit::Seconds);
+        let arrival = WallTime::from_secs(60);
+        let source = |time: WallTime| rule.resolve(Some(Stamp::At(time.0)), arrival, false).1;
+        let day = 86_400_000_000_000;
+        for time in [BUILT, BUILT.offset(900 * day), BUILT.offset(-29 * day)] {
+            assert_eq!(source(time), TimeSource::Payload, "{time}");
+        }
+        for time in [arrival, WallTime(0), BUILT.offset(-31 * day), WallTime::from_secs(4_294_967_295)] {
+            assert_eq!(source(time), TimeSource::Doubtful, "{time}");
+        }
     }
 }

@@ -10,6 +10,7 @@
 //! alarms, timers by machines, context and rate windows by their own constants.
 
 mod api;
+mod clock;
 mod condition;
 mod emit;
 mod group;
@@ -36,7 +37,7 @@ use uuid::Uuid;
 pub use api::AlarmView;
 pub use restore::Restored;
 
-use crate::clock::{BootTime, Now, WallTime};
+use crate::clock::{BootTime, Now, WallTime, judge};
 use crate::config::model;
 use crate::event::{AlarmRecord, Event};
 use crate::reading::{Reading, SensorId};
@@ -99,6 +100,8 @@ pub struct Engine {
     /// When the schedules are looked at again; `None` when no alarm has one.
     schedule_at: Option<BootTime>,
     ids: Ids,
+    /// How far the wall clock was ahead of the boot clock at the last call, nanoseconds.
+    wall_base: i64,
     /// Calls so far, those of earlier runs included: the order of the records.
     step: u64,
 }
@@ -140,6 +143,7 @@ impl Engine {
             reference_names: HashMap::new(),
             timers: Timers::default(),
             schedule_at: None,
+            wall_base: judge::base(started.boot, started.wall),
             step: 0,
         };
         engine.compile(alarms, started);
@@ -227,6 +231,7 @@ impl Engine {
 
     /// The sensors, and beside them what their steps need.
     fn split<'a>(&'a mut self, now: Now, out: &'a mut Output) -> (&'a mut [Sensor], Step<'a>) {
+        self.follow_clock(now);
         self.step += 1;
         let step = Step {
             rules: &self.rules,

@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Step;
+use super::clock::moved_start;
 use super::condition::Rule;
 use super::emit::millis;
 use super::machine::{Machine, Phase, Shown, Track};
 use super::sensor::Last;
-use crate::clock::{BootTime, ClockState, Now, WallTime};
+use crate::clock::{BootTime, ClockState, Now, WallTime, judge};
 use crate::config::model::Severity;
 use crate::event::{ConditionKind, Limit};
 use crate::reading::{TimeSource, Value};
@@ -241,12 +242,27 @@ impl Durable {
         if self.boot_id == boot_id { time.min(now.boot) } else { now.boot }
     }
 
+    /// The start of the episode, by the wall clock as it is set now.
+    fn start(&self, stored: &StoredEpisode, now: Now, boot_id: Uuid) -> WallTime {
+        let (before, after) = (judge::base(self.boot, self.wall), judge::base(now.boot, now.wall));
+        if self.boot_id != boot_id || !judge::is_jump(before, after) {
+            return stored.start;
+        }
+        moved_start(stored.start, Duration::from_millis(stored.lasted_ms), self.wall, after.saturating_sub(before))
+    }
+
     /// The episode, going on.
     pub(super) fn resumed_episode(&self, now: Now, boot_id: Uuid) -> Option<Shown> {
         let stored = self.episode.as_ref()?;
         let age = self.age(now, boot_id).unwrap_or_default();
         let elapsed = Duration::from_millis(stored.lasted_ms).saturating_add(age);
-        Some(Shown { id: stored.id, start: stored.start, elapsed, since: now.boot, repeat_at: None })
+        Some(Shown {
+            id: stored.id,
+            start: self.start(stored, now, boot_id),
+            elapsed,
+            since: now.boot,
+            repeat_at: None,
+        })
     }
 
     /// Puts a machine of the same alarm into the stored state. Its alarm's settings may have changed since.

@@ -50,7 +50,7 @@ pub(super) struct Sensor {
     /// The last number, while `last` is a text: limits go on by it.
     pub(super) last_number: Option<Box<Last>>,
     /// The readings before `last`, oldest first.
-    ring: VecDeque<Sample>,
+    ring: VecDeque<(Sample, TimeSource)>,
     /// As many as the alarms want in their events.
     ring_max: usize,
     pub(super) order: Order,
@@ -97,7 +97,12 @@ impl Sensor {
 
     /// Up to `count` readings before the last one, oldest first.
     pub(super) fn context(&self, count: usize) -> Vec<Sample> {
-        self.ring.iter().skip(self.ring.len().saturating_sub(count)).cloned().collect()
+        self.ring.iter().skip(self.ring.len().saturating_sub(count)).map(|(sample, _)| sample.clone()).collect()
+    }
+
+    /// The readings kept for events, and whose clock their times are.
+    pub(super) fn ring_mut(&mut self) -> impl Iterator<Item = &mut (Sample, TimeSource)> {
+        self.ring.iter_mut()
     }
 
     /// Since when a stale alarm's sensor has been silent; `None` while the alarm does not know the sensor.
@@ -301,7 +306,7 @@ impl Sensor {
             while self.ring.len() >= self.ring_max {
                 self.ring.pop_front();
             }
-            self.ring.push_back(Sample { time: before.time, value: before.value });
+            self.ring.push_back((Sample { time: before.time, value: before.value }, before.time_source));
         }
     }
 

@@ -21,7 +21,7 @@ use super::session::Session;
 use super::side::{SideLane, SideReceiver};
 use super::tls;
 use super::window::{Quarantine, Window};
-use crate::clock::{SystemClock, WallTime};
+use crate::clock::{BootTime, SystemClock};
 use crate::config::model::Upstream;
 use crate::counters::Counters;
 use crate::event::Event;
@@ -36,12 +36,12 @@ const REQUESTS_MAX: usize = 1;
 pub struct UpstreamView {
     /// Whether the broker has accepted us and the connection is up.
     pub connected: bool,
-    /// Since when that is so.
-    pub since: WallTime,
+    /// Since when that is so; by the boot clock, since the wall clock may be set meanwhile.
+    pub since: BootTime,
     /// Why the last connection failed or ended, in words; stays until the next one does.
     pub last_error: Option<Arc<str>>,
     /// When the next attempt is due; `None` while connected or connecting.
-    pub next_attempt: Option<WallTime>,
+    pub next_attempt: Option<BootTime>,
     /// Failures since the last connection that lasted.
     pub failures: u32,
     /// Events that may be in flight at the moment; smaller than configured after connections without progress.
@@ -94,7 +94,7 @@ impl Forwarder {
         let delivered = feed.settled();
         let window = Window::new(usize::from(upstream.window), delivered);
         let (view, receiver) =
-            watch::channel(UpstreamView { since: clock.wall(), window: window.limit(), ..UpstreamView::default() });
+            watch::channel(UpstreamView { since: clock.boot(), window: window.limit(), ..UpstreamView::default() });
         let backoff = Backoff::new(upstream.backoff_min, upstream.backoff_max);
         let forwarder = Self {
             upstream,
@@ -120,6 +120,7 @@ impl Forwarder {
     /// Forwards until told to stop or the store is gone.
     pub async fn run(mut self) {
         while !self.shutdown.is_stopping() {
+            let mut clock_set = self.clock.changes();
             let (explanation, lasted) = match self.attempt().await {
                 Attempt::Over => break,
                 Attempt::Failed(explanation, lasted) => (explanation, lasted),
@@ -130,13 +131,15 @@ impl Forwarder {
             let mut shutdown = self.shutdown.clone();
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                // What failed by the time may work by another.
+                _ = clock_set.changed() => self.clock.settled().await,
                 () = shutdown.wait() => {}
             }
         }
         self.view.send_modify(|view| {
             view.connected = false;
             view.next_attempt = None;
-            view.since = self.clock.wall();
+            view.since = self.clock.boot();
         });
     }
 
@@ -160,7 +163,9 @@ impl Forwarder {
         match connected {
             Ok(Ok(_connack)) => {}
             Ok(Err(error)) => {
-                return Attempt::Failed(explain::connection(&error, &self.upstream, Phase::Connecting), Duration::ZERO);
+                let explanation = explain::time_of_connection(&error, &self.clock.view(), self.clock.wall())
+                    .unwrap_or_else(|| explain::connection(&error, &self.upstream, Phase::Connecting));
+                return Attempt::Failed(explanation, Duration::ZERO);
             }
             Err(_) => return Attempt::Failed(explain::timeout(&self.upstream, Phase::Connecting), Duration::ZERO),
         }
@@ -195,10 +200,10 @@ impl Forwarder {
 
     /// Reads the credentials aside, since files may lie on a slow disk and parsing keys takes its time.
     async fn options(&mut self) -> Result<MqttOptions, tls::TlsError> {
-        let (upstream, gateway, now) = (self.upstream.clone(), Arc::clone(&self.gateway), self.clock.wall());
+        let (upstream, gateway, clock) = (self.upstream.clone(), Arc::clone(&self.gateway), Arc::clone(&self.clock));
         let read = tokio::task::spawn_blocking(move || {
-            let options = connection_options(&upstream, &gateway, now)?;
-            Ok((options, tls::warnings(&upstream.credentials, now)))
+            let options = connection_options(&upstream, &gateway, &clock)?;
+            Ok((options, tls::warnings(&upstream.credentials, clock.wall().max(clock.earliest()))))
         });
         let (options, warnings) = read.await.unwrap_or_else(|error| {
             Err(tls::TlsError {
@@ -255,7 +260,7 @@ impl Forwarder {
         }
         self.view.send_modify(|view| {
             view.connected = true;
-            view.since = self.clock.wall();
+            view.since = self.clock.boot();
             view.window = self.window.limit();
         });
     }
@@ -278,7 +283,7 @@ impl Forwarder {
             }
             Say::Nothing => tracing::debug!(waiting, retry_in, "not connected upstream: {}", explanation.text),
         }
-        let now = self.clock.wall();
+        let now = self.clock.boot();
         let failures = self.backoff.failures();
         self.view.send_modify(|view| {
             if view.connected {
@@ -286,7 +291,7 @@ impl Forwarder {
                 view.since = now;
             }
             view.last_error = Some(explanation.text.into());
-            view.next_attempt = Some(now.offset(i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX)));
+            view.next_attempt = Some(now.after(wait));
             view.failures = failures;
             view.window = self.window.limit();
         });

@@ -10,6 +10,7 @@ use rumqttc::{ConnectReturnCode, ConnectionError, StateError, mqttbytes};
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError};
 
+pub use super::explain_time::{time_of_connection, time_of_io};
 pub use super::repeats::{Repeats, Say};
 use crate::clock::WallTime;
 use crate::config::model::Upstream;

@@ -9,6 +9,7 @@ pub mod backoff;
 mod client;
 mod ending;
 pub mod explain;
+mod explain_time;
 mod feed;
 mod options;
 mod probe;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rumqttc::{LastWill, MqttOptions, QoS, TlsConfiguration, Transport};
 
 use super::{side, status, tls};
-use crate::clock::WallTime;
+use crate::clock::{SystemClock, WallTime};
 use crate::config::model::Upstream;
 
 /// Largest packet taken from the broker, bytes. We subscribe to nothing, so acknowledgements are all that comes.
@@ -33,20 +33,24 @@ const KEEP_ALIVE_MAX: Duration = Duration::from_secs(65_535);
 /// # Errors
 ///
 /// As [`tls::client_config`] and [`tls::password`].
-pub fn connection_options(upstream: &Upstream, gateway: &str, now: WallTime) -> Result<MqttOptions, tls::TlsError> {
-    let mut options = plain_options(upstream, &upstream.client_id)?;
+pub fn connection_options(
+    upstream: &Upstream,
+    gateway: &str,
+    clock: &SystemClock,
+) -> Result<MqttOptions, tls::TlsError> {
+    let mut options = plain_options(upstream, &upstream.client_id, clock.earliest())?;
     options.set_inflight(queue_ids(upstream).saturating_add(side::INFLIGHT_MAX));
     options.set_max_packet_size(INCOMING_BYTES_MAX, upstream.payload_bytes_max.saturating_add(PUBLISH_OVERHEAD_BYTES));
-    options.set_last_will(LastWill::new(status::topic(gateway), status::lost(now), QoS::AtLeastOnce, true));
+    options.set_last_will(LastWill::new(status::topic(gateway), status::lost(clock.wall()), QoS::AtLeastOnce, true));
     Ok(options)
 }
 
-/// The options that a connection shares with a mere check: place, login, TLS.
+/// The options that a connection shares with a mere check: place, login, TLS. It is `earliest` or later.
 ///
 /// # Errors
 ///
 /// As [`connection_options`].
-pub fn plain_options(upstream: &Upstream, client_id: &str) -> Result<MqttOptions, tls::TlsError> {
+pub fn plain_options(upstream: &Upstream, client_id: &str, earliest: WallTime) -> Result<MqttOptions, tls::TlsError> {
     let mut options = MqttOptions::new(client_id, &upstream.url.host, upstream.url.port);
     // Everything that matters is in the store, so the broker need not remember us.
     options.set_clean_session(true);
@@ -67,7 +71,7 @@ pub fn plain_options(upstream: &Upstream, client_id: &str) -> Result<MqttOptions
         (None, None) => {}
     }
     if upstream.url.tls {
-        let config = tls::client_config(&upstream.credentials)?;
+        let config = tls::client_config(&upstream.credentials, earliest)?;
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config.into())));
     }
     Ok(options)

@@ -47,19 +47,21 @@ impl Steps {
 
 async fn run(upstream: &Upstream, steps: &mut Steps) -> Result<(), String> {
     let client_id = format!("{}-check", upstream.client_id);
+    let clock = SystemClock::new();
+    let earliest = clock.earliest();
     let options = {
         let (upstream, client_id) = (upstream.clone(), client_id.clone());
-        let read = tokio::task::spawn_blocking(move || plain_options(&upstream, &client_id));
+        let read = tokio::task::spawn_blocking(move || plain_options(&upstream, &client_id, earliest));
         read.await.map_err(|error| error.to_string())?.map_err(|error| format!("credentials: {error}"))?
     };
-    for warning in tls::warnings(&upstream.credentials, SystemClock::new().wall()) {
+    for warning in tls::warnings(&upstream.credentials, clock.wall().max(earliest)) {
         steps.add(format_args!("warning: {warning}"));
     }
     let address = resolve(upstream, steps).await?;
     let tcp = in_time(upstream, TcpStream::connect(address)).await?.map_err(|error| io_text(&error, upstream))?;
     steps.add(format_args!("TCP connection to {address}"));
     if upstream.url.tls {
-        handshake(upstream, tcp, steps).await?;
+        handshake(upstream, tcp, earliest, steps).await?;
     }
     login(upstream, options, &client_id, steps).await
 }
@@ -82,9 +84,9 @@ async fn resolve(upstream: &Upstream, steps: &mut Steps) -> Result<SocketAddr, S
     Ok(*first)
 }
 
-async fn handshake(upstream: &Upstream, tcp: TcpStream, steps: &mut Steps) -> Result<(), String> {
+async fn handshake(upstream: &Upstream, tcp: TcpStream, earliest: WallTime, steps: &mut Steps) -> Result<(), String> {
     let credentials = upstream.credentials.clone();
-    let config = tokio::task::spawn_blocking(move || tls::client_config(&credentials))
+    let config = tokio::task::spawn_blocking(move || tls::client_config(&credentials, earliest))
         .await
         .map_err(|error| error.to_string())?
         .map_err(|error| error.to_string())?;

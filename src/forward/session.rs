@@ -249,6 +249,7 @@ impl<'a> Session<'a> {
 
     /// The PUBLISH of an event, of the side lane if it has a mark, or why there can be none.
     fn encode(&mut self, event: &Event, mark: Option<Mark>) -> Result<Publish, String> {
+        let event = &*self.forwarder.clock.repaired(event, &self.forwarder.counters.events_repaired);
         let upstream = &self.forwarder.upstream;
         let mut topic = String::new();
         wire::topic(&upstream.topic, event, &self.forwarder.gateway, &mut topic)

@@ -11,9 +11,12 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use rustls::pki_types::UnixTime;
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::clock::WallTime;
@@ -53,19 +56,34 @@ impl fmt::Display for TlsError {
 
 impl std::error::Error for TlsError {}
 
-/// Makes the configuration of one connection.
+/// The time by which certificates are judged: the wall clock, but never before a time that has certainly passed
+/// ([`crate::clock::SystemClock::earliest`]).
+#[derive(Debug)]
+struct JudgedFrom(UnixTime);
+
+impl TimeProvider for JudgedFrom {
+    fn current_time(&self) -> Option<UnixTime> {
+        // A clock before 1970 is no clock.
+        let shown = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Some(UnixTime::since_unix_epoch(shown).max(self.0))
+    }
+}
+
+/// Makes the configuration of one connection, for which it is `earliest` or later whatever the clock says.
 ///
 /// # Errors
 ///
 /// A file that is missing, unreadable, empty, no PEM, of the wrong kind, or a key that does not belong to its
 /// certificate or is open to others.
-pub fn client_config(credentials: &Credentials) -> Result<ClientConfig, TlsError> {
+pub fn client_config(credentials: &Credentials, earliest: WallTime) -> Result<ClientConfig, TlsError> {
     let roots = match &credentials.ca_file {
         Some(file) => roots_from(file)?,
         None => system_roots()?,
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let seconds = earliest.as_millis().max(0).unsigned_abs() / 1000;
+    let time = JudgedFrom(UnixTime::since_unix_epoch(Duration::from_secs(seconds)));
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(time))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .expect("invariant: the ring provider has cipher suites for both versions")
         .with_root_certificates(roots);
@@ -131,7 +149,7 @@ pub fn warnings(credentials: &Credentials, now: WallTime) -> Vec<String> {
 }
 
 /// How long before its end a certificate is mentioned: time to order a new one and carry it to the site.
-const EXPIRY_NOTICE: std::time::Duration = std::time::Duration::from_secs(14 * 24 * 3600);
+const EXPIRY_NOTICE: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// The CA certificates of a file.
 fn roots_from(file: &Path) -> Result<RootCertStore, TlsError> {

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use super::*;
+use crate::clock::BUILT;
 use crate::forward::testing::{Pki, write_secret};
 
 fn credentials(pki: &Pki) -> Credentials {
@@ -22,7 +23,7 @@ fn pki() -> Pki {
 }
 
 fn error_of(credentials: &Credentials) -> String {
-    client_config(credentials).unwrap_err().to_string()
+    client_config(credentials, BUILT).unwrap_err().to_string()
 }
 
 #[track_caller]
@@ -35,8 +36,8 @@ fn assert_says(text: &str, parts: &[&str]) {
 #[test]
 fn good_files_make_a_configuration() {
     let pki = pki();
-    client_config(&credentials(&pki)).unwrap();
-    client_config(&Credentials { ca_file: Some(pki.ca_file()), ..Credentials::default() }).unwrap();
+    client_config(&credentials(&pki), BUILT).unwrap();
+    client_config(&Credentials { ca_file: Some(pki.ca_file()), ..Credentials::default() }, BUILT).unwrap();
 }
 
 #[test]
@@ -52,7 +53,7 @@ fn a_ca_file_may_hold_several_certificates_windows_line_ends_and_a_byte_order_ma
         let text = std::fs::read_to_string(pki.file(name)).unwrap();
         write_secret(&pki.file(name), format!("\u{feff}{text}").replace('\n', "\r\n").as_bytes());
     }
-    client_config(&credentials(&pki)).unwrap();
+    client_config(&credentials(&pki), BUILT).unwrap();
 }
 
 #[test]
@@ -140,7 +141,7 @@ fn a_secret_that_others_can_read_is_refused() {
         [("client.key", 0o644, true), ("client.key", 0o640, false), ("client.key", 0o400, false)]
     {
         std::fs::set_permissions(pki.file(name), std::fs::Permissions::from_mode(mode)).unwrap();
-        match client_config(&credentials(&pki)) {
+        match client_config(&credentials(&pki), BUILT) {
             Ok(_) => assert!(!refused, "{mode:o}"),
             Err(error) => {
                 assert!(refused, "{mode:o}");
@@ -191,7 +192,7 @@ fn keys_are_taken_in_all_three_forms() {
         assert!(std::fs::read_to_string(pki.file(key)).unwrap().contains(begins), "{key}");
         let credentials =
             Credentials { cert_file: Some(pki.file(cert)), key_file: Some(pki.file(key)), ..credentials(&pki) };
-        client_config(&credentials).unwrap();
+        client_config(&credentials, BUILT).unwrap();
     }
 }
 
@@ -230,5 +231,5 @@ fn certificates_near_or_past_their_end_are_warned_of_and_still_taken() {
     assert_says(&warnings(&brief, now)[0], &["expires on", "in time"]);
     pki.client_until("old", "old", crate::forward::testing::unix_in_days(-3));
     let old = Credentials { cert_file: Some(pki.file("old.pem")), key_file: Some(pki.file("old.key")), ..brief };
-    client_config(&old).unwrap();
+    client_config(&old, BUILT).unwrap();
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::clock::{SystemClock, WallTime};
+use crate::clock::{ClockState, SystemClock, WallTime};
 use crate::counters::Counters;
 use crate::forward::UpstreamView;
 use crate::ops::wear::{self, Wear, WearShown};
@@ -27,6 +27,9 @@ pub struct Status {
     pub sources: BTreeMap<String, SourceStatus>,
     /// The pipeline.
     pub readings: ReadingStatus,
+    /// The wall clock; `None` from a gateway of an earlier version.
+    #[serde(default)]
+    pub clock: Option<ClockShown>,
     /// Where events wait.
     pub store: StoreShown,
     /// What the disk had to write; `None` where the kernel does not tell.
@@ -63,6 +66,34 @@ pub struct ReadingStatus {
     pub late: u64,
     /// Of sensors beyond the bound.
     pub refused: u64,
+}
+
+/// The wall clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockShown {
+    /// What it says, RFC 3339.
+    pub time: String,
+    /// What it is worth.
+    pub state: ClockState,
+    /// Who confirmed it: a time service, or an earlier run in the same boot.
+    pub confirmed_by: Option<String>,
+    /// Since when `state` is so, RFC 3339 by the clock as it is now.
+    pub since: String,
+    /// How often it was set by more than two seconds since the start.
+    pub jumps: u64,
+    /// The last time that happened.
+    pub last_jump: Option<JumpShown>,
+    /// Events sent with times that were repaired.
+    pub repaired: u64,
+}
+
+/// The wall clock was set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JumpShown {
+    /// What it said before, RFC 3339.
+    pub before: String,
+    /// What it said then, RFC 3339.
+    pub after: String,
 }
 
 /// The store.
@@ -162,6 +193,7 @@ impl StatusSources {
                 late: counters.readings_late.get(),
                 refused: counters.readings_refused.get(),
             },
+            clock: Some(self.clock()),
             store: StoreShown {
                 waiting: store.waiting,
                 bytes: store.bytes,
@@ -183,14 +215,29 @@ impl StatusSources {
                 let view = view.borrow().clone();
                 UpstreamShown {
                     connected: view.connected,
-                    since: to_the_second(view.since),
+                    since: to_the_second(self.clock.wall_at(view.since)),
                     last_error: view.last_error.map(|error| error.to_string()),
-                    next_attempt: view.next_attempt.map(to_the_second),
+                    next_attempt: view.next_attempt.map(|at| to_the_second(self.clock.wall_at(at))),
                     inflight: counters.upstream_inflight.get(),
                     delivered: counters.events_delivered.get(),
                 }
             }),
             replay: self.replays.view().filter(ReplayView::is_active),
+        }
+    }
+
+    fn clock(&self) -> ClockShown {
+        let (view, now) = (self.clock.view(), self.clock.now());
+        ClockShown {
+            time: to_the_second(now.wall),
+            state: now.clock,
+            confirmed_by: view.by.map(|by| by.as_str().to_owned()),
+            since: to_the_second(self.clock.wall_at(view.since)),
+            jumps: view.jumps,
+            last_jump: view
+                .jump
+                .map(|jump| JumpShown { before: to_the_second(jump.before), after: to_the_second(jump.after) }),
+            repaired: self.counters.events_repaired.get(),
         }
     }
 

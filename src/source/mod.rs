@@ -133,7 +133,9 @@ impl Intake {
     fn take(&mut self, topic: Option<&str>, payload: &[u8], retained: bool) -> Vec<Reading> {
         self.counts.messages.add(1);
         self.decoded.clear();
-        let message = Message { topic, payload, retained, arrival: self.clock.wall() };
+        let now = self.clock.now();
+        self.decoder.set_clock(now.clock);
+        let message = Message { topic, payload, retained, arrival: now.wall };
         self.decoder.decode(&message, &mut self.decoded);
         self.counts.readings.add(self.decoded.readings.len() as u64);
         if self.decoded.ignored > 0 {

@@ -21,12 +21,13 @@ mod packets;
 mod tests;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::{Packet, QoS, Subscribe, SubscribeFilter, SubscribeReasonCode};
 use tokio::io::{AsyncReadExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 
 use self::connect::{Connection, Stream};
@@ -92,6 +93,7 @@ pub(super) async fn run(config: MqttSource, parts: Parts) {
     let mut task = Task { config, parts, ledger: Ledger::default(), releases, release, granted, stray_told: false };
     let mut backoff = Backoff::new(RETRY.0, RETRY.1);
     loop {
+        let mut clock = task.parts.intake.clock.changes();
         let (lasted, end) = task.connection().await;
         task.ledger.forget();
         let End::Lost(why) = end else { break };
@@ -102,7 +104,9 @@ pub(super) async fn run(config: MqttSource, parts: Parts) {
             break;
         }
         let wait = backoff.after(lasted, fastrand::f64());
-        if task.attend(sleep(wait)).await.is_err() {
+        // What failed by the time may work by another.
+        let pause = async { drop(timeout(wait, clock.changed()).await) };
+        if task.attend(pause).await.is_err() {
             break;
         }
     }
@@ -117,8 +121,8 @@ pub(super) async fn probe(config: &MqttSource) -> Result<String, String> {
 impl Task {
     /// One connection from beginning to end, and how long it lasted.
     async fn connection(&mut self) -> (Duration, End) {
-        let config = self.config.clone();
-        let connection = match self.attend(connect::connect(&config)).await {
+        let (config, clock) = (self.config.clone(), Arc::clone(&self.parts.intake.clock));
+        let connection = match self.attend(connect::connect(&config, &clock)).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(why)) => return (Duration::ZERO, End::Lost(why)),
             Err(end) => return (Duration::ZERO, end),

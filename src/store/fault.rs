@@ -31,6 +31,11 @@ const GENERATION_INODES: u64 = 5;
 /// Least free bytes at which a generation is begun, beside what its checkpoint takes.
 const GENERATION_BYTES: u64 = 64 * 1024;
 
+/// The time in the name of a quarantined directory.
+fn number(entry: &fs::DirEntry) -> Option<i64> {
+    entry.file_name().to_str()?.split('-').next()?.parse().ok()
+}
+
 impl Writer {
     /// After a fault sled is not trusted: what is synced is read without it, what is not stays in the group.
     pub(super) fn break_off(&mut self, fault: &Fault) {
@@ -206,7 +211,9 @@ impl Writer {
     /// Moves a directory aside.
     pub(super) fn quarantine(&mut self, dir: &Path) {
         let quarantine = self.config.path.join("quarantine");
-        let seconds = self.clock.wall().as_millis() / 1_000;
+        // Never before those that are there: the newest are kept, and the clock may say 1970.
+        let newest = fs::read_dir(&quarantine).into_iter().flatten().flatten().filter_map(|entry| number(&entry)).max();
+        let seconds = (self.clock.wall().as_millis() / 1_000).max(newest.unwrap_or(0));
         let name = dir.file_name().unwrap_or_default().to_string_lossy();
         let to = quarantine.join(format!("{seconds:012}-{name}"));
         let moved = fs::create_dir_all(&quarantine).and_then(|()| fs::rename(dir, &to));

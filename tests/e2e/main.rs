@@ -12,6 +12,7 @@ mod stuck;
 
 mod bad_input;
 mod cli;
+mod clock;
 mod dead;
 mod disk;
 mod doctor;

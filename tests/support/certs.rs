@@ -27,6 +27,8 @@ pub enum Validity {
     Expired,
     /// From 1 January 2090.
     NotYet,
+    /// From 1 January of this year to 2090.
+    From(i32),
 }
 
 /// A certificate authority of one's own.
@@ -63,6 +65,7 @@ impl Authority {
         (params.not_before, params.not_after) = match validity {
             Validity::Current => (date_time_ymd(2020, 1, 1), date_time_ymd(2090, 1, 1)),
             Validity::Expired => (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 2)),
+            Validity::From(year) => (date_time_ymd(year, 1, 1), date_time_ymd(2090, 1, 1)),
             Validity::NotYet => (date_time_ymd(2090, 1, 1), date_time_ymd(2091, 1, 1)),
         };
         let key = KeyPair::generate().expect("make a key");

@@ -5,6 +5,7 @@
 //! something to have happened; everything waits for a condition, see [`wait_until`].
 
 pub mod certs;
+pub mod clock;
 pub mod consumer;
 pub mod envelope;
 pub mod gateway;

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::packets::{Inbox, Incoming, Outgoing, Violation};
+use crate::clock::{SystemClock, WallTime};
 use crate::config::model::{Credentials, Encoding, MqttSource, Template, Upstream};
 use crate::forward::explain::{self, Explanation, Phase};
 use crate::forward::tls;
@@ -37,16 +38,16 @@ pub(super) struct Connection {
 }
 
 /// Connects; the error says why not and what to do.
-pub(super) async fn connect(config: &MqttSource) -> Result<Connection, Explanation> {
-    match tokio::time::timeout(CONNECT_TIMEOUT, steps(config)).await {
+pub(super) async fn connect(config: &MqttSource, clock: &SystemClock) -> Result<Connection, Explanation> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, steps(config, clock)).await {
         Ok(result) => result,
         Err(_) => Err(explain::timeout(&view(config), Phase::Connecting)),
     }
 }
 
-async fn steps(config: &MqttSource) -> Result<Connection, Explanation> {
+async fn steps(config: &MqttSource, clock: &SystemClock) -> Result<Connection, Explanation> {
     let broken = |error: &io::Error| explain::io(error, &view(config), Phase::Connecting);
-    let (login, tls) = secrets(config).await?;
+    let (login, tls) = secrets(config, clock.earliest()).await?;
     let tcp = TcpStream::connect((config.url.host.as_str(), config.url.port)).await.map_err(|error| broken(&error))?;
     // Acknowledgements are small and wanted at once.
     tcp.set_nodelay(true).map_err(|error| broken(&error))?;
@@ -59,7 +60,10 @@ async fn steps(config: &MqttSource) -> Result<Connection, Explanation> {
                     "\"{host}\" is neither a host name nor an address; correct the source's `url`"
                 ))
             })?;
-            Box::new(TlsConnector::from(tls).connect(name, tcp).await.map_err(|error| broken(&error))?)
+            let shaken = TlsConnector::from(tls).connect(name, tcp).await;
+            Box::new(shaken.map_err(|error| {
+                explain::time_of_io(&error, &clock.view(), clock.wall()).unwrap_or_else(|| broken(&error))
+            })?)
         }
     };
     let mut connect = Connect::new(&config.client_id);
@@ -99,7 +103,10 @@ async fn steps(config: &MqttSource) -> Result<Connection, Explanation> {
 }
 
 /// Login and TLS settings, from files read now.
-async fn secrets(config: &MqttSource) -> Result<(Option<Login>, Option<Arc<rustls::ClientConfig>>), Explanation> {
+async fn secrets(
+    config: &MqttSource,
+    earliest: WallTime,
+) -> Result<(Option<Login>, Option<Arc<rustls::ClientConfig>>), Explanation> {
     let with_tls = config.url.tls;
     let credentials = config.credentials.clone();
     if !with_tls && credentials == Credentials::default() {
@@ -109,7 +116,7 @@ async fn secrets(config: &MqttSource) -> Result<(Option<Login>, Option<Arc<rustl
     let read = tokio::task::spawn_blocking(move || {
         let password = tls::password(&credentials)?.unwrap_or_default();
         let login = credentials.username.as_ref().map(|username| Login { username: username.clone(), password });
-        let tls = if with_tls { Some(Arc::new(tls::client_config(&credentials)?)) } else { None };
+        let tls = if with_tls { Some(Arc::new(tls::client_config(&credentials, earliest)?)) } else { None };
         Ok((login, tls))
     });
     match read.await {

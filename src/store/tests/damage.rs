@@ -250,3 +250,25 @@ fn quarantine_keeps_the_newest_few() {
     assert!(fs::read_dir(dir.path().join("quarantine")).unwrap().count() <= 4);
     rig.close();
 }
+
+#[test]
+fn what_is_quarantined_under_a_clock_that_is_behind_counts_as_the_newest() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&config(dir.path()));
+    rig.commit(events(5), Vec::new());
+    let config = rig.close();
+    let quarantine = dir.path().join("quarantine");
+    let future = |n: u32| quarantine.join(format!("99999999999{n}-gen-{n}.0"));
+    for n in 0..4 {
+        fs::create_dir_all(future(n)).unwrap();
+        fs::write(future(n).join("db"), "x").unwrap();
+    }
+    let newest = generations(dir.path()).pop().unwrap();
+    damage(&db(&newest), Damage::Garbage, 1);
+    Rig::open(&config).close();
+    assert!(!future(0).exists(), "the oldest gives way");
+    let name = newest.file_name().unwrap().to_str().unwrap();
+    let kept: Vec<String> =
+        fs::read_dir(&quarantine).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(kept.iter().any(|kept| kept.ends_with(name)), "{name} is not among {kept:?}");
+}

@@ -269,7 +269,10 @@ async fn tls_and_a_password_are_read_from_files_at_each_connection() {
     rig.restored().await;
     // A source's own way to connect serves the publisher too.
     publisher.client_id = "publisher".to_owned();
-    let mut stream = connect::connect(&publisher).await.unwrap_or_else(|why| panic!("{}", why.text)).stream;
+    let mut stream = connect::connect(&publisher, &crate::clock::SystemClock::new())
+        .await
+        .unwrap_or_else(|why| panic!("{}", why.text))
+        .stream;
     let mut message = rumqttc::Publish::new("plant/a/t", QoS::AtLeastOnce, "6");
     message.pkid = 1;
     let mut outgoing = Outgoing::default();
