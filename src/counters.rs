@@ -123,7 +123,7 @@ pub struct Counters {
     pub events_raised: Counter,
     /// Events on stable storage.
     pub events_stored: Counter,
-    /// Events acknowledged by the upstream broker.
+    /// Events acknowledged by the upstream broker, dead letters sent again included.
     pub events_delivered: Counter,
     /// Events published, repeats included.
     pub events_published: Counter,
@@ -133,7 +133,8 @@ pub struct Counters {
     pub side_delivered: Counter,
     /// Events of the side lane that cannot be sent, or that the broker does not take.
     pub side_refused: Counter,
-    /// Events evicted by quota, salvaged around or otherwise lost; each is announced.
+    /// Events evicted by quota, salvaged around, dropped or pushed out as dead letters, or otherwise lost; each is
+    /// announced, dead letters when they become such.
     pub events_lost: Counter,
     /// Events set aside because the upstream refuses them.
     pub events_dead: Counter,

@@ -23,15 +23,16 @@ use crate::engine::{Engine, Output, Settings};
 use crate::error::Failure;
 use crate::event::GatewayStarted;
 use crate::forward;
+use crate::ops::control::Routes;
 use crate::ops::progress::{Progress, Turns};
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::systemd::ServiceManager;
 use crate::ops::wear::{self, Wear};
 use crate::ops::{control, logging};
-use crate::replay::{self, Replays};
+use crate::replay;
 use crate::shutdown::{self, Trigger};
 use crate::store::handle::{Closed, StoreHandle};
-use pipeline::{Command, MESSAGES_WAITING_MAX, Pipeline, Rules};
+use pipeline::{MESSAGES_WAITING_MAX, Pipeline, Rules};
 use tasks::{Forwarder, Sources};
 
 /// Most sensors kept in memory. A site has tens to thousands; a device that makes up names must not fill the memory.
@@ -173,6 +174,7 @@ impl App {
         let mut sources = Sources::new(to_engine, Arc::clone(&counters), Arc::clone(&clock));
         sources.follow(&config.sources);
         let (side, side_exit) = forward::side::channel();
+        tokio::spawn(forward::retry::run(store.clone(), side.clone(), Arc::clone(&clock)));
         let surroundings = replay::Surroundings::new(&config.store.path, store.clone(), side, Arc::clone(&clock));
         let (replays, replaying) = replay::spawn(surroundings);
         let mut forwarder = Forwarder::new(store.clone(), side_exit, Arc::clone(&counters), Arc::clone(&clock));
@@ -197,7 +199,16 @@ impl App {
             configured: shown,
             replays: replays.clone(),
         };
-        let control = open_control(&config, commands, status, replays, Arc::clone(&clock), store.clone()).await;
+        let routes = Routes {
+            commands,
+            status: Arc::new(move || status.status()),
+            store: store.clone(),
+            replays,
+            gateway: Arc::clone(&config.gateway.id),
+            clock: Arc::clone(&clock),
+            events: Arc::new(control::events::Events::new(config.store.path.clone(), store.clone())),
+        };
+        let control = open_control(&config, routes).await;
         Ok(Self {
             path: path.to_owned(),
             config,
@@ -346,18 +357,10 @@ impl App {
 }
 
 /// Opens the control socket. Without it the gateway still does its work, so a fault is only told.
-async fn open_control(
-    config: &Config,
-    commands: mpsc::Sender<Command>,
-    status: StatusSources,
-    replays: Replays,
-    clock: Arc<SystemClock>,
-    store: StoreHandle,
-) -> Option<(Trigger, JoinHandle<()>)> {
+async fn open_control(config: &Config, routes: Routes) -> Option<(Trigger, JoinHandle<()>)> {
     let path = config.gateway.control_socket.as_deref()?;
     let (trigger, shutdown) = shutdown::channel();
-    let events = control::events::Events::new(config.store.path.clone(), store);
-    match control::spawn(path, commands, Arc::new(move || status.status()), replays, clock, events, shutdown).await {
+    match control::spawn(path, routes, shutdown).await {
         Ok(task) => Some((trigger, task)),
         Err(reason) => {
             tracing::warn!("no control socket, so `tidegate status` and `tidegate alarms` cannot ask: {reason}");

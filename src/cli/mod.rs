@@ -5,6 +5,7 @@
 pub mod alarms;
 pub mod check;
 pub mod client;
+pub mod dead;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod events;
@@ -88,6 +89,26 @@ Examples:
     /// Look back: events that wait, and delivered ones where they are kept (store.retain_delivered)
     #[command(after_help = events::EXAMPLES)]
     Events(events::Arguments),
+    /// Events that the upstream refuses: show them, send them again, drop them
+    #[command(after_help = "\
+Examples:
+  tidegate dead list
+  tidegate dead show 1042
+  tidegate dead retry 1042
+  tidegate dead retry --all
+  tidegate dead drop --all --yes
+
+An event is set aside when it cannot be sent, or when the broker ended three connections in a row rather than take it.
+It is announced upstream as lost (reason `dead-letter`); a retry that succeeds brings it after all, with its first id.
+
+Exit codes: 0 done, 1 no gateway answers or there is no such letter, 2 usage.")]
+    Dead {
+        /// The running gateway's control socket (gateway.control_socket)
+        #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET, global = true)]
+        socket: PathBuf,
+        #[command(subcommand)]
+        what: dead::DeadCommand,
+    },
     /// Have the running gateway send delivered events again, marked as replayed and behind what is new
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::Arguments),
@@ -156,6 +177,7 @@ impl Arguments {
             Command::Check { config, environment, without_files } => check::run(&config, !without_files, environment),
             Command::Status { socket, json } => status::status(&socket, json),
             Command::Alarms { socket, what } => what.execute(&socket),
+            Command::Dead { socket, what } => what.execute(&socket),
             Command::Events(arguments) => arguments.execute(),
             Command::Replay(arguments) => arguments.execute(),
             #[cfg(feature = "demo")]

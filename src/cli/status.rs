@@ -46,6 +46,12 @@ fn render(status: &Status) -> String {
     if store.retain_delivered > 0 {
         lines.push(format!("          {} KiB of them delivered events that are kept", store.retained_bytes / 1024));
     }
+    if store.dead_letters > 0 {
+        lines.push(format!(
+            "          {} dead letters, {} of them to be sent again: `tidegate dead list` shows what the upstream refuses",
+            store.dead_letters, store.dead_retries
+        ));
+    }
     if store.full {
         lines.push("          FULL: takes nothing more until events are delivered or space returns".to_owned());
     }

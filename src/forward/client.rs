@@ -26,7 +26,7 @@ use crate::config::model::Upstream;
 use crate::counters::Counters;
 use crate::event::Event;
 use crate::shutdown::Shutdown;
-use crate::store::handle::{Closed, StoreHandle};
+use crate::store::handle::{Closed, DeadAttempt, Refusal, StoreHandle};
 
 /// Requests the library may hold for us. We hand packets to it directly and use its channel for nothing.
 const REQUESTS_MAX: usize = 1;
@@ -61,6 +61,8 @@ pub struct Forwarder {
     pub(super) side: SideLane,
     /// The delivered mark as last told to the store.
     pub(super) reported: u64,
+    /// The event under suspicion, and how its attempts ended: as many as it takes to set it aside.
+    attempts: (u64, Vec<DeadAttempt>),
     backoff: Backoff,
     repeats: Repeats,
     /// The last thing said was that we are not connected.
@@ -105,6 +107,7 @@ impl Forwarder {
             feed,
             side: SideLane::new(side),
             reported: delivered,
+            attempts: (0, Vec::new()),
             backoff,
             repeats: Repeats::default(),
             said_down: true,
@@ -177,7 +180,12 @@ impl Forwarder {
             End::Lost(lost) => lost,
         };
         let explanation = lost.explain(&self.upstream);
-        if let Some(quarantine) = self.window.on_connection_lost(ending)
+        let before = self.window.suspect();
+        let quarantine = self.window.on_connection_lost(ending);
+        if self.window.suspect() != before {
+            self.note_attempt(&explanation);
+        }
+        if let Some(quarantine) = quarantine
             && self.quarantine(quarantine, &explanation).await.is_err()
         {
             return Attempt::Over;
@@ -206,15 +214,25 @@ impl Forwarder {
         Ok(options)
     }
 
+    /// Remembers how a connection ended on which an event was sent alone.
+    fn note_attempt(&mut self, why: &Explanation) {
+        let Some((sequence, _)) = self.window.suspect() else { return };
+        if self.attempts.0 != sequence {
+            self.attempts = (sequence, Vec::new());
+        }
+        self.attempts.1.push(DeadAttempt { time: self.clock.wall(), text: why.text.clone() });
+    }
+
     /// Puts an event that the broker does not take into the dead letters.
     async fn quarantine(&mut self, event: Quarantine<Arc<Event>>, why: &Explanation) -> Result<(), Closed> {
         let Quarantine { sequence, item, attempts } = event;
         let reason = format!("{attempts} connections in a row ended when it was sent alone; last: {}", why.text);
         tracing::error!(sequence, subject = %item.subject, reason, "event set aside: the broker does not take it");
+        let history = std::mem::take(&mut self.attempts.1);
         let mut shutdown = self.shutdown.clone();
         tokio::select! {
             biased;
-            done = self.store.dead_letter(item, reason, attempts) => done?,
+            done = self.store.dead_letter(item, Refusal { reason, attempts, history }) => done?,
             // The request was sent above and is carried out before the store closes.
             () = shutdown.wait() => return Err(Closed),
         }

@@ -13,6 +13,7 @@ mod feed;
 mod options;
 mod probe;
 pub mod repeats;
+pub mod retry;
 mod session;
 pub mod side;
 pub mod status;

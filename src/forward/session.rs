@@ -24,7 +24,7 @@ use super::side::Mark;
 use super::status;
 use super::window::{Ending, Puback};
 use crate::event::{Event, wire};
-use crate::store::handle::Closed;
+use crate::store::handle::{Closed, DeadAttempt, Refusal};
 
 /// How often deadlines are looked at, and how long the store may wait for the delivered mark.
 const TICK: Duration = Duration::from_millis(250);
@@ -280,7 +280,9 @@ impl<'a> Session<'a> {
     fn set_aside(&mut self, sequence: u64, event: Arc<Event>, reason: String) {
         tracing::warn!(sequence, subject = %event.subject, reason, "event set aside: it cannot be sent");
         let store = self.forwarder.store.clone();
-        let done = Box::pin(async move { store.dead_letter(event, reason, 0).await });
+        let attempt = DeadAttempt { time: self.forwarder.clock.wall(), text: format!("not sent: {reason}") };
+        let refusal = Refusal { reason, attempts: 0, history: vec![attempt] };
+        let done = Box::pin(async move { store.dead_letter(event, refusal).await });
         self.setting_aside = Some(SettingAside { sequence, done });
     }
 

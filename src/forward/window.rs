@@ -220,6 +220,11 @@ impl<T: Clone> Window<T> {
         self.advance();
     }
 
+    /// The event under suspicion, and how many connections it has ended on its own.
+    pub fn suspect(&self) -> Option<(u64, u32)> {
+        self.suspect
+    }
+
     /// Everything up to here was evicted from the store meanwhile. Between connections only: what is in flight stays.
     pub fn forget_through(&mut self, sequence: u64) {
         for flight in self.flights.iter_mut().take_while(|flight| flight.sequence <= sequence) {

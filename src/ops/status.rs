@@ -90,6 +90,12 @@ pub struct StoreShown {
     pub lost: u64,
     /// Events set aside since the start.
     pub dead: u64,
+    /// Dead letters there are now.
+    #[serde(default)]
+    pub dead_letters: u64,
+    /// How many of them wait to be sent again.
+    #[serde(default)]
+    pub dead_retries: u64,
 }
 
 /// The upstream.
@@ -168,6 +174,8 @@ impl StatusSources {
                 fault: store.fault.map(|fault| fault.to_string()),
                 lost: counters.events_lost.get(),
                 dead: counters.events_dead.get(),
+                dead_letters: store.dead,
+                dead_retries: store.retries,
             },
             wear: wear::written_bytes()
                 .map(|written| self.wear.show(self.clock.boot(), written, counters.events_stored.get())),

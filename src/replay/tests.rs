@@ -11,7 +11,7 @@ use crate::clock::WallTime;
 use crate::config::model::Severity;
 use crate::forward::side::{self, SideLane, SideReceiver};
 use crate::forward::testing::{FakeStore, PATIENCE, event, until};
-use crate::store::handle::Request;
+use crate::store::handle::{DeadLetter, DeadRequest, Request};
 
 /// Milliseconds between two events of the past; event `n` happened at `n` of them.
 const STEP_MS: i64 = 1_000;
@@ -182,10 +182,18 @@ async fn dead_letters_are_left_out() {
     let (handle, inbox) = StoreHandle::new(scene.fake.handle().status());
     std::thread::spawn(move || {
         while let Ok(request) = inbox.recv_timeout(std::time::Duration::from_secs(3600)) {
-            if let Request::DeadLetters { reply } = request {
+            if let Request::Dead(DeadRequest::List(reply)) = request {
                 let event = Arc::new(event(3, 20, Severity::Medium));
                 let (reason, attempts, time) = ("refused".to_owned(), 3, at(3));
-                let _ = reply.send(vec![crate::store::handle::DeadLetter { event, reason, attempts, time }]);
+                let _ = reply.send(vec![DeadLetter {
+                    event,
+                    reason,
+                    attempts,
+                    time,
+                    history: Vec::new(),
+                    retry: false,
+                    announced: true,
+                }]);
             }
         }
     });

@@ -8,11 +8,10 @@ use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::dead::{Step, write_steps};
 use super::frame::{Frame, Packed, Place, kind};
 use super::gather::Held;
-use super::handle::DeadLetter;
-use super::ring::Missing;
-use super::state::{Entry, Meta, encode_dead, encode_delivered};
+use super::state::{Entry, Meta, encode_delivered};
 use super::tail::weight;
 use super::writer::Writer;
 use super::{Fault, frame};
@@ -36,10 +35,10 @@ pub(super) struct Group {
     pub acks: Vec<Ack>,
     /// Dropped afterwards.
     pub permits: Vec<OwnedSemaphorePermit>,
-    /// Dead letters.
-    pub dead: Vec<DeadLetter>,
-    /// Told afterwards.
-    pub done: Vec<oneshot::Sender<()>>,
+    /// What becomes of dead letters, in order.
+    pub dead: Vec<Step>,
+    /// Told afterwards, with how many letters it was about.
+    pub done: Vec<(oneshot::Sender<u64>, u64)>,
     /// When it must go at the latest; `None` while nothing in it needs the disk.
     pub deadline: Option<Instant>,
 }
@@ -77,9 +76,8 @@ impl Writer {
             self.release_group();
             return Ok(Attempt::Done);
         }
-        let announced = self.announcement_events();
-        self.group.events.splice(0..0, announced);
-        self.announcements.clear();
+        self.prepare_letters();
+        self.announcements_into_group();
         let next = self.number_group();
         let frames = self.frames_of_group(next);
         let mut packed = self.pack(&frames, self.next_commit);
@@ -105,7 +103,6 @@ impl Writer {
         if !records.is_empty() {
             self.states_bytes = self.states_bytes.saturating_add(packed.last().map_or(0, Packed::bytes));
         }
-        self.counters.events_dead.add(self.group.dead.len() as u64);
         self.counters.events_stored.add(self.group.events.len() as u64);
         self.apply_dead();
         self.remember_told();
@@ -151,40 +148,25 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the group's dead letters without the rest of it, and the delivered mark with them.
-    pub(super) fn commit_dead(&mut self) -> Result<(), Fault> {
-        let delivered = self.state.delivered;
-        let mut frame = Frame { first: self.state.next_sequence, ..Frame::default() };
-        frame.add(kind::DEAD, &encode_dead(&self.group.dead));
-        frame.add(kind::DELIVERED, &encode_delivered(delivered));
-        let packed = self.pack(std::slice::from_ref(&frame), self.next_commit);
-        self.write(&packed)?;
-        self.durable_delivered = delivered;
-        self.marks_deadline = None;
-        self.counters.events_dead.add(self.group.dead.len() as u64);
-        self.apply_dead();
-        for done in self.group.done.drain(..) {
-            // Whoever asked may have stopped waiting.
-            let _ = done.send(());
-        }
-        Ok(())
-    }
-
     /// Lets go what waited for the group.
     pub(super) fn release_group(&mut self) {
+        self.tell_done();
         let group = std::mem::take(&mut self.group);
         for ack in group.acks {
             ack.release();
         }
-        for done in group.done {
-            // Whoever asked may have stopped waiting.
-            let _ = done.send(());
-        }
         drop(group.permits);
     }
 
+    /// Puts what is to be announced before the group's other events.
+    pub(super) fn announcements_into_group(&mut self) {
+        let announced = self.announcement_events();
+        self.group.events.splice(0..0, announced);
+        self.announcements.clear();
+    }
+
     /// Gives the group's events their numbers; the same again if it is tried again.
-    fn number_group(&mut self) -> u64 {
+    pub(super) fn number_group(&mut self) -> u64 {
         let next = self.state.next_sequence;
         for (event, sequence) in self.group.events.iter_mut().zip(next..) {
             event.sequence = sequence;
@@ -204,7 +186,7 @@ impl Writer {
             last.add(kind::RECORDS, &stored::encode_records(&records));
         }
         if !self.group.dead.is_empty() {
-            last.add(kind::DEAD, &encode_dead(&self.group.dead));
+            write_steps(&self.group.dead, last);
         }
         if self.state.delivered > self.durable_delivered {
             last.add(kind::DELIVERED, &encode_delivered(self.state.delivered));
@@ -220,7 +202,7 @@ impl Writer {
     }
 
     /// Inserts one commit and syncs.
-    fn write(&mut self, packed: &[Packed]) -> Result<(), Fault> {
+    pub(super) fn write(&mut self, packed: &[Packed]) -> Result<(), Fault> {
         let commit = self.next_commit;
         let newest = self.ring.newest.as_mut().ok_or_else(Fault::closed)?;
         // Counted before it is tried: a number that may be on disk is never used for something else.
@@ -254,15 +236,6 @@ impl Writer {
     pub(super) fn meta(&self, own: Entry, created: u64, next_sequence: u64) -> Meta {
         let catalogue = self.ring.sealed.iter().copied().chain([own]).collect();
         Meta { next_sequence, delivered: self.state.delivered, created, catalogue }
-    }
-
-    fn apply_dead(&mut self) {
-        let letters = std::mem::take(&mut self.group.dead);
-        for letter in self.state.apply_dead(letters, self.limits.dead_bytes) {
-            let sequence = letter.event.sequence;
-            let missing = Missing { first: sequence, last: sequence, count: 1, whole: true };
-            self.announce(missing, "expired");
-        }
     }
 
     /// Whether `bytes` more are too many for the newest generation or for the quota.

@@ -84,6 +84,8 @@ impl Writer {
         missing.into_iter().for_each(|missing| self.announce(missing, "salvaged"));
         let count = waiting.unwrap_or_else(|_| entry.events());
         let first = entry.first.max(delivered + 1);
+        // Dead letters are kept elsewhere, and announced already.
+        let count = count.saturating_sub(self.state.dead.covered_in(first, entry.last));
         self.ring.sealed.remove(index);
         self.gone.push(entry);
         if count > 0 {
@@ -92,7 +94,7 @@ impl Writer {
         }
         self.announce_again(untold);
         if index == 0 {
-            self.state.delivered = self.state.delivered.max(entry.last);
+            self.state.deliver(entry.last);
             self.tail.forget(self.state.delivered);
         }
         true
@@ -100,12 +102,16 @@ impl Writer {
 
     /// The announcements of earlier losses in a sealed generation of an earlier run that nobody upstream has seen yet.
     fn untold_in(&mut self, index: usize, missing: &mut Vec<Missing>) -> Vec<EventsLost> {
-        let delivered = self.state.delivered;
+        let (delivered, dead) = (self.state.delivered, &self.state.dead);
         let Ok(Some(sealed)) = self.ring.opened(index, delivered, missing) else { return Vec::new() };
         // A frame that cannot be read is found damaged by whoever counts it.
         let events =
             sealed.announcing(delivered).into_iter().filter_map(|frame| sealed.read(frame).and_then(decode).ok());
-        events.flatten().filter(|event| event.sequence > delivered).filter_map(|event| announced(&event)).collect()
+        events
+            .flatten()
+            .filter(|event| event.sequence > delivered && !dead.covers(event.sequence))
+            .filter_map(|event| announced(&event))
+            .collect()
     }
 
     /// The oldest sealed generation with events of the lowest severity there is; one with events on their way upstream
@@ -134,7 +140,7 @@ impl Writer {
         let mut copy = Generation::create(&queue, entry.number, entry.revision + 1, entry.first, self.hook.clone())?;
         let mut dropped: Option<Missing> = None;
         let mut untold = Vec::new();
-        let packer = &mut self.packer;
+        let (packer, dead) = (&mut self.packer, &self.state.dead);
         if let Some(sealed) = self.ring.opened(index, delivered, &mut found)? {
             let mut unflushed = 0;
             for (frame, number) in (0..sealed.frames().count()).zip(1_u64..) {
@@ -152,7 +158,8 @@ impl Writer {
                     }
                 };
                 let mut kept = Vec::with_capacity(events.len());
-                for event in events.iter().filter(|event| event.sequence > delivered) {
+                let waits = |event: &&Arc<Event>| event.sequence > delivered && !dead.covers(event.sequence);
+                for event in events.iter().filter(waits) {
                     if event.severity as usize != severity {
                         kept.push(Event::clone(event));
                         continue;
@@ -230,7 +237,7 @@ impl Writer {
     }
 
     /// One announcement a reason until the next commit, so that their number stays bounded.
-    fn merge(&mut self, lost: EventsLost) {
+    pub(super) fn merge(&mut self, lost: EventsLost) {
         let Some(same) = self.announcements.iter_mut().find(|same| same.reason == lost.reason) else {
             self.announcements.push(lost);
             return;

@@ -41,6 +41,8 @@ pub(super) mod kind {
     pub(in crate::store) const DELIVERED: u8 = 4;
     /// Dead letters.
     pub(in crate::store) const DEAD: u8 = 8;
+    /// Dead letters that are gone or to be sent again.
+    pub(in crate::store) const DEAD_CHANGES: u8 = 16;
     /// A snapshot of everything but the events.
     pub(in crate::store) const CHECKPOINT: u8 = 32;
     /// No section: among the events are announcements of losses, which must not be dropped without a word.

@@ -3,16 +3,19 @@
 //! Owns back-pressure (a bounded number of commits under way) and the request types. Never touches the disk; only the
 //! writer thread does.
 
+mod dead;
+
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::inbox::{self, Receiver, Sender};
 use crate::ack::Ack;
-use crate::clock::WallTime;
 use crate::config;
 use crate::config::model::Severity;
 use crate::event::{AlarmRecord, Event};
+
+pub use dead::{ATTEMPTS_KEPT_MAX, DeadAttempt, DeadLetter, DeadRequest, Refusal, Which};
 
 /// Commits that may be under way at once. Each holds what one turn of the engine made; a few keep the writer busy
 /// while the engine works, more would only hold memory while the disk is slow.
@@ -57,22 +60,8 @@ pub enum Request {
         /// Highest sequence number below which nothing is outstanding.
         through: u64,
     },
-    /// Set this event aside: the upstream refuses it for good.
-    DeadLetter {
-        /// The event.
-        event: Arc<Event>,
-        /// In words.
-        reason: String,
-        /// How often it was tried.
-        attempts: u32,
-        /// Told when it is on disk.
-        done: oneshot::Sender<()>,
-    },
-    /// The events set aside, oldest first.
-    DeadLetters {
-        /// Gets them.
-        reply: oneshot::Sender<Vec<DeadLetter>>,
-    },
+    /// What concerns the dead letters.
+    Dead(DeadRequest),
     /// New limits after a reload (a changed path needs a restart and is refused before).
     Configure(config::model::Store),
     /// Commit what is waiting, mark the stop as clean and end the thread.
@@ -91,19 +80,6 @@ impl Request {
     }
 }
 
-/// An event that was set aside because the upstream refuses it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DeadLetter {
-    /// The event.
-    pub event: Arc<Event>,
-    /// Why, in words.
-    pub reason: String,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// When it was given up.
-    pub time: WallTime,
-}
-
 /// What the store shows of itself. Published after every commit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoreStatus {
@@ -113,6 +89,10 @@ pub struct StoreStatus {
     pub delivered: u64,
     /// Events waiting to be delivered.
     pub waiting: u64,
+    /// Dead letters there are.
+    pub dead: u64,
+    /// How many of them are to be sent again.
+    pub retries: u64,
     /// Bytes on disk.
     pub bytes: u64,
     /// True while nothing more is taken (`when_full = "reject"`, or the disk is full).
@@ -162,20 +142,6 @@ impl StoreHandle {
     /// Says that everything up to `through` is acknowledged upstream.
     pub fn delivered(&self, through: u64) -> Result<(), Closed> {
         self.send(Request::Delivered { through })
-    }
-
-    /// Sets an event aside and waits until that is on disk.
-    pub async fn dead_letter(&self, event: Arc<Event>, reason: String, attempts: u32) -> Result<(), Closed> {
-        let (done, answer) = oneshot::channel();
-        self.send(Request::DeadLetter { event, reason, attempts, done })?;
-        answer.await.map_err(|_| Closed)
-    }
-
-    /// The events set aside, oldest first; at most a thousand.
-    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, Closed> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Request::DeadLetters { reply })?;
-        answer.await.map_err(|_| Closed)
     }
 
     /// Hands over new limits.

@@ -108,9 +108,13 @@
 //!  1  events           event::stored (its own version inside), at most 64
 //!  2  alarm states     event::stored; the last of each alarm and sensor counts
 //!  4  delivered mark   u64
-//!  8  dead letters     version u8, CBOR
+//!  8  dead letters     version u8, CBOR: the event, why, the last attempts, marks
+//! 16  their changes    version u8, then what u8 (1 removed, 2 to be sent again), sequence u64, as often as needed
 //! 32  checkpoint       version u8, CBOR: next sequence, delivered mark, creation's last commit, catalogue
 //! ```
+//!
+//! Sections of one commit count in the order they stand in. A dead letter comes with its announcement in one commit; in
+//! a checkpoint the removals are those above the delivered mark, so that their events are not sent as new ones.
 //!
 //! One more bit, 64, has no section: among the frame's events are announcements of losses, which are announced again
 //! should they be evicted themselves.
@@ -126,6 +130,7 @@ mod accept;
 mod begin;
 mod clean;
 mod commit;
+mod dead;
 mod evict;
 mod fault;
 mod frame;
@@ -143,6 +148,7 @@ mod ring;
 mod scan;
 mod sealed;
 mod serve;
+mod set_aside;
 mod settle;
 mod state;
 mod tail;

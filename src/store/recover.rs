@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 
 use super::accept::{Accepted, Checkpoint, Scanned, last_checkpoint};
 use super::clean::CleanMarker;
+use super::dead::{decode_changes, decode_letters};
 use super::frame::{self, Header, kind};
 use super::generation::{DIRECTORY_BYTES, directory_name, parse_directory_name};
 use super::quota::disk_bytes;
 use super::ring::{Missing, REMOVED, empty_dir, missing_from, remove_dir};
 use super::scan::scan;
 use super::sealed::{Sealed, read_chunks};
-use super::state::{Entry, State, decode_dead, decode_delivered};
+use super::state::{Entry, State, decode_delivered};
 use super::{Damaged, PreviousStop};
 use crate::event::stored;
 
@@ -179,10 +180,14 @@ pub(super) fn apply(state: &mut State, raw: &[u8]) -> Result<(), Damaged> {
                 state.apply_records(&records);
             }
             kind::DELIVERED => state.delivered = state.delivered.max(decode_delivered(bytes)?),
-            kind::DEAD => drop(state.apply_dead(decode_dead(bytes)?, usize::MAX)),
+            kind::DEAD => decode_letters(bytes)?.into_iter().for_each(|step| state.dead.apply(step, state.delivered)),
+            kind::DEAD_CHANGES => {
+                decode_changes(bytes)?.into_iter().for_each(|step| state.dead.apply(step, state.delivered));
+            }
             _ => {}
         }
     }
+    state.dead.trim(state.delivered);
     Ok(())
 }
 
@@ -239,7 +244,7 @@ fn rebuild(
         let is_newest = index + 1 == count;
         for run in this.scan.frames().filter(|run| run[0].header.commit <= accepted.last) {
             let header = run[0].header;
-            let has_state = header.kinds & (kind::RECORDS | kind::DELIVERED | kind::DEAD) != 0;
+            let has_state = header.kinds & (kind::RECORDS | kind::DELIVERED | kind::DEAD | kind::DEAD_CHANGES) != 0;
             if has_state && !header.has(kind::CHECKPOINT) && header.commit > after {
                 let applied = read_chunks(&this.file, run.iter().map(|found| found.offset))
                     .and_then(|(header, body)| frame::unpack(&header, body))
@@ -276,6 +281,8 @@ fn rebuild(
         entries.push(entry);
     }
 
+    // A mark moves on over what was set aside right after it.
+    out.state.deliver(out.state.delivered);
     let delivered = out.state.delivered;
     let found_last = spans.iter().map(|span| span.1).max().unwrap_or(0);
     let known_next = out.state.next_sequence.max(found_last + 1).max(delivered + 1);

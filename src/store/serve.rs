@@ -10,8 +10,21 @@ use super::writer::Writer;
 use crate::event::Event;
 
 impl Writer {
-    /// Events for a reader, from memory if they are there.
-    pub(super) fn read(&mut self, from: u64, max_events: usize, max_bytes: usize) -> Vec<Arc<Event>> {
+    /// Events for the forwarder, without those that are or were dead letters.
+    pub(super) fn read(&mut self, mut from: u64, max_events: usize, max_bytes: usize) -> Vec<Arc<Event>> {
+        loop {
+            let mut events = self.read_stored(from, max_events, max_bytes);
+            let Some(last) = events.last().filter(|_| !self.state.dead.is_empty()) else { return events };
+            from = last.sequence + 1;
+            events.retain(|event| !self.state.dead.covers(event.sequence));
+            if !events.is_empty() {
+                return events;
+            }
+        }
+    }
+
+    /// Events from memory if they are there, else from disk.
+    fn read_stored(&mut self, from: u64, max_events: usize, max_bytes: usize) -> Vec<Arc<Event>> {
         if from >= self.state.next_sequence || max_events == 0 {
             return Vec::new();
         }
@@ -49,14 +62,17 @@ impl Writer {
         let delivered = self.state.delivered;
         let mut missing = Vec::new();
         if let Ok(waiting) = self.ring.waiting(delivered, &mut missing) {
-            self.waiting = waiting;
+            self.waiting = waiting.saturating_sub(self.state.dead.covered_in(delivered + 1, u64::MAX));
         }
         self.announce_damage(missing);
         let is_full = self.is_full || self.is_disk_full;
+        let (dead, retries) = self.state.dead.count();
         let status = StoreStatus {
             last_sequence: self.state.next_sequence.saturating_sub(1),
             delivered,
             waiting: self.waiting,
+            dead,
+            retries,
             bytes: self.total_bytes(),
             full: is_full,
             fault: self.fault.clone(),

@@ -1,20 +1,16 @@
 //! What the store remembers besides events: alarm states, the delivered mark, dead letters, and the catalogue.
 //!
-//! Owns these and their bytes in frames. Never does I/O.
+//! Owns these and, but for the dead letters' in [`super::dead`], their bytes in frames. Never does I/O.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::Damaged;
+use super::dead::Letters;
 use super::frame::{Frame, kind};
-use super::handle::DeadLetter;
-use crate::clock::WallTime;
 use crate::event::{AlarmRecord, stored};
-
-/// Most dead letters kept. They are there for a person to look at, who will not look at more.
-pub(super) const DEAD_LETTERS_MAX: usize = 1_000;
 
 /// The version of [`Meta`].
 const CHECKPOINT_VERSION: u8 = 1;
@@ -65,15 +61,6 @@ impl Entry {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct StoredDeadLetter {
-    reason: String,
-    attempts: u32,
-    time: WallTime,
-    #[serde(with = "bytes")]
-    event: Vec<u8>,
-}
-
 /// The fixed part of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Meta {
@@ -96,9 +83,8 @@ pub(super) struct State {
     pub delivered: u64,
     records: BTreeMap<(Arc<str>, Arc<str>), Vec<u8>>,
     records_bytes: usize,
-    /// With their stored sizes.
-    dead: VecDeque<(DeadLetter, usize)>,
-    dead_bytes: usize,
+    /// The dead letters.
+    pub dead: Letters,
 }
 
 impl State {
@@ -133,28 +119,12 @@ impl State {
 
     /// About how many bytes a checkpoint takes before compression.
     pub(super) fn checkpoint_bytes(&self) -> u64 {
-        (self.records_bytes + self.dead_bytes + 4096) as u64
+        (self.records_bytes + self.dead.bytes() + 4096) as u64
     }
 
-    /// The dead letters, oldest first.
-    pub(super) fn dead(&self) -> impl Iterator<Item = &DeadLetter> {
-        self.dead.iter().map(|(letter, _)| letter)
-    }
-
-    /// Adds dead letters and drops the oldest beyond the bounds; returns what was dropped.
-    pub(super) fn apply_dead(&mut self, letters: Vec<DeadLetter>, bytes_max: usize) -> Vec<DeadLetter> {
-        for letter in letters {
-            let bytes = stored::encode_events(std::slice::from_ref(&letter.event)).len() + letter.reason.len();
-            self.dead_bytes += bytes;
-            self.dead.push_back((letter, bytes));
-        }
-        let mut dropped = Vec::new();
-        while self.dead.len() > DEAD_LETTERS_MAX || (self.dead_bytes > bytes_max && self.dead.len() > 1) {
-            let Some((letter, bytes)) = self.dead.pop_front() else { break };
-            self.dead_bytes -= bytes;
-            dropped.push(letter);
-        }
-        dropped
+    /// Moves the delivered mark to `through`, and on over what follows it and is set aside.
+    pub(super) fn deliver(&mut self, through: u64) {
+        self.delivered = self.dead.settle(self.delivered.max(through));
     }
 
     /// Everything as one frame.
@@ -164,9 +134,7 @@ impl State {
         let mut frame = Frame { first: meta.next_sequence, ..Frame::default() };
         frame.add(kind::CHECKPOINT, &bytes);
         frame.add(kind::RECORDS, &stored::encode_records(&self.records()));
-        if !self.dead.is_empty() {
-            frame.add(kind::DEAD, &encode_dead(self.dead()));
-        }
+        self.dead.write(&mut frame);
         frame
     }
 
@@ -203,70 +171,4 @@ pub(super) fn encode_delivered(through: u64) -> [u8; 8] {
 /// Reads a delivered mark.
 pub(super) fn decode_delivered(bytes: &[u8]) -> Result<u64, Damaged> {
     bytes.try_into().map(u64::from_le_bytes).map_err(|_| Damaged("delivered mark of a wrong length".to_owned()))
-}
-
-/// The bytes of dead letters.
-pub(super) fn encode_dead<'a>(letters: impl IntoIterator<Item = &'a DeadLetter>) -> Vec<u8> {
-    let all: Vec<StoredDeadLetter> = letters
-        .into_iter()
-        .map(|letter| StoredDeadLetter {
-            reason: letter.reason.clone(),
-            attempts: letter.attempts,
-            time: letter.time,
-            event: stored::encode_events(std::slice::from_ref(&letter.event)),
-        })
-        .collect();
-    let mut bytes = vec![CHECKPOINT_VERSION];
-    ciborium::into_writer(&all, &mut bytes).expect("invariant: writing to memory does not fail");
-    bytes
-}
-
-/// Reads dead letters.
-pub(super) fn decode_dead(bytes: &[u8]) -> Result<Vec<DeadLetter>, Damaged> {
-    let Some((&CHECKPOINT_VERSION, rest)) = bytes.split_first() else {
-        return Err(Damaged("dead letters of an unknown version".to_owned()));
-    };
-    let all: Vec<StoredDeadLetter> =
-        ciborium::from_reader(rest).map_err(|error| Damaged(format!("dead letters: {error}")))?;
-    let mut letters = Vec::with_capacity(all.len());
-    for letter in all {
-        let events = stored::decode_events(&letter.event).map_err(|error| Damaged(error.to_string()))?;
-        letters.extend(events.into_iter().map(|event| DeadLetter {
-            event: Arc::new(event),
-            reason: letter.reason.clone(),
-            attempts: letter.attempts,
-            time: letter.time,
-        }));
-    }
-    Ok(letters)
-}
-
-/// CBOR byte strings for a `Vec<u8>`, which serde would write as a list of numbers.
-mod bytes {
-    use serde::de::{Error, Visitor};
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(bytes)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        struct Bytes;
-        impl Visitor<'_> for Bytes {
-            type Value = Vec<u8>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a byte string")
-            }
-
-            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-                Ok(bytes.to_vec())
-            }
-
-            fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
-                Ok(bytes)
-            }
-        }
-        deserializer.deserialize_byte_buf(Bytes)
-    }
 }

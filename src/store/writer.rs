@@ -15,7 +15,7 @@ use super::fault::BACKOFF;
 use super::frame::Packer;
 use super::gather::{Gather, SLICE};
 use super::generation::SyncHook;
-use super::handle::{COMMITS_UNDER_WAY_MAX, Commit, DeadLetter, Request, StoreStatus};
+use super::handle::{COMMITS_UNDER_WAY_MAX, Commit, Request, StoreStatus};
 use super::inbox::{Nothing, Receiver};
 use super::quota::{Limits, Reserve, disk_bytes};
 use super::recover::Recovered;
@@ -149,6 +149,7 @@ impl Writer {
         for (missing, reason) in recovered.lost {
             writer.announce(missing, reason);
         }
+        writer.announce_old_letters();
         // Little is carried over, so that restarts do not pile up generations; what is damaged is, to get it out of
         // the damaged file; a large one is left where it is.
         let carry = recovered.newest.filter(|newest| {
@@ -252,22 +253,9 @@ impl Writer {
             }
             Request::Delivered { through } => {
                 let through = through.min(self.state.next_sequence.saturating_sub(1));
-                if through > self.state.delivered {
-                    self.state.delivered = through;
-                    self.tail.forget(through);
-                    self.marks_deadline.get_or_insert_with(|| Instant::now() + MARK_DELAY);
-                }
+                self.deliver(through);
             }
-            Request::DeadLetter { event, reason, attempts, done } => {
-                let time = self.clock.wall();
-                self.group.dead.push(DeadLetter { event, reason, attempts, time });
-                self.group.done.push(done);
-                self.group.deadline = Some(Instant::now());
-            }
-            Request::DeadLetters { reply } => {
-                // A reader that has gone away wants nothing.
-                let _ = reply.send(self.state.dead().cloned().collect());
-            }
+            Request::Dead(request) => self.take_dead(request),
             Request::Configure(store) => {
                 self.limits = Limits::new(&store);
                 self.config = model::Store { path: std::mem::take(&mut self.config.path), ..store };

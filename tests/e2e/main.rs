@@ -12,6 +12,7 @@ mod stuck;
 
 mod bad_input;
 mod cli;
+mod dead;
 mod disk;
 mod events;
 mod full;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::clock::{BootTime, ClockState, WallTime};
 use crate::config::model::Severity;
 use crate::event::{Event, EventData, GatewayStarted};
-use crate::store::handle::{Request, StoreHandle, StoreStatus};
+use crate::store::handle::{DeadRequest, Refusal, Request, StoreHandle, StoreStatus};
 
 /// An event that was set aside.
 #[derive(Clone, Debug)]
@@ -18,6 +18,7 @@ pub struct Dead {
     pub sequence: u64,
     pub reason: String,
     pub attempts: u32,
+    pub history: Vec<String>,
 }
 
 #[derive(Default)]
@@ -150,12 +151,14 @@ fn serve(request: Request, status: &watch::Sender<StoreStatus>, shared: &Shared)
                 status.waiting = status.last_sequence - status.delivered;
             });
         }
-        Request::DeadLetter { event, reason, attempts, done } => {
-            shared.dead.lock().unwrap().push(Dead { sequence: event.sequence, reason, attempts });
-            let _ = done.send(());
+        Request::Dead(DeadRequest::SetAside(event, why, done)) => {
+            let Refusal { reason, attempts, history } = why;
+            let history = history.into_iter().map(|attempt| attempt.text).collect();
+            shared.dead.lock().unwrap().push(Dead { sequence: event.sequence, reason, attempts, history });
+            let _ = done.send(1);
         }
-        Request::DeadLetters { reply } => drop(reply.send(Vec::new())),
-        Request::Commit(..) | Request::Configure(_) => {}
+        Request::Dead(DeadRequest::List(reply)) => drop(reply.send(Vec::new())),
+        Request::Commit(..) | Request::Configure(_) | Request::Dead(_) => {}
         Request::Close => return false,
     }
     true

@@ -52,6 +52,8 @@ async fn an_event_that_ends_connections_is_set_aside_and_the_rest_flows() {
     let dead = store.dead();
     assert_eq!((dead.len(), dead[0].sequence, dead[0].attempts), (1, 50, 3));
     assert!(dead[0].reason.contains("closed the connection"), "{}", dead[0].reason);
+    assert_eq!(dead[0].history.len(), 3);
+    assert!(dead[0].history.iter().all(|text| text.contains("closed the connection")), "{:?}", dead[0].history);
     let counters = running.stop().await;
     assert_eq!(counters.events_delivered.get(), 199);
 }

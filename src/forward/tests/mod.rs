@@ -3,6 +3,7 @@
 
 mod credentials;
 mod faults;
+mod retry;
 mod side_lane;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@
 //! Permission is the file's mode, 0660: the service's user and group.
 
 pub mod alarms;
+pub mod dead;
 pub mod events;
 pub mod replay;
 
@@ -26,6 +27,7 @@ use crate::clock::SystemClock;
 use crate::ops::status::Status;
 use crate::replay::Replays;
 use crate::shutdown::Shutdown;
+use crate::store::handle::StoreHandle;
 
 /// Longest request body, bytes: an alarm's and a sensor's name with room to spare.
 const BODY_BYTES_MAX: usize = 4 * 1024;
@@ -36,36 +38,39 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Makes the status anew at each call.
 pub type StatusFn = Arc<dyn Fn() -> Status + Send + Sync>;
 
+/// What the routes work with.
 #[derive(Clone)]
-struct Routes {
-    commands: mpsc::Sender<Command>,
-    status: StatusFn,
-    replays: Replays,
-    clock: Arc<SystemClock>,
-    events: Arc<events::Events>,
+pub struct Routes {
+    /// To the engine.
+    pub commands: mpsc::Sender<Command>,
+    /// Makes the status.
+    pub status: StatusFn,
+    /// To the store.
+    pub store: StoreHandle,
+    /// To what sends delivered events again.
+    pub replays: Replays,
+    /// `gateway.id`
+    pub gateway: Arc<str>,
+    /// The time.
+    pub clock: Arc<SystemClock>,
+    /// Looks back.
+    pub events: Arc<events::Events>,
 }
 
 /// Opens the socket and serves it until shutdown. An error is in words and leaves the gateway running without control.
 ///
 /// # Errors
 /// When the socket cannot be made, or another process answers on it.
-pub async fn spawn(
-    path: &Path,
-    commands: mpsc::Sender<Command>,
-    status: StatusFn,
-    replays: Replays,
-    clock: Arc<SystemClock>,
-    events: events::Events,
-    mut shutdown: Shutdown,
-) -> Result<tokio::task::JoinHandle<()>, String> {
+pub async fn spawn(path: &Path, routes: Routes, mut shutdown: Shutdown) -> Result<tokio::task::JoinHandle<()>, String> {
     let listener = bind(path).await?;
     let router = Router::new()
         .route("/v1/status", get(status_of))
         .merge(alarms::routes())
+        .merge(dead::routes())
         .merge(events::routes())
         .merge(replay::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Routes { commands, status, replays, clock, events: Arc::new(events) });
+        .with_state(routes);
     let path = path.to_owned();
     Ok(tokio::spawn(async move {
         let stop = async move { shutdown.wait().await };

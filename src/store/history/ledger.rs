@@ -67,7 +67,7 @@ impl History {
         let retained = self.sources.iter().filter(|source| is_retained(source)).map(|source| source.last).max();
         Ok(Ledger {
             delivered: state.delivered.max(retained.unwrap_or(0)),
-            dead: state.dead().map(|letter| letter.event.sequence).collect(),
+            dead: state.dead.iter().map(|letter| letter.event.sequence).collect(),
         })
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod damage;
+mod dead;
 mod faults;
 mod model;
 mod power;
@@ -310,13 +311,12 @@ fn a_broker_that_waits_for_its_first_acknowledgements_gets_them_long_before_the_
     let dir = tempfile::tempdir().unwrap();
     let config = Store { commit_interval: Duration::from_secs(3600), ..config(dir.path()) };
     let mut rig = Rig::open(&config);
-    for round in 0..5 {
-        for _ in 0..20 {
-            rig.send(events(1), Vec::new());
+    let (mut sent, mut acked) = (0, 0);
+    while acked < 100 {
+        while sent - acked < 20 {
+            sent = rig.send(events(1), Vec::new());
         }
-        for token in 1..=20 {
-            assert_eq!(rig.acked(), round * 20 + token);
-        }
+        acked = rig.acked();
     }
     rig.close();
 }

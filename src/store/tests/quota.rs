@@ -260,7 +260,7 @@ fn a_full_store_still_takes_dead_letters_or_it_would_never_drain() {
     for sequence in 1..=5 {
         let event = Arc::clone(&rig.read(sequence, 1)[0]);
         let set_aside = rig.handle();
-        let set_aside = set_aside.dead_letter(event, "too large".to_owned(), 0);
+        let set_aside = set_aside.dead_letter(event, super::dead::refusal(0));
         let done = async { tokio::time::timeout(Duration::from_secs(20), set_aside).await };
         rig.runtime.block_on(done).expect("set aside").unwrap();
         rig.delivered(sequence);
@@ -273,6 +273,8 @@ fn a_full_store_still_takes_dead_letters_or_it_would_never_drain() {
     let killed = Rig::open(&rig.killed(&killed.path().join("store")));
     let letters = killed.runtime.block_on(killed.handle().dead_letters()).unwrap();
     assert_eq!(letters.iter().map(|letter| letter.event.sequence).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    let lost = losses(&killed.read(stored + 1, 10));
+    assert_eq!(lost.iter().map(|lost| lost.count).sum::<u64>(), 5, "announced in the same commits");
     killed.close();
     rig.delivered(stored);
     rig.wait("room again", |status| !status.full);

@@ -183,29 +183,6 @@ fn a_generation_carried_over_and_not_yet_removed_is_not_read_twice() {
     rig.close();
 }
 
-#[test]
-fn dead_letters_survive_and_are_bounded() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut rig = Rig::open(&config(dir.path()));
-    rig.commit(events(5), Vec::new());
-    let poison = rig.read(2, 1).remove(0);
-    rig.runtime.block_on(rig.handle().dead_letter(Arc::clone(&poison), "too large".to_owned(), 3)).unwrap();
-    assert_eq!(rig.counters.events_dead.get(), 1);
-    let dead = |rig: &Rig| rig.runtime.block_on(rig.handle().dead_letters()).unwrap();
-    let rig = rig.reopen().reopen();
-    let letters = dead(&rig);
-    assert_eq!(letters.len(), 1);
-    assert_eq!((&letters[0].event, letters[0].reason.as_str(), letters[0].attempts), (&poison, "too large", 3));
-    // 256 KiB of a 32 MiB store.
-    let big = Arc::new(Event { sequence: 9, ..big_event(Severity::Low, 100_000) });
-    for _ in 0..4 {
-        rig.runtime.block_on(rig.handle().dead_letter(Arc::clone(&big), "too large".to_owned(), 3)).unwrap();
-    }
-    assert!(dead(&rig).len() < 4);
-    rig.wait("the ones dropped are announced", |status| status.waiting > 5);
-    rig.close();
-}
-
 /// Not a test of its own: the process that the next test kills.
 #[test]
 fn the_child_that_is_killed() {

@@ -20,10 +20,10 @@ fn kept(path: &Path) -> Vec<PathBuf> {
     dirs
 }
 
-/// About 384 KiB of events, delivered at once.
+/// About 800 KiB of events, delivered at once.
 fn pass_through(rig: &mut Rig) -> Vec<Arc<Event>> {
     let from = rig.status().last_sequence + 1;
-    rig.commit((0..64).map(|_| big_event(Severity::Low, 6_000)).collect(), Vec::new());
+    rig.commit((0..64).map(|_| big_event(Severity::Low, 12_500)).collect(), Vec::new());
     let passed = rig.read(from, 64);
     rig.delivered(from + 63);
     rig.wait("delivered", |status| status.delivered == from + 63);
