@@ -108,12 +108,9 @@ impl Writer {
             return;
         }
         if self.ring.newest.is_none() {
-            if self.fault_cause == Cause::NoRoom {
-                // Others may have taken what was given up first.
-                if self.is_hopeless() && !self.give_up_retained() {
-                    self.reserve.release();
-                }
-                self.let_delivered_go();
+            // Others may have taken what was given up first.
+            if self.fault_cause == Cause::NoRoom && self.is_hopeless() && !self.give_up_retained() {
+                self.reserve.release();
             }
             // sled is not bothered for nothing: this may go on for days.
             if self.is_hopeless() {
@@ -162,15 +159,20 @@ impl Writer {
 
     /// Gives back the oldest delivered generation on a disk where the mark that says so finds no room. Its name is left
     /// as that mark until a checkpoint is on stable storage. Never the last one: it has the newest checkpoint.
-    fn let_delivered_go(&mut self) {
-        if self.ring.sealed.len() < 2 || !self.is_hopeless() {
+    pub(super) fn let_delivered_go(&mut self) {
+        if self.ring.newest.is_some() || self.fault_cause != Cause::NoRoom || self.ring.sealed.len() < 2 {
             return;
         }
         let delivered = self.state.delivered;
         let Some(entry) = self.ring.sealed.front().copied().filter(|entry| entry.last <= delivered) else { return };
+        if !self.is_hopeless() {
+            return;
+        }
         match self.ring.hollow_out(&entry) {
             Ok(()) => {
                 self.ring.sealed.pop_front();
+                // Before somebody else takes the room.
+                self.retry_at = Some(Instant::now());
             }
             Err(fault) => tracing::debug!(%fault, "a delivered generation cannot be removed"),
         }

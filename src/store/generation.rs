@@ -8,12 +8,13 @@
 //! Creation: everything happens in `tmp-gen-N.R`; when the first frames are on stable storage the directory is renamed
 //! to `gen-N.R` and its parent synced. So a `tmp-` directory is rubbish and a `gen-` directory is complete.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use super::Fault;
 use super::frame::{self, HEADER_BYTES, Header, Look, Packed, kind};
@@ -252,7 +253,7 @@ impl Drop for Generation {
     /// Closes sled. It flushes, joins its writers and may panic on an I/O error; none of that matters any more.
     fn drop(&mut self) {
         let (tree, db) = (self.tree.take(), self.db.take());
-        let _ = catch_unwind(AssertUnwindSafe(move || drop((tree, db))));
+        let _ = catch_quietly(move || drop((tree, db)));
         if !self.is_published {
             // Its bytes count; should this fail the next start clears it away.
             let _ = fs::remove_dir_all(&self.dir);
@@ -272,9 +273,33 @@ fn key(first: u64, sub: u32) -> [u8; 12] {
     key
 }
 
+thread_local! {
+    /// Whether a panic on this thread is caught and told as a fault.
+    static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Catches a panic without a backtrace in the log: what sled panics about is a fault of the disk, and told as such.
+fn catch_quietly<T>(call: impl FnOnce() -> T) -> std::thread::Result<T> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if IS_CONTAINED.get() {
+                tracing::debug!(%panic, "contained");
+            } else {
+                usual(panic);
+            }
+        }));
+    });
+    IS_CONTAINED.set(true);
+    let result = catch_unwind(AssertUnwindSafe(call));
+    IS_CONTAINED.set(false);
+    result
+}
+
 /// Calls sled and turns errors and panics into faults.
 fn contain<T>(doing: &str, call: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {
-    match catch_unwind(AssertUnwindSafe(call)) {
+    match catch_quietly(call) {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(sled::Error::Io(error))) => Err(Fault::sled(doing, &error.to_string(), Some(&error))),
         Ok(Err(error)) => Err(Fault::sled(doing, &error.to_string(), None)),

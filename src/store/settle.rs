@@ -79,6 +79,7 @@ impl Writer {
                 self.break_off(&fault);
             }
         }
+        self.let_delivered_go();
         if self.is_disk_full && self.retry_at.is_none() {
             self.keep_reserve();
         }

@@ -1,9 +1,9 @@
 //! A disk that is filled from outside while readings arrive.
 
 use super::scene::Scene;
+use crate::support::PATIENT;
 use crate::support::volume::Kind;
-use crate::support::wait::long_run;
-use crate::support::{PATIENT, wait_until};
+use crate::support::wait::{holds_within, long_run};
 
 /// What a full disk is like for a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,12 +114,15 @@ fn greedy_neighbour(kind: Kind) {
     scene.volume.fill();
     scene.stage.network.restore();
     let queue = scene.volume.path().join("store/queue");
-    wait_until("delivered generations to be removed", PATIENT, || {
+    let mut left = before;
+    let is_done = holds_within(PATIENT, || {
         scene.volume.fill();
-        scene.queue_bytes() < before / 2 && scene.store()["waiting"] == 0
+        left = scene.queue_bytes();
+        left < before / 2 && scene.store()["waiting"] == 0
     });
-    let left = std::fs::read_dir(&queue).unwrap().flatten().map(|entry| entry.file_name());
-    println!("left when killed: {:?}", left.collect::<Vec<_>>());
+    let names = std::fs::read_dir(&queue).unwrap().flatten().map(|entry| entry.file_name());
+    println!("left when killed: {:?}", names.collect::<Vec<_>>());
+    assert!(is_done, "of {before} bytes {left} are left: {}", scene.store());
     scene.stage.gateway.kill();
     // Once more without room, then with it.
     scene.stage.gateway.start();
