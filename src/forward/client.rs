@@ -12,9 +12,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::backoff::{Backoff, STABLE};
+use super::breaker::{self, Breaker};
 use super::ending::End;
 use super::explain::{self, Explanation, Phase};
 use super::feed::Feed;
+use super::nudge::Nudge;
 use super::options::connection_options;
 use super::repeats::{Repeats, Say};
 use super::session::Session;
@@ -44,6 +46,8 @@ pub struct UpstreamView {
     pub next_attempt: Option<BootTime>,
     /// Failures since the last connection that lasted.
     pub failures: u32,
+    /// What is thought of the broker.
+    pub breaker: breaker::State,
     /// Events that may be in flight at the moment; smaller than configured after connections without progress.
     pub window: usize,
 }
@@ -64,6 +68,8 @@ pub struct Forwarder {
     /// The event under suspicion, and how its attempts ended: as many as it takes to set it aside.
     attempts: (u64, Vec<DeadAttempt>),
     backoff: Backoff,
+    pub(super) breaker: Breaker,
+    nudge: Nudge,
     repeats: Repeats,
     /// The last thing said was that we are not connected.
     said_down: bool,
@@ -81,11 +87,13 @@ enum Attempt {
 
 impl Forwarder {
     /// Sets everything up; nothing happens before [`Forwarder::run`].
+    #[allow(clippy::too_many_arguments, reason = "called once; a struct would only repeat the names")]
     pub fn new(
         upstream: Upstream,
         gateway: Arc<str>,
         store: StoreHandle,
         side: SideReceiver,
+        nudge: Nudge,
         counters: Arc<Counters>,
         clock: Arc<SystemClock>,
         shutdown: Shutdown,
@@ -109,6 +117,8 @@ impl Forwarder {
             reported: delivered,
             attempts: (0, Vec::new()),
             backoff,
+            breaker: Breaker::default(),
+            nudge,
             repeats: Repeats::default(),
             said_down: true,
             warned: Vec::new(),
@@ -127,10 +137,16 @@ impl Forwarder {
             };
             self.counters.upstream_disconnects.add(1);
             let wait = self.backoff.after(lasted, fastrand::f64());
+            let opened = self.breaker.on_failure(lasted);
             self.tell_failure(explanation, lasted, wait);
+            if opened {
+                self.tell_open();
+            }
+            let nudge = self.nudge.clone();
             let mut shutdown = self.shutdown.clone();
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                () = nudge.nudged() => tracing::info!("told to connect upstream now"),
                 // What failed by the time may work by another.
                 _ = clock_set.changed() => self.clock.settled().await,
                 () = shutdown.wait() => {}
@@ -145,7 +161,11 @@ impl Forwarder {
 
     /// One connection, from reading the credentials to its end.
     async fn attempt(&mut self) -> Attempt {
-        self.view.send_modify(|view| view.next_attempt = None);
+        let probe = self.breaker.on_attempt();
+        self.view.send_modify(|view| {
+            view.next_attempt = None;
+            view.breaker = self.breaker.state();
+        });
         let options = match self.options().await {
             Ok(options) => options,
             Err(error) => return Attempt::Failed(Explanation::plain(error.to_string()), Duration::ZERO),
@@ -170,6 +190,9 @@ impl Forwarder {
             Err(_) => return Attempt::Failed(explain::timeout(&self.upstream, Phase::Connecting), Duration::ZERO),
         }
         let since = Instant::now();
+        if let Some(events) = probe {
+            self.window.start_small(events);
+        }
         self.tell_connected();
         // What was evicted while we were away is not sent again.
         self.window.forget_through(self.feed.settled());
@@ -248,6 +271,30 @@ impl Forwarder {
         Ok(())
     }
 
+    /// Enough has failed that the next connection only probes.
+    fn tell_open(&mut self) {
+        let failures = self.breaker.failures();
+        if self.repeats.note("breaker open", self.clock.boot()) == Say::First {
+            tracing::warn!(
+                failures,
+                "circuit breaker open: the next connection starts with {} events in flight",
+                breaker::PROBE_EVENTS
+            );
+        }
+    }
+
+    /// The broker has acknowledged an event, or there is none and it has acknowledged that we are here.
+    pub(super) fn tell_acknowledged(&mut self) {
+        if !self.breaker.on_acknowledged() {
+            return;
+        }
+        self.view.send_modify(|view| view.breaker = self.breaker.state());
+        let failures = self.breaker.failures();
+        if self.repeats.note("breaker closed", self.clock.boot()) == Say::First {
+            tracing::info!(failures, "circuit breaker closed: the broker acknowledges again");
+        }
+    }
+
     fn tell_connected(&mut self) {
         self.counters.upstream_connects.add(1);
         self.counters.upstream_up.set(1);
@@ -284,7 +331,7 @@ impl Forwarder {
             Say::Nothing => tracing::debug!(waiting, retry_in, "not connected upstream: {}", explanation.text),
         }
         let now = self.clock.boot();
-        let failures = self.backoff.failures();
+        let (failures, breaker) = (self.breaker.failures(), self.breaker.state());
         self.view.send_modify(|view| {
             if view.connected {
                 view.connected = false;
@@ -293,6 +340,7 @@ impl Forwarder {
             view.last_error = Some(explanation.text.into());
             view.next_attempt = Some(now.after(wait));
             view.failures = failures;
+            view.breaker = breaker;
             view.window = self.window.limit();
         });
     }
