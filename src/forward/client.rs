@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::{EventLoop, MqttOptions};
+use rumqttc::{ConnectionError, EventLoop, MqttOptions};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -21,6 +21,7 @@ use super::options::connection_options;
 use super::repeats::{Repeats, Say};
 use super::session::Session;
 use super::side::{SideLane, SideReceiver};
+use super::sniff;
 use super::tls;
 use super::window::{Quarantine, Window};
 use crate::clock::{BootTime, SystemClock};
@@ -183,9 +184,7 @@ impl Forwarder {
         match connected {
             Ok(Ok(_connack)) => {}
             Ok(Err(error)) => {
-                let explanation = explain::time_of_connection(&error, &self.clock.view(), self.clock.wall())
-                    .unwrap_or_else(|| explain::connection(&error, &self.upstream, Phase::Connecting));
-                return Attempt::Failed(explanation, Duration::ZERO);
+                return Attempt::Failed(self.why(&error).await, Duration::ZERO);
             }
             Err(_) => return Attempt::Failed(explain::timeout(&self.upstream, Phase::Connecting), Duration::ZERO),
         }
@@ -219,6 +218,17 @@ impl Forwarder {
             return Attempt::Over;
         }
         Attempt::Failed(explanation, since.elapsed())
+    }
+
+    /// Why there was no connection, in words; asks what else answers there where that is the trouble.
+    async fn why(&mut self, error: &ConnectionError) -> Explanation {
+        if explain::is_other_protocol(error)
+            && let Some(explanation) = sniff::explain(&self.upstream).await
+        {
+            return explanation;
+        }
+        explain::time_of_connection(error, &self.clock.view(), self.clock.wall())
+            .unwrap_or_else(|| explain::connection(error, &self.upstream, Phase::Connecting))
     }
 
     /// Reads the credentials aside, since files may lie on a slow disk and parsing keys takes its time.

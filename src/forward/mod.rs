@@ -19,6 +19,7 @@ pub mod repeats;
 pub mod retry;
 mod session;
 pub mod side;
+mod sniff;
 pub mod status;
 pub mod tls;
 pub mod window;

@@ -48,6 +48,7 @@ struct Shared {
     /// Connections with a number up to this one are to end.
     cut_through: AtomicU64,
     accepted: AtomicU64,
+    forgotten: AtomicU64,
     passed_bytes: AtomicU64,
     listening: AtomicU8,
 }
@@ -96,6 +97,7 @@ impl Proxy {
             connections: Mutex::default(),
             cut_through: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
+            forgotten: AtomicU64::new(0),
             passed_bytes: AtomicU64::new(0),
             listening: AtomicU8::new(1),
         });
@@ -114,6 +116,11 @@ impl Proxy {
     /// Connections taken so far: attempts by who is behind it.
     pub fn accepted(&self) -> u64 {
         self.shared.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Connections that [`Fault::ForgetIdle`] has forgotten so far.
+    pub fn forgotten(&self) -> u64 {
+        self.shared.forgotten.load(Ordering::SeqCst)
     }
 
     /// Bytes passed on so far, both ways.

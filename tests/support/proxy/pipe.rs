@@ -166,8 +166,10 @@ impl Pipe<'_> {
                 return Ok(Ending::Reset);
             }
             if let Fault::ForgetIdle(after) = self.fault
+                && !self.silent
                 && self.last_traffic.elapsed() >= after
             {
+                self.shared.forgotten.fetch_add(1, Ordering::SeqCst);
                 (self.silent, self.maimed) = (true, true);
             }
             wait(halves)?;
@@ -184,7 +186,7 @@ impl Pipe<'_> {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                     Err(error) => return Err(error),
                 };
-                self.last_traffic = if self.silent { self.last_traffic } else { Instant::now() };
+                self.last_traffic = Instant::now();
                 match self.fate(half, &mut chunk[..count]) {
                     Fate::Pass => self.hold(half, &chunk[..count]),
                     Fate::Swallow => self.maimed = true,
