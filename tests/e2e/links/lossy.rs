@@ -90,6 +90,7 @@ fn acknowledgements_that_come_late_are_waited_for() {
     trial.cross_during();
     wait_until("events to arrive meanwhile", PATIENT, || trial.has_all());
     let connections = trial.stage.network.accepted();
+    assert_ne!(trial.stage.status()["store"]["waiting"], 0, "acknowledged before their time");
     wait_until("all acknowledged", PATIENT, || trial.stage.status()["store"]["waiting"] == 0);
     assert_eq!(trial.stage.network.accepted(), connections, "late is not never");
     trial.restore();

@@ -268,7 +268,8 @@ impl Pipe<'_> {
             }
             _ => {
                 // Whole packets that a fault which is over still holds in pieces.
-                let mut left = self.packets.take().filter(|_| half.way == Way::Down).unwrap_or_default();
+                let pieces = if half.way == Way::Down { self.packets.take() } else { None };
+                let mut left = pieces.unwrap_or_default();
                 left.extend(bytes);
                 half.put(now, left);
             }
