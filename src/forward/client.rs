@@ -16,6 +16,7 @@ use super::breaker::{self, Breaker};
 use super::ending::End;
 use super::explain::{self, Explanation, Phase};
 use super::feed::Feed;
+use super::network::Network;
 use super::nudge::Nudge;
 use super::options::connection_options;
 use super::repeats::{Repeats, Say};
@@ -71,6 +72,7 @@ pub struct Forwarder {
     backoff: Backoff,
     pub(super) breaker: Breaker,
     nudge: Nudge,
+    network: Network,
     repeats: Repeats,
     /// The last thing said was that we are not connected.
     said_down: bool,
@@ -120,6 +122,7 @@ impl Forwarder {
             backoff,
             breaker: Breaker::default(),
             nudge,
+            network: Network::of_this_machine(),
             repeats: Repeats::default(),
             said_down: true,
             warned: Vec::new(),
@@ -130,6 +133,7 @@ impl Forwarder {
 
     /// Forwards until told to stop or the store is gone.
     pub async fn run(mut self) {
+        self.network.look();
         while !self.shutdown.is_stopping() {
             let mut clock_set = self.clock.changes();
             let (explanation, lasted) = match self.attempt().await {
@@ -143,10 +147,17 @@ impl Forwarder {
             if opened {
                 self.tell_open();
             }
+            // What came up while a connection was there is no news; what did during an attempt is.
+            if !lasted.is_zero() {
+                self.network.look();
+            }
             let nudge = self.nudge.clone();
             let mut shutdown = self.shutdown.clone();
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                () = self.network.gained(fastrand::f64()) => {
+                    tracing::info!("this machine has got a network connection: connecting upstream");
+                }
                 () = nudge.nudged() => tracing::info!("told to connect upstream now"),
                 // What failed by the time may work by another.
                 _ = clock_set.changed() => self.clock.settled().await,

@@ -12,6 +12,7 @@ mod ending;
 pub mod explain;
 mod explain_time;
 mod feed;
+mod network;
 pub mod nudge;
 mod options;
 mod probe;
