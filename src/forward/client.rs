@@ -126,7 +126,11 @@ impl Forwarder {
                 Attempt::Failed(explanation, lasted) => (explanation, lasted),
             };
             self.counters.upstream_disconnects.add(1);
-            let wait = self.backoff.after(lasted, fastrand::f64());
+            let wait = if !lasted.is_zero() && self.window.is_isolating() {
+                self.backoff.after_isolation(fastrand::f64())
+            } else {
+                self.backoff.after(lasted, fastrand::f64())
+            };
             self.tell_failure(explanation, lasted, wait);
             let mut shutdown = self.shutdown.clone();
             tokio::select! {

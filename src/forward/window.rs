@@ -69,6 +69,15 @@ pub struct Quarantine<T> {
     pub attempts: u32,
 }
 
+/// The oldest event that two suspicious ends in a row left unacknowledged points at itself or at one sent close behind it.
+#[derive(Clone, Copy, Debug)]
+struct Trace {
+    /// The oldest event in flight at the last suspicious end.
+    first: u64,
+    /// How many such ends in a row found it the oldest.
+    endings: u32,
+}
+
 /// The window over events of type `T` (an `Arc` in the gateway, so that a clone is cheap).
 ///
 /// `flights` holds, in sequence order, everything taken and not yet below the delivered mark; its first is never done.
@@ -86,6 +95,12 @@ pub struct Window<T> {
     acked_on_connection: u64,
     acked_since_growth: usize,
     suspect: Option<(u64, u32)>,
+    trace: Option<Trace>,
+    /// While the delivered mark is below this, the window stays at one: an event that ended connections is among those
+    /// up to here.
+    narrow_through: u64,
+    /// Whether the broker has acknowledged an event since the last one was set aside.
+    takes_events: bool,
 }
 
 impl<T: Clone> Window<T> {
@@ -104,6 +119,9 @@ impl<T: Clone> Window<T> {
             acked_on_connection: 0,
             acked_since_growth: 0,
             suspect: None,
+            trace: None,
+            narrow_through: 0,
+            takes_events: false,
         }
     }
 
@@ -199,6 +217,7 @@ impl<T: Clone> Window<T> {
         self.inflight -= 1;
         self.inflight_bytes -= bytes;
         self.acked_on_connection += 1;
+        self.takes_events = true;
         self.grow();
         self.advance();
         Puback::Delivered(item)
@@ -215,9 +234,21 @@ impl<T: Clone> Window<T> {
         }
         if self.suspect.is_some_and(|(suspect, _)| suspect == sequence) {
             self.suspect = None;
+            self.trace = None;
+            self.narrow_through = 0;
+            self.takes_events = false;
         }
         self.skip_done();
         self.advance();
+    }
+
+    /// Whether the search for one bad event is under way at a broker that takes the others: the same event was the oldest
+    /// unacknowledged one at two ends in a row, and the broker has acknowledged events since the last one was set aside.
+    /// Then the next connection need not wait long. A broker that takes no event at all is not hurried: it would only
+    /// have one good event after the other set aside sooner.
+    pub fn is_isolating(&self) -> bool {
+        let stuck = self.trace.is_some_and(|trace| trace.endings > 1 && trace.first > self.delivered);
+        self.takes_events && (stuck || self.delivered < self.narrow_through)
     }
 
     /// The event under suspicion, and how many connections it has ended on its own.
@@ -238,7 +269,8 @@ impl<T: Clone> Window<T> {
     }
 
     /// The connection has ended: what was in flight is to be sent again. Halves the window when the connection brought
-    /// no progress. Returns an event that is to be set aside.
+    /// no progress, and shrinks it to one when the same event was the oldest in flight at two suspicious ends in a row:
+    /// it or one close behind it is what the broker does not take. Returns an event that is to be set aside.
     pub fn on_connection_lost(&mut self, ending: Ending) -> Option<Quarantine<T>> {
         let progress = self.acked_on_connection > 0;
         let lone = self.sent_on_connection == 1 && !progress;
@@ -259,6 +291,9 @@ impl<T: Clone> Window<T> {
             self.limit = (self.limit / 2).max(1);
             self.acked_since_growth = 0;
         }
+        if ending == Ending::Suspicious {
+            self.note_suspicion();
+        }
         for flight in &mut self.flights {
             if matches!(flight.state, State::Sent { .. }) {
                 flight.state = State::Queued;
@@ -273,9 +308,24 @@ impl<T: Clone> Window<T> {
         quarantine
     }
 
+    /// Keeps which event was the oldest in flight, and narrows the window when it is the same one again.
+    fn note_suspicion(&mut self) {
+        let sent = |flight: &&Flight<T>| matches!(flight.state, State::Sent { .. });
+        let Some(first) = self.flights.iter().find(sent).map(|flight| flight.sequence) else { return };
+        let last = self.flights.iter().rfind(sent).map_or(first, |flight| flight.sequence);
+        let endings =
+            self.trace.filter(|trace| trace.first == first).map_or(1, |trace| trace.endings.saturating_add(1));
+        self.trace = Some(Trace { first, endings });
+        if endings > 1 {
+            self.limit = 1;
+            self.acked_since_growth = 0;
+            self.narrow_through = self.narrow_through.max(last);
+        }
+    }
+
     /// Doubles a small window after it has been acknowledged once over.
     fn grow(&mut self) {
-        if self.limit == self.limit_max {
+        if self.limit == self.limit_max || self.delivered < self.narrow_through {
             return;
         }
         self.acked_since_growth += 1;
