@@ -15,8 +15,8 @@ pub const STABLE: Duration = Duration::from_secs(60);
 const FLOOR_DIVISOR: u32 = 10;
 
 /// Longest wait while one bad event is searched for at a broker that takes the others, unless the configured minimum is
-/// longer. Four or five such connections find the event, so they are no burden; everything behind it waits meanwhile.
-pub const ISOLATION_WAIT_MAX: Duration = Duration::from_secs(4);
+/// longer. A handful of such connections find the event, so they are no burden; everything behind it waits meanwhile.
+pub const ISOLATION_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Waits between connections.
 #[derive(Clone, Debug)]

@@ -64,6 +64,8 @@ pub struct Forwarder {
     /// The event under suspicion, and how its attempts ended: as many as it takes to set it aside.
     attempts: (u64, Vec<DeadAttempt>),
     backoff: Backoff,
+    /// The last connection ended in the search for one bad event.
+    isolating: bool,
     repeats: Repeats,
     /// The last thing said was that we are not connected.
     said_down: bool,
@@ -109,6 +111,7 @@ impl Forwarder {
             reported: delivered,
             attempts: (0, Vec::new()),
             backoff,
+            isolating: false,
             repeats: Repeats::default(),
             said_down: true,
             warned: Vec::new(),
@@ -126,7 +129,7 @@ impl Forwarder {
                 Attempt::Failed(explanation, lasted) => (explanation, lasted),
             };
             self.counters.upstream_disconnects.add(1);
-            let wait = if !lasted.is_zero() && self.window.is_isolating() {
+            let wait = if self.isolating {
                 self.backoff.after_isolation(fastrand::f64())
             } else {
                 self.backoff.after(lasted, fastrand::f64())
@@ -150,6 +153,7 @@ impl Forwarder {
     /// One connection, from reading the credentials to its end.
     async fn attempt(&mut self) -> Attempt {
         self.view.send_modify(|view| view.next_attempt = None);
+        self.isolating = false;
         let options = match self.options().await {
             Ok(options) => options,
             Err(error) => return Attempt::Failed(Explanation::plain(error.to_string()), Duration::ZERO),
@@ -191,6 +195,7 @@ impl Forwarder {
         let explanation = lost.explain(&self.upstream);
         let before = self.window.suspect();
         let quarantine = self.window.on_connection_lost(ending);
+        self.isolating = self.window.is_isolating();
         if self.window.suspect() != before {
             self.note_attempt(&explanation);
         }

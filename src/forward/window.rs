@@ -69,13 +69,19 @@ pub struct Quarantine<T> {
     pub attempts: u32,
 }
 
-/// The oldest event that two suspicious ends in a row left unacknowledged points at itself or at one sent close behind it.
+/// Suspicious ends within one window's worth of events after which the window narrows. The first may be chance; a link
+/// that is merely bad gets past a window's worth between two ends, or fails without being suspicious.
+const ENDS_MAX: u32 = 3;
+
+/// Where connections have ended suspiciously of late.
 #[derive(Clone, Copy, Debug)]
 struct Trace {
-    /// The oldest event in flight at the last suspicious end.
+    /// The oldest event in flight at the last of these ends.
     first: u64,
-    /// How many such ends in a row found it the oldest.
-    endings: u32,
+    /// The newest event in flight at the first of them.
+    through: u64,
+    /// How many there were.
+    ends: u32,
 }
 
 /// The window over events of type `T` (an `Arc` in the gateway, so that a clone is cheap).
@@ -242,13 +248,11 @@ impl<T: Clone> Window<T> {
         self.advance();
     }
 
-    /// Whether the search for one bad event is under way at a broker that takes the others: the same event was the oldest
-    /// unacknowledged one at two ends in a row, and the broker has acknowledged events since the last one was set aside.
-    /// Then the next connection need not wait long. A broker that takes no event at all is not hurried: it would only
+    /// Whether the search for one bad event is under way at a broker that takes the others: the window has narrowed, and
+    /// the broker has acknowledged events since the last one was set aside. Then the next connection need not wait long. A broker that takes no event at all is not hurried: it would only
     /// have one good event after the other set aside sooner.
     pub fn is_isolating(&self) -> bool {
-        let stuck = self.trace.is_some_and(|trace| trace.endings > 1 && trace.first > self.delivered);
-        self.takes_events && (stuck || self.delivered < self.narrow_through)
+        self.takes_events && self.delivered < self.narrow_through
     }
 
     /// The event under suspicion, and how many connections it has ended on its own.
@@ -269,8 +273,8 @@ impl<T: Clone> Window<T> {
     }
 
     /// The connection has ended: what was in flight is to be sent again. Halves the window when the connection brought
-    /// no progress, and shrinks it to one when the same event was the oldest in flight at two suspicious ends in a row:
-    /// it or one close behind it is what the broker does not take. Returns an event that is to be set aside.
+    /// no progress, and shrinks it to one when suspicious ends come back to the same place: the event that was the oldest
+    /// in flight, or one close behind it, is what the broker does not take. Returns an event that is to be set aside.
     pub fn on_connection_lost(&mut self, ending: Ending) -> Option<Quarantine<T>> {
         let progress = self.acked_on_connection > 0;
         let lone = self.sent_on_connection == 1 && !progress;
@@ -308,15 +312,16 @@ impl<T: Clone> Window<T> {
         quarantine
     }
 
-    /// Keeps which event was the oldest in flight, and narrows the window when it is the same one again.
+    /// Keeps where the connection has ended, and narrows the window when that is where others have ended before.
     fn note_suspicion(&mut self) {
         let sent = |flight: &&Flight<T>| matches!(flight.state, State::Sent { .. });
         let Some(first) = self.flights.iter().find(sent).map(|flight| flight.sequence) else { return };
         let last = self.flights.iter().rfind(sent).map_or(first, |flight| flight.sequence);
-        let endings =
-            self.trace.filter(|trace| trace.first == first).map_or(1, |trace| trace.endings.saturating_add(1));
-        self.trace = Some(Trace { first, endings });
-        if endings > 1 {
+        let before = self.trace.filter(|trace| first <= trace.through);
+        let ends = before.map_or(1, |trace| trace.ends.saturating_add(1));
+        let again = before.is_some_and(|trace| trace.first == first);
+        self.trace = Some(Trace { first, through: before.map_or(last, |trace| trace.through), ends });
+        if again || ends >= ENDS_MAX {
             self.limit = 1;
             self.acked_since_growth = 0;
             self.narrow_through = self.narrow_through.max(last);
