@@ -21,8 +21,11 @@ pub const ACCOUNT: &str = "gw1";
 /// The right password.
 pub const PASSWORD: &str = "r1ght-s3cret";
 
-/// Largest payload that a broker told to be narrow takes, bytes; a usual event has about 1,000.
-pub const NARROW_BYTES: usize = 3_000;
+/// Largest packet that a picky mosquitto takes, bytes; a usual event has about 1,000.
+const PICKY_BYTES: usize = 3_000;
+
+/// A sensor's device whose events a picky broker does not take: mosquitto by their size, the others by their topic.
+pub const UNWANTED: &str = "oven";
 
 /// How long a broker may take to start. RabbitMQ on a small busy machine takes tens of seconds.
 const START_MAX: Duration = Duration::from_secs(180);
@@ -78,8 +81,8 @@ impl Ports {
 #[derive(Debug)]
 pub struct Broker {
     pub make: Make,
-    /// Takes payloads of at most [`NARROW_BYTES`].
-    pub narrow: bool,
+    /// Closes the connection at an event about [`UNWANTED`].
+    pub picky: bool,
     dir: PathBuf,
     ports: Ports,
     /// What the client needs.
@@ -113,9 +116,9 @@ impl Pki {
 
 impl Broker {
     /// Starts one in `dir/name` and waits until it takes clients.
-    pub fn start(make: Make, dir: &Path, name: &str, narrow: bool) -> Self {
+    pub fn start(make: Make, dir: &Path, name: &str, picky: bool) -> Self {
         let mut broker = Self::new(make, dir, name, Pki::new(dir));
-        broker.narrow = narrow;
+        broker.picky = picky;
         for _ in 0..START_ATTEMPTS {
             broker.ports = Ports::free();
             if broker.try_start() {
@@ -132,7 +135,7 @@ impl Broker {
         let dir = dir.join(name);
         owned::folder(&dir);
         let ports = Ports::free();
-        Self { make, narrow: false, dir, ports, pki, process: None, helper: None, routes: Vec::new() }
+        Self { make, picky: false, dir, ports, pki, process: None, helper: None, routes: Vec::new() }
     }
 
     /// Where MQTT over TLS is.
@@ -236,8 +239,8 @@ impl Broker {
              log_type error\nlog_type warning\nlog_type notice\nlog_dest stdout\n",
             self.ports.mqtt
         );
-        if self.narrow {
-            writeln!(text, "max_packet_size {NARROW_BYTES}").expect("writing to a string");
+        if self.picky {
+            writeln!(text, "max_packet_size {PICKY_BYTES}").expect("writing to a string");
         }
         owned::write(&self.path("mosquitto.conf"), &text);
         let mut command = Command::new("mosquitto");
@@ -256,8 +259,11 @@ impl Broker {
              log.console = true\nlog.file = false\n",
             self.ports.mqtt
         );
-        if self.narrow {
-            writeln!(text, "max_message_size = {NARROW_BYTES}").expect("writing to a string");
+        if self.picky {
+            // Definitions replace the default user.
+            let file = self.path("definitions.json");
+            owned::write(&file, &picky_definitions());
+            writeln!(text, "load_definitions = {}", file.display()).expect("writing to a string");
         }
         owned::write(&self.path("rabbitmq.conf"), &text);
         owned::write(&self.path("plugins"), "[rabbitmq_mqtt].\n");
@@ -292,6 +298,11 @@ impl Broker {
         let [ca, cert, key] = self.files();
         let dir = self.dir.display();
         let name = self.dir.file_name().expect("a folder has a name").display();
+        let denied = if self.picky {
+            format!(", permissions: {{ publish: {{ deny: [\"tidegate.gw1.high.plant.{UNWANTED}.>\"] }} }}")
+        } else {
+            String::new()
+        };
         let mut mqtt = format!(
             "  listen: \"127.0.0.1:{}\"\n  max_ack_pending: 1000\n  \
              tls {{ cert_file: \"{cert}\", key_file: \"{key}\", ca_file: \"{ca}\", verify: true, timeout: 10 }}\n",
@@ -299,12 +310,9 @@ impl Broker {
         );
         let mut text = format!(
             "server_name: \"{name}\"\nlisten: \"127.0.0.1:{}\"\njetstream {{ store_dir: \"{dir}/data\" }}\n\
-             authorization {{ users: [ {{ user: \"{ACCOUNT}\", password: \"{PASSWORD}\" }} ] }}\n",
+             authorization {{ users: [ {{ user: \"{ACCOUNT}\", password: \"{PASSWORD}\"{denied} }} ] }}\n",
             self.ports.native
         );
-        if self.narrow {
-            writeln!(text, "max_payload: {NARROW_BYTES}").expect("writing to a string");
-        }
         if !self.routes.is_empty() {
             let routes: Vec<_> = self.routes.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
             mqtt += "  stream_replicas: 3\n";
@@ -322,4 +330,17 @@ impl Broker {
         command.arg("-c").arg(self.path("nats.conf"));
         command
     }
+}
+
+/// The account of RabbitMQ with a topic that it may not write to.
+fn picky_definitions() -> String {
+    serde_json::json!({
+        "users": [{ "name": ACCOUNT, "password": PASSWORD, "tags": [] }],
+        "vhosts": [{ "name": "/" }],
+        "permissions": [{ "user": ACCOUNT, "vhost": "/", "configure": ".*", "write": ".*", "read": ".*" }],
+        "topic_permissions": [{
+            "user": ACCOUNT, "vhost": "/", "exchange": "amq.topic", "write": format!("^(?!.*{UNWANTED})"), "read": ".*",
+        }],
+    })
+    .to_string()
 }

@@ -95,7 +95,11 @@ fn broker_killed(make: Make) {
     let tally = Tally::of(make.name(), "kill -9 of the broker", 2 * PART * SENSORS, &scene.consumer, taken);
     if sure {
         assert_eq!(tally.lost, 0);
-        scene.consumer.assert_lossless();
+        assert_eq!((scene.consumer.absent(), scene.consumer.announced_lost()), (0, 0));
+        // NATS gives a subscriber what it had sent it before the kill again, behind what has come since.
+        if make != Make::Nats {
+            scene.consumer.assert_sound();
+        }
     }
     // Whatever the broker has lost of what it had acknowledged, the gateway goes on.
     scene.cross(2 * PART + 1, 1);

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::broker::Make;
+use crate::broker::{Make, UNWANTED};
 use crate::faults::for_each_make;
 use crate::scene::{SENSORS, Scene};
 use crate::support::consumer::LOST;
@@ -12,20 +12,20 @@ use crate::tally::Tally;
 /// Crossings of each sensor before and after the bad event.
 const PART: u64 = 150;
 
-/// Bytes of a note that make an event too large for a narrow broker; the gateway carries up to 4 KiB.
+/// Bytes of a note that make an event too large for a picky mosquitto; the gateway carries up to 4 KiB.
 const NOTE_BYTES: usize = 3_500;
 
 /// How long the search for the bad event may take with the default settings.
 const FOUND_WITHIN: Duration = Duration::from_secs(60);
 
 fn poison(make: Make) {
-    let (mut scene, _broker) = Scene::with_narrow(make, true);
+    let (mut scene, _broker) = Scene::with_picky(make, true);
     scene.config.upstream = scene.config.upstream.replace("backoff_min = \"100ms\"\nbackoff_max = \"1s\"\n", "");
     scene.gateway.configure(&scene.config);
     scene.start();
     scene.cross(1, PART);
     let note = "x".repeat(NOTE_BYTES);
-    scene.publisher.publish("sensors/oven/temp", format!(r#"{{"value":80.0,"note":"{note}"}}"#));
+    scene.publisher.publish(&format!("sensors/{UNWANTED}/temp"), format!(r#"{{"value":80.0,"note":"{note}"}}"#));
     let (since, before) = (Instant::now(), scene.network.accepted());
     scene.cross(PART + 1, PART);
     let taken = scene.settle(2 * PART * SENSORS, true, since);

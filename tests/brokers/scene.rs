@@ -58,13 +58,13 @@ impl Scene {
 
     /// With one broker of a make.
     pub fn with(make: Make) -> (Self, Broker) {
-        Self::with_narrow(make, false)
+        Self::with_picky(make, false)
     }
 
-    /// With one broker of a make that takes no large payloads, if `narrow`.
-    pub fn with_narrow(make: Make, narrow: bool) -> (Self, Broker) {
+    /// With one broker of a make that closes the connection at some events, if `picky`.
+    pub fn with_picky(make: Make, picky: bool) -> (Self, Broker) {
         let dir = tempfile::tempdir().unwrap();
-        let broker = Broker::start(make, dir.path(), "upstream", narrow);
+        let broker = Broker::start(make, dir.path(), "upstream", picky);
         let scene = Self::new(dir, broker.address(), &broker.pki, broker.door(), false);
         (scene, broker)
     }
