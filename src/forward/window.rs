@@ -54,6 +54,9 @@ pub enum Ending {
     /// The broker took other messages on this connection and ended it, or left the event alone unacknowledged: if there
     /// was just one event, it is a suspect.
     Suspicious,
+    /// The broker ended it before we saw it acknowledge anything. A broker that closes at one message often takes the
+    /// acknowledgements of those before it with it: a reason to look closer, none to blame an event.
+    Abrupt,
     /// The network, the operator or a broker that takes nothing at all: no event is to blame.
     Blameless,
 }
@@ -295,7 +298,7 @@ impl<T: Clone> Window<T> {
             self.limit = (self.limit / 2).max(1);
             self.acked_since_growth = 0;
         }
-        if ending == Ending::Suspicious {
+        if ending != Ending::Blameless {
             self.note_suspicion();
         }
         for flight in &mut self.flights {

@@ -188,6 +188,21 @@ fn it_takes_few_connections_also_when_the_last_acknowledgements_are_lost_with_th
 }
 
 #[test]
+fn it_takes_few_connections_also_when_the_broker_closes_before_any_acknowledgement_is_seen() {
+    let mut window = window_of(256, 600);
+    for _ in 0..2 {
+        send_all(&mut window);
+        assert_eq!(window.on_connection_lost(Ending::Abrupt), None);
+    }
+    assert_eq!(window.limit(), 1);
+    assert_eq!(send_all(&mut window), [1]);
+    assert_eq!((window.on_connection_lost(Ending::Abrupt), window.suspect()), (None, None), "it blames nobody");
+    let (connections, aside) = deliver_to_a_closing_broker(&mut window, &[200], |_| 0);
+    assert_eq!(aside, [200]);
+    assert!(connections <= 6, "{connections} connections");
+}
+
+#[test]
 fn several_bad_events_take_a_handful_of_connections_each() {
     let poisons = [7, 8, 9, 1_000, 1_001, 3_000];
     let mut window = window_of(256, 5_000);

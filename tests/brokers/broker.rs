@@ -153,7 +153,7 @@ impl Broker {
         Door {
             address: self.address(),
             account: Some((ACCOUNT.to_owned(), PASSWORD.to_owned())),
-            tls: Some(client_config(&self.pki.ca, &self.pki.client)),
+            tls: Some(client_config(&self.pki.ca, Some(&self.pki.client))),
         }
     }
 

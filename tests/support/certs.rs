@@ -87,16 +87,22 @@ impl Authority {
     }
 }
 
-/// TLS as a client that trusts `ca` and shows a certificate, with rustls as the gateway has it.
-pub fn client_config(ca: &Path, client: &Identity) -> Arc<ClientConfig> {
+/// TLS as a client that trusts `ca` and may show a certificate, with rustls as the gateway has it.
+pub fn client_config(ca: &Path, client: Option<&Identity>) -> Arc<ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(ca).expect("a certificate")).expect("a usable authority");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.expect("the provider has them").with_root_certificates(roots);
-    let cert = CertificateDer::from_pem_file(&client.cert).expect("a certificate");
-    let key = PrivateKeyDer::from_pem_file(&client.key).expect("a key");
-    builder.with_client_auth_cert(vec![cert], key).expect("key and certificate belong together").into()
+    let config = match client {
+        Some(identity) => {
+            let cert = CertificateDer::from_pem_file(&identity.cert).expect("a certificate");
+            let key = PrivateKeyDer::from_pem_file(&identity.key).expect("a key");
+            builder.with_client_auth_cert(vec![cert], key).expect("key and certificate belong together")
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.into()
 }
 
 /// Writes a file that only its owner can read.

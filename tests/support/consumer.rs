@@ -220,7 +220,7 @@ pub struct Consumer {
 impl Consumer {
     /// Subscribes to everything below `tidegate/`; returns when the broker has confirmed it.
     pub fn start(address: SocketAddr, client_id: &str) -> Self {
-        Self::start_with(address.into(), client_id, Seen::default())
+        Self::start_by(address.into(), client_id)
     }
 
     /// The same by a door with TLS or a password.
@@ -295,12 +295,6 @@ impl Consumer {
     /// All deliveries so far, repeats included.
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.seen().log.clone()
-    }
-
-    /// What must never happen and did, a few of it in words.
-    pub fn faults(&self) -> (u64, String) {
-        let seen = self.seen();
-        (seen.faults_count, seen.faults.join("\n"))
     }
 
     /// First deliveries behind a later one of their subject.
