@@ -180,7 +180,7 @@ fn one_bad_event_among_thousands_takes_six_connections_and_nothing_else_is_set_a
 fn it_takes_few_connections_also_when_the_last_acknowledgements_are_lost_with_them() {
     for (poison, share) in [(300, 0), (300, 2), (300, 3), (4_999, 0), (4_999, 5)] {
         let mut window = window_of(256, 5_000);
-        let told = |taken: usize| if share == 0 { 0 } else { taken / share };
+        let told = |taken: usize| taken.checked_div(share).unwrap_or(0);
         let (connections, aside) = deliver_to_a_closing_broker(&mut window, &[poison], told);
         assert_eq!(aside, [poison]);
         assert!(connections <= 10, "{connections} connections for {poison} with {share}");
