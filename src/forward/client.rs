@@ -73,6 +73,8 @@ pub struct Forwarder {
     pub(super) breaker: Breaker,
     nudge: Nudge,
     network: Network,
+    /// The last connection ended in the search for one bad event.
+    isolating: bool,
     repeats: Repeats,
     /// The last thing said was that we are not connected.
     said_down: bool,
@@ -123,6 +125,7 @@ impl Forwarder {
             breaker: Breaker::default(),
             nudge,
             network: Network::of_this_machine(),
+            isolating: false,
             repeats: Repeats::default(),
             said_down: true,
             warned: Vec::new(),
@@ -141,8 +144,13 @@ impl Forwarder {
                 Attempt::Failed(explanation, lasted) => (explanation, lasted),
             };
             self.counters.upstream_disconnects.add(1);
-            let wait = self.backoff.after(lasted, fastrand::f64());
-            let opened = self.breaker.on_failure(lasted);
+            let wait = if self.isolating {
+                self.backoff.after_isolation(fastrand::f64())
+            } else {
+                self.backoff.after(lasted, fastrand::f64())
+            };
+            // Connections that a bad event ends say nothing about the broker.
+            let opened = !self.isolating && self.breaker.on_failure(lasted);
             self.tell_failure(explanation, lasted, wait);
             if opened {
                 self.tell_open();
@@ -178,6 +186,7 @@ impl Forwarder {
             view.next_attempt = None;
             view.breaker = self.breaker.state();
         });
+        self.isolating = false;
         let options = match self.options().await {
             Ok(options) => options,
             Err(error) => return Attempt::Failed(Explanation::plain(error.to_string()), Duration::ZERO),
@@ -220,6 +229,7 @@ impl Forwarder {
         let explanation = lost.explain(&self.upstream);
         let before = self.window.suspect();
         let quarantine = self.window.on_connection_lost(ending);
+        self.isolating = self.window.is_isolating();
         if self.window.suspect() != before {
             self.note_attempt(&explanation);
         }

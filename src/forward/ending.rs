@@ -53,9 +53,13 @@ impl Lost {
 
     /// Whether the broker may have ended it because of what we sent.
     pub fn is_by_broker(&self) -> bool {
+        matches!(self, Self::NoAcknowledgement) || self.is_closed()
+    }
+
+    /// Whether the broker, or what looks like it, has closed the connection.
+    pub fn is_closed(&self) -> bool {
         match self {
-            Self::NoAcknowledgement => true,
-            Self::NotTaken | Self::PacketIds => false,
+            Self::NoAcknowledgement | Self::NotTaken | Self::PacketIds => false,
             Self::Ended(error) => match &**error {
                 ConnectionError::MqttState(StateError::ConnectionAborted) => true,
                 ConnectionError::MqttState(

@@ -97,6 +97,7 @@ impl<'a> Session<'a> {
         let side_inflight = self.leave_side(&end);
         let ending = match &end {
             End::Lost(lost) if self.trusted && lost.is_by_broker() && side_inflight == 0 => Ending::Suspicious,
+            End::Lost(lost) if !self.trusted && lost.is_closed() && side_inflight == 0 => Ending::Abrupt,
             _ => Ending::Blameless,
         };
         (end, ending)
