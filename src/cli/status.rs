@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::cli::client;
 use crate::clock::ClockState;
 use crate::error::Failure;
-use crate::ops::status::{ClockShown, Status};
+use crate::ops::status::{CertificateShown, ClockShown, Status};
 
 /// Prints the status for a person, or as JSON.
 ///
@@ -36,6 +36,17 @@ fn clock(clock: &ClockShown) -> Vec<String> {
     lines
 }
 
+fn certificate(one: &CertificateShown) -> String {
+    match &one.notice {
+        Some(notice) if one.days_left < 0 => format!("          EXPIRED: {notice}"),
+        Some(notice) => format!("          WARNING: {notice}"),
+        None => format!(
+            "          first certificate to expire: {} \"{}\" on {}, in {} days",
+            one.what, one.subject, one.expires, one.days_left
+        ),
+    }
+}
+
 fn render(status: &Status) -> String {
     let mut lines = vec![format!("tidegate {} on gateway {}", status.version, status.gateway)];
     match &status.upstream {
@@ -50,6 +61,7 @@ fn render(status: &Status) -> String {
             lines.extend(upstream.next_attempt.iter().map(|time| format!("          next attempt at {time}")));
         }
     }
+    lines.extend(status.upstream.iter().filter_map(|upstream| upstream.certificate.as_ref()).map(certificate));
     if let Some(replay) = &status.replay {
         lines.push(format!("replay    {}", replay.line()));
         lines.extend(replay.fault.iter().map(|fault| format!("          {fault}")));
