@@ -211,5 +211,8 @@ fn system_roots() -> Result<RootCertStore, TlsError> {
 }
 
 #[cfg(test)]
+#[path = "tls/kinds_tests.rs"]
+mod kinds_tests;
+#[cfg(test)]
 #[path = "tls_tests.rs"]
 mod tests;
