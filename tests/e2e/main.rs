@@ -13,6 +13,7 @@ mod stuck;
 mod bad_input;
 mod cli;
 mod clock;
+mod credentials;
 mod dead;
 mod disk;
 mod doctor;

@@ -176,8 +176,8 @@ fn group_bits_are_no_matter_in_the_credentials_directory_of_systemd() {
     let main = with_files(at);
     write(at, "ca.pem", &certificate);
     write(at, "cert.pem", &certificate);
-    for name in ["key.pem", "password"] {
-        let path = write(at, name, &secret);
+    for (name, content) in [("key.pem", secret.as_str()), ("password", "hunter2\n")] {
+        let path = write(at, name, content);
         fs::set_permissions(path, fs::Permissions::from_mode(0o440)).unwrap();
     }
     let credentials = at.display().to_string();
