@@ -62,7 +62,7 @@ fn all_four_credentials_are_replaced_while_running_and_a_half_done_replacement_i
 }
 
 #[test]
-fn a_certificate_near_its_end_is_told_in_log_status_and_check_and_an_expired_one_is_an_error() {
+fn a_certificate_near_its_end_is_told_in_log_and_status_and_an_expired_one_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let ca = Authority::new(dir.path(), "ca");
     let client = ca.issue("client", &["gw1"], Validity::ForDays(20));
