@@ -108,8 +108,11 @@ pub async fn changed(credentials: &Credentials) {
     }
 }
 
+/// Inode, length, time of the last change (seconds and nanoseconds), mode and owner.
+type Look = (u64, u64, i64, i64, u32, u32);
+
 /// What tells a file from its successor; `None` for one that cannot be looked at.
-fn look(credentials: &Credentials) -> Vec<Option<(u64, u64, i64, i64, u32, u32)>> {
+fn look(credentials: &Credentials) -> Vec<Option<Look>> {
     let Credentials { ca_file, cert_file, key_file, password_file, .. } = credentials;
     let files = [ca_file, cert_file, key_file, password_file].into_iter().flatten();
     files
