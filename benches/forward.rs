@@ -137,7 +137,7 @@ fn publish(upstream: &Upstream, events: usize) -> Drained {
         .iter()
         .map(|event| {
             let (mut topic, mut payload) = (String::new(), Vec::new());
-            wire::topic(&upstream.topic, event, GATEWAY, &mut topic).unwrap();
+            wire::topic(&upstream.topic, event, GATEWAY, &upstream.profile.topic_rules(), &mut topic).unwrap();
             wire::encode(event, GATEWAY, upstream.encoding, true, &mut payload);
             (topic, payload.into())
         })

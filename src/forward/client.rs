@@ -16,6 +16,7 @@ use super::ending::End;
 use super::explain::{self, Explanation, Phase};
 use super::feed::Feed;
 use super::options::connection_options;
+use super::profile::Namesakes;
 use super::repeats::{Repeats, Say};
 use super::session::Session;
 use super::side::{SideLane, SideReceiver};
@@ -59,6 +60,10 @@ pub struct Forwarder {
     pub(super) window: Window<Arc<Event>>,
     pub(super) feed: Feed,
     pub(super) side: SideLane,
+    /// Sensors whose topics became the same.
+    pub(super) namesakes: Namesakes,
+    /// The broker has acknowledged an event since the start.
+    pub(super) has_delivered: bool,
     /// The delivered mark as last told to the store.
     pub(super) reported: u64,
     /// The event under suspicion, and how its attempts ended: as many as it takes to set it aside.
@@ -96,6 +101,7 @@ impl Forwarder {
         let (view, receiver) =
             watch::channel(UpstreamView { since: clock.boot(), window: window.limit(), ..UpstreamView::default() });
         let backoff = Backoff::new(upstream.backoff_min, upstream.backoff_max);
+        let namesakes = Namesakes::new(&upstream.topic);
         let forwarder = Self {
             upstream,
             gateway,
@@ -106,6 +112,8 @@ impl Forwarder {
             window,
             feed,
             side: SideLane::new(side),
+            namesakes,
+            has_delivered: false,
             reported: delivered,
             attempts: (0, Vec::new()),
             backoff,
@@ -200,9 +208,9 @@ impl Forwarder {
 
     /// Reads the credentials aside, since files may lie on a slow disk and parsing keys takes its time.
     async fn options(&mut self) -> Result<MqttOptions, tls::TlsError> {
-        let (upstream, gateway, clock) = (self.upstream.clone(), Arc::clone(&self.gateway), Arc::clone(&self.clock));
+        let (upstream, clock) = (self.upstream.clone(), Arc::clone(&self.clock));
         let read = tokio::task::spawn_blocking(move || {
-            let options = connection_options(&upstream, &gateway, &clock)?;
+            let options = connection_options(&upstream, &clock)?;
             Ok((options, tls::warnings(&upstream.credentials, clock.wall().max(clock.earliest()))))
         });
         let (options, warnings) = read.await.unwrap_or_else(|error| {

@@ -25,6 +25,8 @@ pub enum End {
 pub enum Lost {
     /// The network or the broker ended it.
     Ended(Box<ConnectionError>),
+    /// The broker ended it before it acknowledged our status or anything else.
+    AtBirth(Box<ConnectionError>),
     /// Nothing was acknowledged for `ack_timeout`.
     NoAcknowledgement,
     /// The broker takes no data.
@@ -39,6 +41,7 @@ impl Lost {
         let place = explain::place(upstream);
         match self {
             Self::Ended(error) => explain::connection(error, upstream, Phase::Connected),
+            Self::AtBirth(error) => explain::connection(error, upstream, Phase::Birth),
             Self::NoAcknowledgement => Explanation::plain(format!(
                 "{place} has acknowledged nothing for {}; it hangs or is overloaded (look into its log)",
                 explain::human(upstream.ack_timeout)
@@ -50,12 +53,20 @@ impl Lost {
         }
     }
 
+    /// The same, of a connection on which our status was sent and nothing was acknowledged.
+    pub fn before_anything(self) -> Self {
+        match self {
+            Self::Ended(error) => Self::AtBirth(error),
+            other => other,
+        }
+    }
+
     /// Whether the broker may have ended it because of what we sent.
     pub fn is_by_broker(&self) -> bool {
         match self {
             Self::NoAcknowledgement => true,
             Self::NotTaken | Self::PacketIds => false,
-            Self::Ended(error) => match &**error {
+            Self::AtBirth(error) | Self::Ended(error) => match &**error {
                 ConnectionError::MqttState(StateError::ConnectionAborted) => true,
                 ConnectionError::MqttState(
                     StateError::Io(error) | StateError::Deserialization(rumqttc::mqttbytes::Error::Io(error)),

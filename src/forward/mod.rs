@@ -13,6 +13,7 @@ mod explain_time;
 mod feed;
 mod options;
 mod probe;
+pub mod profile;
 pub mod repeats;
 pub mod retry;
 mod session;

@@ -1,6 +1,7 @@
-//! The gateway's own sign of life upstream: a retained message on `tidegate/<gateway>/status`.
+//! The gateway's own sign of life upstream: a retained message on `status_topic`, `tidegate/<gateway>/status` unless
+//! configured.
 //!
-//! Owns the topic and the three texts: `online` (birth, after each connect), `offline` with reason `lost` (last will,
+//! Owns the texts: `online` (birth, after each connect), `offline` with reason `lost` (last will,
 //! published by the broker) and `offline` with reason `stopped` (said by ourselves before we go). UTF-8 JSON. Never
 //! sends anything.
 
@@ -13,11 +14,6 @@ use crate::clock::WallTime;
 enum Status<'a> {
     Online { version: &'a str, time: String, waiting: u64 },
     Offline { reason: &'a str, version: &'a str, time: String },
-}
-
-/// Where the status goes.
-pub fn topic(gateway: &str) -> String {
-    format!("tidegate/{gateway}/status")
 }
 
 /// We are here, and `waiting` events are about to come.
@@ -60,6 +56,5 @@ mod tests {
             assert_eq!(text["reason"], reason);
             assert_eq!(text["time"], "2026-01-01T00:00:00Z");
         }
-        assert_eq!(topic("boiler-room-7"), "tidegate/boiler-room-7/status");
     }
 }
