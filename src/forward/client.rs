@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::backoff::{Backoff, STABLE};
 use super::ending::End;
 use super::explain::{self, Explanation, Phase};
+use super::failover::Failover;
 use super::feed::Feed;
 use super::options::connection_options;
 use super::profile::Namesakes;
@@ -21,7 +22,7 @@ use super::repeats::{Repeats, Say};
 use super::session::Session;
 use super::side::{SideLane, SideReceiver};
 use super::tls;
-use super::window::{Quarantine, Window};
+use super::window::{Ending, Quarantine, Window};
 use crate::clock::{BootTime, SystemClock};
 use crate::config::model::Upstream;
 use crate::counters::Counters;
@@ -37,6 +38,12 @@ const REQUESTS_MAX: usize = 1;
 pub struct UpstreamView {
     /// Whether the broker has accepted us and the connection is up.
     pub connected: bool,
+    /// The broker whose turn it is, `host:port`; `None` before the first attempt.
+    pub broker: Option<Arc<str>>,
+    /// Its number in `urls`, from 1; 0 before the first attempt.
+    pub broker_number: usize,
+    /// How many brokers there are.
+    pub brokers: usize,
     /// Since when that is so; by the boot clock, since the wall clock may be set meanwhile.
     pub since: BootTime,
     /// Why the last connection failed or ended, in words; stays until the next one does.
@@ -68,6 +75,8 @@ pub struct Forwarder {
     pub(super) reported: u64,
     /// The event under suspicion, and how its attempts ended: as many as it takes to set it aside.
     attempts: (u64, Vec<DeadAttempt>),
+    /// Which broker's turn it is; `upstream.url` is its address.
+    pub(super) failover: Failover,
     backoff: Backoff,
     repeats: Repeats,
     /// The last thing said was that we are not connected.
@@ -82,6 +91,8 @@ enum Attempt {
     Over,
     /// A connection failed, or ended after this long.
     Failed(Explanation, Duration),
+    /// This broker was left for a better one.
+    Moved(usize),
 }
 
 impl Forwarder {
@@ -98,11 +109,17 @@ impl Forwarder {
         let feed = Feed::new(store.clone());
         let delivered = feed.settled();
         let window = Window::new(usize::from(upstream.window), delivered);
-        let (view, receiver) =
-            watch::channel(UpstreamView { since: clock.boot(), window: window.limit(), ..UpstreamView::default() });
+        let (view, receiver) = watch::channel(UpstreamView {
+            since: clock.boot(),
+            window: window.limit(),
+            brokers: upstream.urls.len(),
+            ..UpstreamView::default()
+        });
         let backoff = Backoff::new(upstream.backoff_min, upstream.backoff_max);
         let namesakes = Namesakes::new(&upstream.topic);
+        let failover = Failover::new(upstream.urls.len());
         let forwarder = Self {
+            failover,
             upstream,
             gateway,
             store,
@@ -132,9 +149,14 @@ impl Forwarder {
             let (explanation, lasted) = match self.attempt().await {
                 Attempt::Over => break,
                 Attempt::Failed(explanation, lasted) => (explanation, lasted),
+                Attempt::Moved(better) => {
+                    self.failover.move_to(better);
+                    continue;
+                }
             };
             self.counters.upstream_disconnects.add(1);
-            let wait = self.backoff.after(lasted, fastrand::f64());
+            let round_is_over = self.failover.on_ended(lasted);
+            let wait = if round_is_over { self.backoff.after(lasted, fastrand::f64()) } else { Duration::ZERO };
             self.tell_failure(explanation, lasted, wait);
             let mut shutdown = self.shutdown.clone();
             tokio::select! {
@@ -153,7 +175,16 @@ impl Forwarder {
 
     /// One connection, from reading the credentials to its end.
     async fn attempt(&mut self) -> Attempt {
-        self.view.send_modify(|view| view.next_attempt = None);
+        if let Some(url) = self.upstream.urls.get(self.failover.at()) {
+            self.upstream.url.clone_from(url);
+        }
+        let broker: Arc<str> = explain::place(&self.upstream).into();
+        let number = self.failover.at() + 1;
+        self.view.send_modify(|view| {
+            view.next_attempt = None;
+            view.broker = Some(broker);
+            view.broker_number = number;
+        });
         let options = match self.options().await {
             Ok(options) => options,
             Err(error) => return Attempt::Failed(Explanation::plain(error.to_string()), Duration::ZERO),
@@ -190,6 +221,7 @@ impl Forwarder {
                 return Attempt::Over;
             }
             End::StoreGone => return Attempt::Over,
+            End::Moved(better) => return self.moved(better),
             End::Lost(lost) => lost,
         };
         let explanation = lost.explain(&self.upstream);
@@ -204,6 +236,17 @@ impl Forwarder {
             return Attempt::Over;
         }
         Attempt::Failed(explanation, since.elapsed())
+    }
+
+    /// Everything sent to this broker is acknowledged, and a better one is next.
+    fn moved(&mut self, better: usize) -> Attempt {
+        self.window.on_connection_lost(Ending::Blameless);
+        let now = self.clock.boot();
+        self.view.send_modify(|view| {
+            view.connected = false;
+            view.since = now;
+        });
+        Attempt::Moved(better)
     }
 
     /// Reads the credentials aside, since files may lie on a slow disk and parsing keys takes its time.

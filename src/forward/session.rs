@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::client::Forwarder;
 use super::ending::{End, Lost};
 use super::options::queue_ids;
+use super::scout::Scout;
 use super::side::Mark;
 use super::status;
 use super::window::{Ending, Puback};
@@ -62,6 +63,10 @@ pub struct Session<'a> {
     setting_aside: Option<SettingAside>,
     last_progress: Instant,
     stopping: bool,
+    /// Looks after better brokers.
+    scout: Scout,
+    /// The better broker that we move to as soon as everything in flight is acknowledged; nothing new is sent.
+    leaving: Option<usize>,
     payload_bytes_hint: usize,
 }
 
@@ -69,6 +74,7 @@ impl<'a> Session<'a> {
     /// Takes over a connection right after its CONNACK.
     pub fn new(forwarder: &'a mut Forwarder, link: EventLoop) -> Self {
         let backlog_through = forwarder.feed.status().last_sequence;
+        let scout = Scout::start(&forwarder.upstream, forwarder.failover.at(), forwarder.clock.earliest());
         let trusted = forwarder.upstream.status_topic.is_none() && forwarder.has_delivered;
         Self {
             forwarder,
@@ -82,6 +88,8 @@ impl<'a> Session<'a> {
             setting_aside: None,
             last_progress: Instant::now(),
             stopping: false,
+            scout,
+            leaving: None,
             payload_bytes_hint: 1024,
         }
     }
@@ -120,14 +128,24 @@ impl<'a> Session<'a> {
         let tick = tokio::time::sleep(TICK);
         tokio::pin!(tick);
         loop {
-            if self.setting_aside.is_none() {
+            if self.setting_aside.is_none() && (self.leaving.is_none() || self.stopping) {
                 self.within(FlowLimit::Acknowledgement, Write::Events).await?;
             }
             self.report_delivered(false);
             self.forwarder.counters.upstream_inflight.set(self.forwarder.window.inflight() as u64);
             if self.stopping && (self.is_drained() || self.last_progress.elapsed() >= DRAIN_STALL_MAX) {
-                self.farewell().await?;
+                let text = status::stopped(self.forwarder.clock.wall());
+                self.farewell(text).await?;
                 return Ok(End::Stopped);
+            }
+            if let Some(better) = self.leaving
+                && !self.stopping
+                && !self.expects_puback()
+                && self.setting_aside.is_none()
+            {
+                let text = status::moved(self.forwarder.clock.wall());
+                self.farewell(text).await?;
+                return Ok(End::Moved(better));
             }
             let busy = self.expects_puback() || self.stopping || self.has_unreported();
             let side_wanted = self.side_may_send() && self.forwarder.side.wants_more();
@@ -142,6 +160,7 @@ impl<'a> Session<'a> {
                     }
                 }
                 () = self.forwarder.side.arrival(), if side_wanted => {}
+                better = self.scout.better(), if self.leaving.is_none() && !self.stopping => self.leaving = Some(better),
                 done = set_aside_done(&mut self.setting_aside), if self.setting_aside.is_some() => {
                     let Ok(sequence) = done else { return Ok(End::StoreGone) };
                     self.setting_aside = None;
@@ -393,9 +412,8 @@ impl<'a> Session<'a> {
     }
 
     /// Says that we go, waits for the acknowledgement, and disconnects so that the broker drops our last will.
-    async fn farewell(&mut self) -> Result<(), Lost> {
+    async fn farewell(&mut self, text: Vec<u8>) -> Result<(), Lost> {
         self.report_delivered(true);
-        let text = status::stopped(self.forwarder.clock.wall());
         self.within(FlowLimit::Farewell, Write::Status(text)).await?;
         let until = Instant::now() + FAREWELL_MAX;
         while self.status_packet.is_some() {
