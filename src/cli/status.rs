@@ -50,6 +50,13 @@ fn render(status: &Status) -> String {
             lines.extend(upstream.next_attempt.iter().map(|time| format!("          next attempt at {time}")));
         }
     }
+    if let Some(upstream) = &status.upstream
+        && let (Some(broker), 2..) = (&upstream.broker, upstream.brokers)
+    {
+        let (number, of) = (upstream.broker_number, upstream.brokers);
+        let back = if number > 1 && upstream.connected { "; the ones before it are tried now and then" } else { "" };
+        lines.push(format!("          broker {broker}, number {number} of {of}{back}"));
+    }
     if let Some(replay) = &status.replay {
         lines.push(format!("replay    {}", replay.line()));
         lines.extend(replay.fault.iter().map(|fault| format!("          {fault}")));

@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{
-    BrokerUrl, CONTROL_SOCKET, Encoding, Gateway, LogLevel, Store, Template, Upstream, WhenFull,
-};
+use super::model::{BrokerUrl, CONTROL_SOCKET, Encoding, Gateway, LogLevel, Store, Template, Upstream, WhenFull};
 use super::section::Section;
 use super::suggest::nearest;
 use super::template::{self, Place};

@@ -90,7 +90,8 @@ pub fn topic(ctx: &mut Context<'_>, section: &Section<'_>, profile: Profile) -> 
             .help(profile_help(profile));
         return None;
     }
-    let own: usize = template.0.iter().map(|part| if let TemplatePart::Text(text) = part { text.len() } else { 0 }).sum();
+    let own: usize =
+        template.0.iter().map(|part| if let TemplatePart::Text(text) = part { text.len() } else { 0 }).sum();
     if own > rules.bytes_max {
         ctx.error(text.spot, format!("{own} bytes in a topic besides what is filled in"))
             .label(format!("at most {}, what is filled in included", rules.bytes_max))
@@ -101,8 +102,11 @@ pub fn topic(ctx: &mut Context<'_>, section: &Section<'_>, profile: Profile) -> 
         return None;
     }
     if template.0.contains(&TemplatePart::Event(EventPart::Sensor)) && written + SENSOR_SLASHES > rules.slashes_max {
-        ctx.warning(text.spot, format!("no room for the levels of {{sensor}}: a topic has at most {} slashes", rules.slashes_max))
-            .help("what is too much becomes `_`, so that different sensors may get the same topic; shorten the rest");
+        ctx.warning(
+            text.spot,
+            format!("no room for the levels of {{sensor}}: a topic has at most {} slashes", rules.slashes_max),
+        )
+        .help("what is too much becomes `_`, so that different sensors may get the same topic; shorten the rest");
     }
     if text.value.starts_with('/') {
         ctx.warning(text.at(0, 1), "the topic starts with a slash: its first level is empty");
@@ -234,11 +238,8 @@ pub fn keep_alive(ctx: &mut Context<'_>, section: &Section<'_>, profile: Profile
     let bounds = profile.keep_alive();
     if !bounds.contains(&keep_alive) {
         let name = profile.as_str();
-        ctx.error(section.spot("keep_alive"), format!("`keep_alive` is not one that \"{name}\" keeps to")).label(format!(
-            "expected {} s to {} s",
-            bounds.start().as_secs(),
-            bounds.end().as_secs()
-        ));
+        ctx.error(section.spot("keep_alive"), format!("`keep_alive` is not one that \"{name}\" keeps to"))
+            .label(format!("expected {} s to {} s", bounds.start().as_secs(), bounds.end().as_secs()));
     }
 }
 

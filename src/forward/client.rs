@@ -79,6 +79,8 @@ pub struct Forwarder {
     pub(super) failover: Failover,
     backoff: Backoff,
     repeats: Repeats,
+    /// The broker that was last said to be connected.
+    told_broker: Option<usize>,
     /// The last thing said was that we are not connected.
     said_down: bool,
     warned: Vec<String>,
@@ -135,6 +137,7 @@ impl Forwarder {
             attempts: (0, Vec::new()),
             backoff,
             repeats: Repeats::default(),
+            told_broker: None,
             said_down: true,
             warned: Vec::new(),
             view,
@@ -304,7 +307,8 @@ impl Forwarder {
         self.counters.upstream_up.set(1);
         let waiting = self.feed.status().waiting;
         let broker = explain::place(&self.upstream);
-        if std::mem::take(&mut self.said_down) {
+        let is_another = self.told_broker.replace(self.failover.at()) != Some(self.failover.at());
+        if std::mem::take(&mut self.said_down) || is_another {
             tracing::info!(broker, tls = self.upstream.url.tls, waiting, "connected upstream");
         } else {
             tracing::debug!(broker, waiting, "connected upstream again");

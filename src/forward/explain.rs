@@ -339,7 +339,9 @@ pub fn timeout(upstream: &Upstream, phase: Phase) -> Explanation {
              network is down",
             human(upstream.connect_timeout)
         ),
-        Phase::Birth | Phase::Connected => format!("{place} does not take our data any more; the network in between is down"),
+        Phase::Birth | Phase::Connected => {
+            format!("{place} does not take our data any more; the network in between is down")
+        }
     })
 }
 

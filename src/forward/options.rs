@@ -33,10 +33,7 @@ const KEEP_ALIVE_MAX: Duration = Duration::from_secs(65_535);
 /// # Errors
 ///
 /// As [`tls::client_config`] and [`tls::password`].
-pub fn connection_options(
-    upstream: &Upstream,
-    clock: &SystemClock,
-) -> Result<MqttOptions, tls::TlsError> {
+pub fn connection_options(upstream: &Upstream, clock: &SystemClock) -> Result<MqttOptions, tls::TlsError> {
     let mut options = plain_options(upstream, &upstream.client_id, clock.earliest())?;
     options.set_inflight(queue_ids(upstream).saturating_add(side::INFLIGHT_MAX));
     options.set_max_packet_size(INCOMING_BYTES_MAX, upstream.payload_bytes_max.saturating_add(PUBLISH_OVERHEAD_BYTES));

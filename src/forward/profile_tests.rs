@@ -23,7 +23,9 @@ fn takes(profile: Profile, topic: &str) -> bool {
         Profile::AwsIotCore => topic.len() <= 256 && slashes <= 7,
         Profile::AzureEventGrid => topic.len() <= 256 && slashes + 1 <= 15,
         Profile::Nats => topic.len() <= 4096 && !topic.contains(['.', ' ', '*', '>']),
-        Profile::RabbitMq => topic.len() <= 255 && topic.replace('/', ".").replace('.', "/") == topic && !topic.contains('*'),
+        Profile::RabbitMq => {
+            topic.len() <= 255 && topic.replace('/', ".").replace('.', "/") == topic && !topic.contains('*')
+        }
         Profile::Mosquitto => topic.len() <= 65_535 && slashes <= 200,
     }
 }

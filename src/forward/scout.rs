@@ -65,7 +65,10 @@ async fn look(mut upstream: Upstream, mut plan: Return, earliest: WallTime, tell
             Err(why) => tracing::debug!(broker = place, "an earlier broker does not work yet: {why}"),
         }
         if let Some(broker) = plan.on_answer(answer.is_ok(), start.elapsed(), fastrand::f64()) {
-            tracing::info!(broker = place, "an earlier broker works again: moving back to it once nothing is in flight");
+            tracing::info!(
+                broker = place,
+                "an earlier broker works again: moving back to it once nothing is in flight"
+            );
             let _ = tell.send(Some(broker));
             return;
         }

@@ -134,6 +134,15 @@ pub struct StoreShown {
 pub struct UpstreamShown {
     /// The broker has accepted us.
     pub connected: bool,
+    /// The broker whose turn it is, `host:port`.
+    #[serde(default)]
+    pub broker: Option<String>,
+    /// Its number in `urls`, from 1; 0 before the first attempt.
+    #[serde(default)]
+    pub broker_number: usize,
+    /// How many brokers there are.
+    #[serde(default)]
+    pub brokers: usize,
     /// Since when that is so, RFC 3339.
     pub since: String,
     /// Why the last connection failed or ended.
@@ -215,6 +224,9 @@ impl StatusSources {
                 let view = view.borrow().clone();
                 UpstreamShown {
                     connected: view.connected,
+                    broker: view.broker.map(|broker| broker.to_string()),
+                    broker_number: view.broker_number,
+                    brokers: view.brokers,
                     since: to_the_second(self.clock.wall_at(view.since)),
                     last_error: view.last_error.map(|error| error.to_string()),
                     next_attempt: view.next_attempt.map(|at| to_the_second(self.clock.wall_at(at))),

@@ -66,7 +66,10 @@ fn the_profile_bounds_topic_payload_and_keep_alive() {
         assert_eq!(read(&profile(one.as_str(), "")).profile, one);
     }
     refused(&profile("aws", ""), &["`profile` cannot be \"aws\"", "\"aws-iot-core\""]);
-    refused(&profile("portable", "topic = \"v1.0/{sensor}\""), &["'.' in a topic", "\"mosquitto\"", "\"aws-iot-core\""]);
+    refused(
+        &profile("portable", "topic = \"v1.0/{sensor}\""),
+        &["'.' in a topic", "\"mosquitto\"", "\"aws-iot-core\""],
+    );
     refused(&profile("rabbitmq", "topic = \"v1.0/{sensor}\""), &["another topic", "\"mosquitto\""]);
     refused(&profile("nats", "topic = \"a b/{sensor}\""), &["' ' in a topic"]);
     read(&profile("mosquitto", "topic = \"v1.0 b/{sensor}\""));

@@ -130,7 +130,13 @@ pub fn topic(
             TemplatePart::Event(EventPart::Severity) => out.push_str(event.severity.as_str()),
             TemplatePart::Event(EventPart::Sensor) => changed |= push_mapped(&event.subject, rules, &mut room, out),
             TemplatePart::Event(EventPart::Type) => {
-                out.extend(event.data.event_type().chars().map(|character| if is_portable(character) { character } else { '-' }));
+                out.extend(
+                    event
+                        .data
+                        .event_type()
+                        .chars()
+                        .map(|character| if is_portable(character) { character } else { '-' }),
+                );
             }
             TemplatePart::Event(EventPart::Alarm) => changed |= push_mapped(alarm(event), rules, &mut 0, out),
             // Places of source templates; the configuration refuses them in an upstream topic.
