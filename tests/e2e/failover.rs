@@ -92,7 +92,9 @@ impl Pair {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ca = Authority::new(dir.path(), "ca");
-        let with_tls = || Options { persistence: false, ..Options::tls(&ca.server()) };
+        // One for both: issued twice it would be replaced while the first broker reads it.
+        let identity = ca.server();
+        let with_tls = || Options { persistence: false, ..Options::tls(&identity) };
         let local = Mosquitto::start(dir.path(), "local", Options::persistent());
         let first = Mosquitto::start(dir.path(), "first", with_tls());
         let second = Mosquitto::start(dir.path(), "second", with_tls());
