@@ -21,7 +21,7 @@ fn takes(profile: Profile, topic: &str) -> bool {
                 && topic.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-/".contains(&b))
         }
         Profile::AwsIotCore => topic.len() <= 256 && slashes <= 7,
-        Profile::AzureEventGrid => topic.len() <= 256 && slashes + 1 <= 15,
+        Profile::AzureEventGrid => topic.len() <= 256 && slashes < 15,
         Profile::Nats => topic.len() <= 4096 && !topic.contains(['.', ' ', '*', '>']),
         Profile::RabbitMq => {
             topic.len() <= 255 && topic.replace('/', ".").replace('.', "/") == topic && !topic.contains('*')
