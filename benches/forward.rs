@@ -143,7 +143,8 @@ fn publish(upstream: &Upstream, events: usize) -> Drained {
         })
         .collect();
     let mut options = MqttOptions::new("bare", &upstream.url.host, upstream.url.port);
-    let tls = tls::client_config(&upstream.credentials, tidegate::clock::BUILT).unwrap();
+    let tls = tls::client_config(&upstream.credentials, tidegate::clock::BUILT, &tls::expiry::Certificates::default())
+        .unwrap();
     options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.into())));
     options.set_inflight(upstream.window);
     measure(async {
