@@ -121,6 +121,9 @@ impl<'a> Session<'a> {
                 self.within(FlowLimit::Acknowledgement, Write::Events).await?;
             }
             self.report_delivered(false);
+            if self.is_proven() {
+                self.forwarder.tell_acknowledged();
+            }
             self.forwarder.counters.upstream_inflight.set(self.forwarder.window.inflight() as u64);
             if self.stopping && (self.is_drained() || self.last_progress.elapsed() >= DRAIN_STALL_MAX) {
                 self.farewell().await?;
@@ -168,6 +171,12 @@ impl<'a> Session<'a> {
     /// Whether something of the queue, or a status, is to be acknowledged.
     fn is_waiting(&self) -> bool {
         self.forwarder.window.inflight() > 0 || self.status_packet.is_some()
+    }
+
+    /// Whether the broker has shown on this connection that it takes what we send: an event, or that we are here when
+    /// there is none.
+    fn is_proven(&self) -> bool {
+        self.forwarder.window.has_progress() || (self.trusted && self.is_drained())
     }
 
     fn is_drained(&self) -> bool {

@@ -21,6 +21,7 @@ mod events;
 mod full;
 mod harness;
 mod kill;
+mod links;
 mod operator;
 mod outage;
 mod pipeline;
