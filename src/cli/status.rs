@@ -6,7 +6,7 @@ use crate::cli::client;
 use crate::clock::ClockState;
 use crate::error::Failure;
 use crate::forward::breaker::State;
-use crate::ops::status::{BreakerShown, ClockShown, Status, UpstreamShown};
+use crate::ops::status::{BreakerShown, CertificateShown, ClockShown, Status, UpstreamShown};
 
 /// Prints the status for a person, or as JSON.
 ///
@@ -68,12 +68,24 @@ fn upstream(upstream: &UpstreamShown) -> Vec<String> {
     lines
 }
 
+fn certificate(one: &CertificateShown) -> String {
+    match &one.notice {
+        Some(notice) if one.days_left < 0 => format!("          EXPIRED: {notice}"),
+        Some(notice) => format!("          WARNING: {notice}"),
+        None => format!(
+            "          first certificate to expire: {} \"{}\" on {}, in {} days",
+            one.what, one.subject, one.expires, one.days_left
+        ),
+    }
+}
+
 fn render(status: &Status) -> String {
     let mut lines = vec![format!("tidegate {} on gateway {}", status.version, status.gateway)];
     match &status.upstream {
         None => lines.push("upstream  not configured: events are stored and not forwarded".to_owned()),
         Some(upstream) => lines.extend(self::upstream(upstream)),
     }
+    lines.extend(status.upstream.iter().filter_map(|upstream| upstream.certificate.as_ref()).map(certificate));
     if let Some(replay) = &status.replay {
         lines.push(format!("replay    {}", replay.line()));
         lines.extend(replay.fault.iter().map(|fault| format!("          {fault}")));
@@ -148,6 +160,7 @@ mod tests {
             let next_attempt = (!connected && state != State::HalfOpen).then(|| "2026-11-21T07:05:00Z".to_owned());
             let breaker = BreakerShown { state, failures, next_attempt: next_attempt.clone() };
             upstream(&UpstreamShown {
+                certificate: None,
                 connected,
                 since: "2026-11-21T07:00:00Z".into(),
                 last_error: Some("the cable is out".into()),

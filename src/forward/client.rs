@@ -24,6 +24,7 @@ use super::session::Session;
 use super::side::{SideLane, SideReceiver};
 use super::sniff;
 use super::tls;
+use super::tls::expiry::Certificates;
 use super::window::{Quarantine, Window};
 use crate::clock::{BootTime, SystemClock};
 use crate::config::model::Upstream;
@@ -50,6 +51,8 @@ pub struct UpstreamView {
     pub failures: u32,
     /// What is thought of the broker.
     pub breaker: breaker::State,
+    /// When the certificates end that the connection depends on.
+    pub certificates: Certificates,
     /// Events that may be in flight at the moment; smaller than configured after connections without progress.
     pub window: usize,
 }
@@ -78,7 +81,6 @@ pub struct Forwarder {
     repeats: Repeats,
     /// The last thing said was that we are not connected.
     said_down: bool,
-    warned: Vec<String>,
     view: watch::Sender<UpstreamView>,
 }
 
@@ -128,7 +130,6 @@ impl Forwarder {
             isolating: false,
             repeats: Repeats::default(),
             said_down: true,
-            warned: Vec::new(),
             view,
         };
         (forwarder, receiver)
@@ -167,6 +168,8 @@ impl Forwarder {
                     tracing::info!("this machine has got a network connection: connecting upstream");
                 }
                 () = nudge.nudged() => tracing::info!("told to connect upstream now"),
+                // Whoever repairs a file sees it work at once.
+                () = tls::watch::changed(&self.upstream.credentials) => {}
                 // What failed by the time may work by another.
                 _ = clock_set.changed() => self.clock.settled().await,
                 () = shutdown.wait() => {}
@@ -255,22 +258,15 @@ impl Forwarder {
     /// Reads the credentials aside, since files may lie on a slow disk and parsing keys takes its time.
     async fn options(&mut self) -> Result<MqttOptions, tls::TlsError> {
         let (upstream, gateway, clock) = (self.upstream.clone(), Arc::clone(&self.gateway), Arc::clone(&self.clock));
-        let read = tokio::task::spawn_blocking(move || {
-            let options = connection_options(&upstream, &gateway, &clock)?;
-            Ok((options, tls::warnings(&upstream.credentials, clock.wall().max(clock.earliest()))))
-        });
-        let (options, warnings) = read.await.unwrap_or_else(|error| {
+        let seen = self.view.borrow().certificates.clone();
+        let read = tokio::task::spawn_blocking(move || connection_options(&upstream, &gateway, &clock, &seen));
+        read.await.unwrap_or_else(|error| {
             Err(tls::TlsError {
                 file: None,
                 found: format!("reading the credentials failed: {error}"),
                 help: "it is tried again".to_owned(),
             })
-        })?;
-        for warning in warnings.iter().filter(|warning| !self.warned.contains(warning)) {
-            tracing::warn!("{warning}");
-        }
-        self.warned = warnings;
-        Ok(options)
+        })
     }
 
     /// Remembers how a connection ended on which an event was sent alone.

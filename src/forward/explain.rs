@@ -12,6 +12,7 @@ use rustls::{AlertDescription, CertificateError};
 
 pub use super::explain_time::{time_of_connection, time_of_io};
 pub use super::repeats::{Repeats, Say};
+use super::tls::verify::Stranger;
 use crate::clock::WallTime;
 use crate::config::model::Upstream;
 
@@ -186,6 +187,11 @@ fn certificate(error: &CertificateError, upstream: &Upstream) -> Explanation {
         Some(file) => file.display().to_string(),
         None => "this system's root certificates (`ca_file` is not set)".to_owned(),
     };
+    if let CertificateError::Other(other) = error
+        && let Some(stranger) = other.0.downcast_ref::<Stranger>()
+    {
+        return unknown_issuer(stranger, &trusted);
+    }
     match error {
         CertificateError::UnknownIssuer => Explanation::plain(format!(
             "the certificate shown by {} is not signed by a CA in {trusted}; if the broker has a certificate of another \
@@ -262,6 +268,22 @@ fn certificate(error: &CertificateError, upstream: &Upstream) -> Explanation {
             })
         }
     }
+}
+
+/// The broker's certificate leads to nobody we trust.
+fn unknown_issuer(stranger: &Stranger, trusted: &str) -> Explanation {
+    let Stranger { subject, issuer, self_signed } = stranger;
+    Explanation::plain(if *self_signed {
+        format!(
+            "the broker's certificate \"{subject}\" is self-signed, and not signed by a CA in {trusted}; if it is the \
+             right one, put that certificate itself into `ca_file`"
+        )
+    } else {
+        format!(
+            "the broker's certificate \"{subject}\" is not signed by a CA in {trusted} but by \"{issuer}\"; put that \
+             CA's certificate there, or let the broker show its whole chain"
+        )
+    })
 }
 
 /// Explains what the broker's TLS said about us.

@@ -55,8 +55,17 @@ pub fn spawn(
     clock: Arc<SystemClock>,
     shutdown: Shutdown,
 ) -> (JoinHandle<()>, watch::Receiver<UpstreamView>) {
+    let (credentials, its_counters, its_clock) =
+        (upstream.credentials.clone(), Arc::clone(&counters), Arc::clone(&clock));
     let (forwarder, view) = client::Forwarder::new(upstream, gateway, store, side, nudge, counters, clock, shutdown);
-    (tokio::spawn(forwarder.run()), view)
+    let seen = view.borrow().certificates.clone();
+    let forwarding = async move {
+        tokio::select! {
+            () = forwarder.run() => {}
+            never = tls::watch::run(credentials, seen, its_counters, its_clock) => match never {},
+        }
+    };
+    (tokio::spawn(forwarding), view)
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use tokio::net::TcpStream;
 
 use super::explain::{self, Phase};
 use super::options::plain_options;
-use super::tls;
+use super::tls::expiry::{Certificates, Whose};
+use super::tls::{self, inspect};
 use crate::clock::{SystemClock, WallTime};
 use crate::config::model::Upstream;
 
@@ -51,17 +52,34 @@ async fn run(upstream: &Upstream, steps: &mut Steps) -> Result<(), String> {
     let earliest = clock.earliest();
     let options = {
         let (upstream, client_id) = (upstream.clone(), client_id.clone());
-        let read = tokio::task::spawn_blocking(move || plain_options(&upstream, &client_id, earliest));
+        let read = tokio::task::spawn_blocking(move || {
+            plain_options(&upstream, &client_id, earliest, &Certificates::default())
+        });
         read.await.map_err(|error| error.to_string())?.map_err(|error| format!("credentials: {error}"))?
     };
-    for warning in tls::warnings(&upstream.credentials, clock.wall().max(earliest)) {
-        steps.add(format_args!("warning: {warning}"));
+    let now = clock.wall().max(earliest);
+    let (seen, credentials) = (Certificates::default(), upstream.credentials.clone());
+    let read =
+        tokio::task::spawn_blocking(move || (inspect::certificates(&credentials), inspect::remarks(&credentials)));
+    let (files, remarks) = read.await.map_err(|error| error.to_string())?;
+    seen.note_files(files);
+    for remark in remarks {
+        steps.add(format_args!("warning: {remark}"));
     }
+    let told = |steps: &mut Steps, broker: bool| {
+        for one in seen.by_end().iter().filter(|one| (one.whose == Whose::Broker) == broker) {
+            if let Some(notice) = one.notice(now) {
+                steps.add(format_args!("warning: {notice}"));
+            }
+        }
+    };
+    told(steps, false);
     let address = resolve(upstream, steps).await?;
     let tcp = in_time(upstream, TcpStream::connect(address)).await?.map_err(|error| io_text(&error, upstream))?;
     steps.add(format_args!("TCP connection to {address}"));
     if upstream.url.tls {
-        handshake(upstream, tcp, earliest, steps).await?;
+        handshake(upstream, tcp, earliest, &seen, steps).await?;
+        told(steps, true);
     }
     login(upstream, options, &client_id, steps).await
 }
@@ -84,9 +102,15 @@ async fn resolve(upstream: &Upstream, steps: &mut Steps) -> Result<SocketAddr, S
     Ok(*first)
 }
 
-async fn handshake(upstream: &Upstream, tcp: TcpStream, earliest: WallTime, steps: &mut Steps) -> Result<(), String> {
-    let credentials = upstream.credentials.clone();
-    let config = tokio::task::spawn_blocking(move || tls::client_config(&credentials, earliest))
+async fn handshake(
+    upstream: &Upstream,
+    tcp: TcpStream,
+    earliest: WallTime,
+    seen: &Certificates,
+    steps: &mut Steps,
+) -> Result<(), String> {
+    let (credentials, seen) = (upstream.credentials.clone(), seen.clone());
+    let config = tokio::task::spawn_blocking(move || tls::client_config(&credentials, earliest, &seen))
         .await
         .map_err(|error| error.to_string())?
         .map_err(|error| error.to_string())?;

@@ -14,6 +14,7 @@ mod bad_input;
 mod cli;
 mod clock;
 mod consumers;
+mod credentials;
 mod dead;
 mod disk;
 mod doctor;

@@ -19,6 +19,7 @@ use crate::clock::{SystemClock, WallTime};
 use crate::config::model::{Credentials, Encoding, MqttSource, Template, Upstream};
 use crate::forward::explain::{self, Explanation, Phase};
 use crate::forward::tls;
+use crate::forward::tls::expiry::Certificates;
 
 /// How long TCP, TLS and CONNACK may take together. A broker beside us answers in milliseconds, one across a radio
 /// link in seconds.
@@ -116,7 +117,11 @@ async fn secrets(
     let read = tokio::task::spawn_blocking(move || {
         let password = tls::password(&credentials)?.unwrap_or_default();
         let login = credentials.username.as_ref().map(|username| Login { username: username.clone(), password });
-        let tls = if with_tls { Some(Arc::new(tls::client_config(&credentials, earliest)?)) } else { None };
+        let tls = if with_tls {
+            Some(Arc::new(tls::client_config(&credentials, earliest, &Certificates::default())?))
+        } else {
+            None
+        };
         Ok((login, tls))
     });
     match read.await {
