@@ -146,13 +146,13 @@ fn publish(upstream: &Upstream, events: usize) -> Drained {
         .iter()
         .map(|event| {
             let (mut topic, mut payload) = (String::new(), Vec::new());
-            wire::topic(&upstream.topic, event, GATEWAY, &mut topic).unwrap();
+            wire::topic(&upstream.topic, event, GATEWAY, &upstream.profile.topic_rules(), &mut topic).unwrap();
             wire::encode(event, GATEWAY, upstream.encoding, true, &mut payload);
             (topic, payload.into())
         })
         .collect();
     let mut options = MqttOptions::new("bare", &upstream.url.host, upstream.url.port);
-    let tls = tls::client_config(&upstream.credentials, tidegate::clock::BUILT).unwrap();
+    let tls = tls::client_config(&upstream.credentials, tidegate::clock::BUILT, &Default::default()).unwrap();
     options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.into())));
     options.set_inflight(upstream.window);
     measure(async {

@@ -86,6 +86,13 @@ fn render(status: &Status) -> String {
         Some(upstream) => lines.extend(self::upstream(upstream)),
     }
     lines.extend(status.upstream.iter().filter_map(|upstream| upstream.certificate.as_ref()).map(certificate));
+    if let Some(upstream) = &status.upstream
+        && let (Some(broker), 2..) = (&upstream.broker, upstream.brokers)
+    {
+        let (number, of) = (upstream.broker_number, upstream.brokers);
+        let back = if number > 1 && upstream.connected { "; the ones before it are tried now and then" } else { "" };
+        lines.push(format!("          broker {broker}, number {number} of {of}{back}"));
+    }
     if let Some(replay) = &status.replay {
         lines.push(format!("replay    {}", replay.line()));
         lines.extend(replay.fault.iter().map(|fault| format!("          {fault}")));
@@ -161,6 +168,9 @@ mod tests {
             let breaker = BreakerShown { state, failures, next_attempt: next_attempt.clone() };
             upstream(&UpstreamShown {
                 certificate: None,
+                broker: None,
+                broker_number: 1,
+                brokers: 1,
                 connected,
                 since: "2026-11-21T07:00:00Z".into(),
                 last_error: Some("the cable is out".into()),

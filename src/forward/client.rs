@@ -15,17 +15,19 @@ use super::backoff::{Backoff, STABLE};
 use super::breaker::{self, Breaker};
 use super::ending::End;
 use super::explain::{self, Explanation, Phase};
+use super::failover::Failover;
 use super::feed::Feed;
 use super::network::Network;
 use super::nudge::Nudge;
 use super::options::connection_options;
+use super::profile::Namesakes;
 use super::repeats::{Repeats, Say};
 use super::session::Session;
 use super::side::{SideLane, SideReceiver};
 use super::sniff;
 use super::tls;
 use super::tls::expiry::Certificates;
-use super::window::{Quarantine, Window};
+use super::window::{Ending, Quarantine, Window};
 use crate::clock::{BootTime, SystemClock};
 use crate::config::model::Upstream;
 use crate::counters::Counters;
@@ -41,6 +43,12 @@ const REQUESTS_MAX: usize = 1;
 pub struct UpstreamView {
     /// Whether the broker has accepted us and the connection is up.
     pub connected: bool,
+    /// The broker whose turn it is, `host:port`; `None` before the first attempt.
+    pub broker: Option<Arc<str>>,
+    /// Its number in `urls`, from 1; 0 before the first attempt.
+    pub broker_number: usize,
+    /// How many brokers there are.
+    pub brokers: usize,
     /// Since when that is so; by the boot clock, since the wall clock may be set meanwhile.
     pub since: BootTime,
     /// Why the last connection failed or ended, in words; stays until the next one does.
@@ -68,10 +76,16 @@ pub struct Forwarder {
     pub(super) window: Window<Arc<Event>>,
     pub(super) feed: Feed,
     pub(super) side: SideLane,
+    /// Sensors whose topics became the same.
+    pub(super) namesakes: Namesakes,
+    /// The broker has acknowledged an event since the start.
+    pub(super) has_delivered: bool,
     /// The delivered mark as last told to the store.
     pub(super) reported: u64,
     /// The event under suspicion, and how its attempts ended: as many as it takes to set it aside.
     attempts: (u64, Vec<DeadAttempt>),
+    /// Which broker's turn it is; `upstream.url` is its address.
+    pub(super) failover: Failover,
     backoff: Backoff,
     pub(super) breaker: Breaker,
     nudge: Nudge,
@@ -79,6 +93,8 @@ pub struct Forwarder {
     /// The last connection ended in the search for one bad event.
     isolating: bool,
     repeats: Repeats,
+    /// The broker that was last said to be connected.
+    told_broker: Option<usize>,
     /// The last thing said was that we are not connected.
     said_down: bool,
     view: watch::Sender<UpstreamView>,
@@ -90,6 +106,8 @@ enum Attempt {
     Over,
     /// A connection failed, or ended after this long.
     Failed(Explanation, Duration),
+    /// This broker was left for a better one.
+    Moved(usize),
 }
 
 impl Forwarder {
@@ -108,10 +126,17 @@ impl Forwarder {
         let feed = Feed::new(store.clone());
         let delivered = feed.settled();
         let window = Window::new(usize::from(upstream.window), delivered);
-        let (view, receiver) =
-            watch::channel(UpstreamView { since: clock.boot(), window: window.limit(), ..UpstreamView::default() });
+        let (view, receiver) = watch::channel(UpstreamView {
+            since: clock.boot(),
+            window: window.limit(),
+            brokers: upstream.urls.len(),
+            ..UpstreamView::default()
+        });
         let backoff = Backoff::new(upstream.backoff_min, upstream.backoff_max);
+        let namesakes = Namesakes::new(&upstream.topic);
+        let failover = Failover::new(upstream.urls.len());
         let forwarder = Self {
+            failover,
             upstream,
             gateway,
             store,
@@ -121,6 +146,8 @@ impl Forwarder {
             window,
             feed,
             side: SideLane::new(side),
+            namesakes,
+            has_delivered: false,
             reported: delivered,
             attempts: (0, Vec::new()),
             backoff,
@@ -129,6 +156,7 @@ impl Forwarder {
             network: Network::of_this_machine(),
             isolating: false,
             repeats: Repeats::default(),
+            told_broker: None,
             said_down: true,
             view,
         };
@@ -143,12 +171,19 @@ impl Forwarder {
             let (explanation, lasted) = match self.attempt().await {
                 Attempt::Over => break,
                 Attempt::Failed(explanation, lasted) => (explanation, lasted),
+                Attempt::Moved(better) => {
+                    self.failover.move_to(better);
+                    continue;
+                }
             };
             self.counters.upstream_disconnects.add(1);
+            let round_is_over = self.failover.on_ended(lasted);
             let wait = if self.isolating {
                 self.backoff.after_isolation(fastrand::f64())
-            } else {
+            } else if round_is_over {
                 self.backoff.after(lasted, fastrand::f64())
+            } else {
+                Duration::ZERO
             };
             // Connections that a bad event ends say nothing about the broker.
             let opened = !self.isolating && self.breaker.on_failure(lasted);
@@ -184,10 +219,17 @@ impl Forwarder {
 
     /// One connection, from reading the credentials to its end.
     async fn attempt(&mut self) -> Attempt {
+        if let Some(url) = self.upstream.urls.get(self.failover.at()) {
+            self.upstream.url.clone_from(url);
+        }
+        let broker: Arc<str> = explain::place(&self.upstream).into();
+        let number = self.failover.at() + 1;
         let probe = self.breaker.on_attempt();
         self.view.send_modify(|view| {
             view.next_attempt = None;
             view.breaker = self.breaker.state();
+            view.broker = Some(broker);
+            view.broker_number = number;
         });
         self.isolating = false;
         let options = match self.options().await {
@@ -227,6 +269,7 @@ impl Forwarder {
                 return Attempt::Over;
             }
             End::StoreGone => return Attempt::Over,
+            End::Moved(better) => return self.moved(better),
             End::Lost(lost) => lost,
         };
         let explanation = lost.explain(&self.upstream);
@@ -255,11 +298,22 @@ impl Forwarder {
             .unwrap_or_else(|| explain::connection(error, &self.upstream, Phase::Connecting))
     }
 
+    /// Everything sent to this broker is acknowledged, and a better one is next.
+    fn moved(&mut self, better: usize) -> Attempt {
+        self.window.on_connection_lost(Ending::Blameless);
+        let now = self.clock.boot();
+        self.view.send_modify(|view| {
+            view.connected = false;
+            view.since = now;
+        });
+        Attempt::Moved(better)
+    }
+
     /// Reads the credentials aside, since files may lie on a slow disk and parsing keys takes its time.
     async fn options(&mut self) -> Result<MqttOptions, tls::TlsError> {
-        let (upstream, gateway, clock) = (self.upstream.clone(), Arc::clone(&self.gateway), Arc::clone(&self.clock));
+        let (upstream, clock) = (self.upstream.clone(), Arc::clone(&self.clock));
         let seen = self.view.borrow().certificates.clone();
-        let read = tokio::task::spawn_blocking(move || connection_options(&upstream, &gateway, &clock, &seen));
+        let read = tokio::task::spawn_blocking(move || connection_options(&upstream, &clock, &seen));
         read.await.unwrap_or_else(|error| {
             Err(tls::TlsError {
                 file: None,
@@ -327,7 +381,8 @@ impl Forwarder {
         self.counters.upstream_up.set(1);
         let waiting = self.feed.status().waiting;
         let broker = explain::place(&self.upstream);
-        if std::mem::take(&mut self.said_down) {
+        let is_another = self.told_broker.replace(self.failover.at()) != Some(self.failover.at());
+        if std::mem::take(&mut self.said_down) || is_another {
             tracing::info!(broker, tls = self.upstream.url.tls, waiting, "connected upstream");
         } else {
             tracing::debug!(broker, waiting, "connected upstream again");

@@ -38,6 +38,8 @@ impl Explanation {
 pub enum Phase {
     /// Before the broker's CONNACK.
     Connecting,
+    /// After it, and after our status was sent, before anything was acknowledged.
+    Birth,
     /// After it.
     Connected,
 }
@@ -361,19 +363,34 @@ fn closed(upstream: &Upstream, phase: Phase) -> Explanation {
              the client id \"{}\" (look into its log)",
             upstream.client_id
         ),
+        Phase::Birth => format!(
+            "{place} closed the connection before it acknowledged anything; most likely it forbids the topic of the \
+             gateway's status, \"{}\": allow it in the broker's access rules, or set another `status_topic` or \"off\"; \
+             or another client uses the client id \"{}\" (look into its log)",
+            status_topic(upstream),
+            upstream.client_id
+        ),
         Phase::Connecting if upstream.url.tls && upstream.credentials.cert_file.is_none() => format!(
             "{place} closed the connection before it accepted us; it may demand a client certificate (`cert_file`), \
-             speak no TLS on this port, or forbid our client id or last will (look into its log)"
+             speak no TLS on this port, or forbid our client id or last will on \"{}\" (look into its log)",
+            status_topic(upstream)
         ),
         Phase::Connecting if upstream.url.tls => format!(
             "{place} closed the connection before it accepted us; it may speak no TLS on this port, or forbid our \
-             certificate, client id or last will (look into its log)"
+             certificate, client id or last will on \"{}\" (look into its log)",
+            status_topic(upstream)
         ),
         Phase::Connecting => format!(
             "{place} closed the connection before it accepted us; it may expect TLS on this port (`mqtts://`), or \
-             forbid our client id or last will (look into its log)"
+             forbid our client id or last will on \"{}\" (look into its log)",
+            status_topic(upstream)
         ),
     })
+}
+
+/// Where birth and last will go.
+fn status_topic(upstream: &Upstream) -> &str {
+    upstream.status_topic.as_deref().unwrap_or("off")
 }
 
 /// Nobody answered in time.
@@ -385,7 +402,9 @@ pub fn timeout(upstream: &Upstream, phase: Phase) -> Explanation {
              is down, or the broker hangs",
             human(upstream.connect_timeout)
         ),
-        Phase::Connected => format!("{place} does not take our data any more; the network in between is down"),
+        Phase::Birth | Phase::Connected => {
+            format!("{place} does not take our data any more; the network in between is down")
+        }
     })
 }
 

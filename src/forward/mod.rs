@@ -1,7 +1,8 @@
 //! Forwarding: events from the store to the upstream broker, at least once, in order, over TLS MQTT 3.1.1.
 //!
-//! The pure parts are [`window`] (what is in flight), [`side`] (what goes beside the queue), [`backoff`] (how long to wait), [`breaker`] (how much to
-//! send at first), [`explain`] (what to tell people) and [`status`] (our sign of life). [`tls`] reads credentials, `feed` reads ahead in the store, `session` is one
+//! The pure parts are [`window`] (what is in flight), [`side`] (what goes beside the queue), [`backoff`] (how long to
+//! wait), [`breaker`] (how much to send at first), [`failover`] (which broker), [`profile`] (what it takes),
+//! [`explain`] (what to tell people) and [`status`] (our sign of life). [`tls`] reads credentials, `feed` reads ahead in the store, `session` is one
 //! connection and `client` all of them. Never sends an event that is not on stable storage, and never lets go of one
 //! that is not acknowledged.
 
@@ -11,13 +12,16 @@ mod client;
 mod ending;
 pub mod explain;
 mod explain_time;
+pub mod failover;
 mod feed;
 mod network;
 pub mod nudge;
 mod options;
 mod probe;
+pub mod profile;
 pub mod repeats;
 pub mod retry;
+mod scout;
 mod session;
 pub mod side;
 mod sniff;

@@ -36,14 +36,16 @@ const KEEP_ALIVE_MAX: Duration = Duration::from_secs(65_535);
 /// As [`tls::client_config`] and [`tls::password`].
 pub fn connection_options(
     upstream: &Upstream,
-    gateway: &str,
     clock: &SystemClock,
     seen: &Certificates,
 ) -> Result<MqttOptions, tls::TlsError> {
     let mut options = plain_options(upstream, &upstream.client_id, clock.earliest(), seen)?;
     options.set_inflight(queue_ids(upstream).saturating_add(side::INFLIGHT_MAX));
     options.set_max_packet_size(INCOMING_BYTES_MAX, upstream.payload_bytes_max.saturating_add(PUBLISH_OVERHEAD_BYTES));
-    options.set_last_will(LastWill::new(status::topic(gateway), status::lost(clock.wall()), QoS::AtLeastOnce, true));
+    if let Some(topic) = &upstream.status_topic {
+        let retain = upstream.profile.retains();
+        options.set_last_will(LastWill::new(&**topic, status::lost(clock.wall()), QoS::AtLeastOnce, retain));
+    }
     Ok(options)
 }
 

@@ -1,7 +1,8 @@
-//! The gateway's own sign of life upstream: a retained message on `tidegate/<gateway>/status`.
+//! The gateway's own sign of life upstream: a retained message on `status_topic`, `tidegate/<gateway>/status` unless
+//! configured.
 //!
-//! Owns the topic and the three texts: `online` (birth, after each connect), `offline` with reason `lost` (last will,
-//! published by the broker) and `offline` with reason `stopped` (said by ourselves before we go). UTF-8 JSON. Never
+//! Owns the texts: `online` (birth, after each connect), `offline` with reason `lost` (last will,
+//! published by the broker) `offline` with reason `stopped`, and with reason `moved` (both said by ourselves before we go). UTF-8 JSON. Never
 //! sends anything.
 
 use serde::Serialize;
@@ -13,11 +14,6 @@ use crate::clock::WallTime;
 enum Status<'a> {
     Online { version: &'a str, time: String, waiting: u64 },
     Offline { reason: &'a str, version: &'a str, time: String },
-}
-
-/// Where the status goes.
-pub fn topic(gateway: &str) -> String {
-    format!("tidegate/{gateway}/status")
 }
 
 /// We are here, and `waiting` events are about to come.
@@ -35,6 +31,11 @@ pub fn stopped(time: WallTime) -> Vec<u8> {
     encode(&Status::Offline { reason: "stopped", version: env!("CARGO_PKG_VERSION"), time: time.to_string() })
 }
 
+/// We are going to another broker.
+pub fn moved(time: WallTime) -> Vec<u8> {
+    encode(&Status::Offline { reason: "moved", version: env!("CARGO_PKG_VERSION"), time: time.to_string() })
+}
+
 fn encode(status: &Status<'_>) -> Vec<u8> {
     serde_json::to_vec(status).expect("invariant: a map of texts and numbers is always JSON")
 }
@@ -46,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_three_texts_are_as_documented() {
+    fn the_texts_are_as_documented() {
         let time = WallTime::from_millis(1_767_225_600_000);
         let online: serde_json::Value = serde_json::from_slice(&online(time, 7)).unwrap();
         let version = env!("CARGO_PKG_VERSION");
@@ -54,12 +55,11 @@ mod tests {
             online,
             serde_json::json!({"state": "online", "version": version, "time": "2026-01-01T00:00:00Z", "waiting": 7})
         );
-        for (text, reason) in [(lost(time), "lost"), (stopped(time), "stopped")] {
+        for (text, reason) in [(lost(time), "lost"), (stopped(time), "stopped"), (moved(time), "moved")] {
             let text: serde_json::Value = serde_json::from_slice(&text).unwrap();
             assert_eq!(text["state"], "offline");
             assert_eq!(text["reason"], reason);
             assert_eq!(text["time"], "2026-01-01T00:00:00Z");
         }
-        assert_eq!(topic("boiler-room-7"), "tidegate/boiler-room-7/status");
     }
 }

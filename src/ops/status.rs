@@ -136,6 +136,15 @@ pub struct StoreShown {
 pub struct UpstreamShown {
     /// The broker has accepted us.
     pub connected: bool,
+    /// The broker whose turn it is, `host:port`.
+    #[serde(default)]
+    pub broker: Option<String>,
+    /// Its number in `urls`, from 1; 0 before the first attempt.
+    #[serde(default)]
+    pub broker_number: usize,
+    /// How many brokers there are.
+    #[serde(default)]
+    pub brokers: usize,
     /// Since when that is so, RFC 3339.
     pub since: String,
     /// Why the last connection failed or ended.
@@ -270,6 +279,9 @@ impl StatusSources {
                 let is_stable = view.connected && self.clock.boot().since(view.since) >= STABLE;
                 UpstreamShown {
                     connected: view.connected,
+                    broker: view.broker.map(|broker| broker.to_string()),
+                    broker_number: view.broker_number,
+                    brokers: view.brokers,
                     since: to_the_second(self.clock.wall_at(view.since)),
                     last_error: view.last_error.map(|error| error.to_string()),
                     breaker: BreakerShown {

@@ -19,6 +19,7 @@ mod dead;
 mod disk;
 mod doctor;
 mod events;
+mod failover;
 mod full;
 mod harness;
 mod kill;

@@ -18,6 +18,7 @@ use super::packets::{Inbox, Incoming, Outgoing, Violation};
 use crate::clock::{SystemClock, WallTime};
 use crate::config::model::{Credentials, Encoding, MqttSource, Template, Upstream};
 use crate::forward::explain::{self, Explanation, Phase};
+use crate::forward::profile::Profile;
 use crate::forward::tls;
 use crate::forward::tls::expiry::Certificates;
 
@@ -141,6 +142,11 @@ pub(super) fn violation(config: &MqttSource, violation: &Violation) -> Explanati
 pub(super) fn view(config: &MqttSource) -> Upstream {
     Upstream {
         url: config.url.clone(),
+        urls: vec![config.url.clone()],
+        probe_every: CONNECT_TIMEOUT,
+        return_after: CONNECT_TIMEOUT,
+        profile: Profile::Portable,
+        status_topic: None,
         credentials: config.credentials.clone(),
         allow_plaintext: true,
         client_id: config.client_id.clone(),
