@@ -282,8 +282,9 @@ fn unknown_issuer(stranger: &Stranger, trusted: &str) -> Explanation {
         )
     } else {
         format!(
-            "the broker's certificate \"{subject}\" is not signed by a CA in {trusted} but by \"{issuer}\"; put that \
-             CA's certificate there, or let the broker show its whole chain"
+            "the broker's certificate \"{subject}\" is not signed by a CA in {trusted} but by \"{issuer}\"; if the broker \
+             has a certificate of that CA, put the CA's certificate there, or let the broker show its whole chain; if not, \
+             somebody else answers in its place (sign-in page or TLS inspection of the network)"
         )
     })
 }
