@@ -35,6 +35,21 @@ fn account(rig: &Rig) -> (Vec<Arc<Event>>, Vec<EventsLost>) {
     (all, lost)
 }
 
+/// Sends commits of so many events until the store says that it is full; each is waited for.
+fn fill_up(rig: &mut Rig, events_a_commit: usize) {
+    while !rig.status().full {
+        rig.send((0..events_a_commit).map(|_| big_event(Severity::Low, EVENT_BYTES)).collect(), Vec::new());
+        let mut status = rig.handle().status();
+        let acks = &mut rig.acks.1;
+        rig.runtime.block_on(async {
+            tokio::select! {
+                _ = acks.recv() => {}
+                _ = status.wait_for(|status| status.full) => {}
+            }
+        });
+    }
+}
+
 #[test]
 fn drop_oldest_drops_the_oldest_and_says_exactly_what() {
     let dir = tempfile::tempdir().unwrap();
@@ -188,17 +203,7 @@ fn reject_takes_nothing_more_until_there_is_room_and_then_goes_on() {
 fn a_store_closed_while_full_opens_full_and_drains() {
     let dir = tempfile::tempdir().unwrap();
     let mut rig = Rig::open(&full_config(dir.path(), WhenFull::Reject));
-    while !rig.status().full {
-        rig.send((0..16).map(|_| big_event(Severity::Low, EVENT_BYTES)).collect(), Vec::new());
-        let mut status = rig.handle().status();
-        let acks = &mut rig.acks.1;
-        rig.runtime.block_on(async {
-            tokio::select! {
-                _ = acks.recv() => {}
-                _ = status.wait_for(|status| status.full) => {}
-            }
-        });
-    }
+    fill_up(&mut rig, 16);
     let stored = rig.status().last_sequence;
     for _ in 0..5 {
         rig = rig.reopen();
@@ -244,17 +249,7 @@ fn an_event_larger_than_any_chunk_is_stored_whole() {
 fn a_full_store_still_takes_dead_letters_or_it_would_never_drain() {
     let dir = tempfile::tempdir().unwrap();
     let mut rig = Rig::open(&full_config(dir.path(), WhenFull::Reject));
-    while !rig.status().full {
-        rig.send((0..64).map(|_| big_event(Severity::Low, EVENT_BYTES)).collect(), Vec::new());
-        let mut status = rig.handle().status();
-        let acks = &mut rig.acks.1;
-        rig.runtime.block_on(async {
-            tokio::select! {
-                _ = acks.recv() => {}
-                _ = status.wait_for(|status| status.full) => {}
-            }
-        });
-    }
+    fill_up(&mut rig, 64);
     let stored = rig.status().last_sequence;
     // The forwarder goes on only when each is on disk.
     for sequence in 1..=5 {
