@@ -12,7 +12,7 @@ use super::suggest::nearest;
 use super::template::{self, Place};
 use super::text::Text;
 use super::tree::{Context, Spot};
-use super::{broker, units, url};
+use super::{broker, pacing, units, url};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -135,7 +135,7 @@ fn retain_delivered(ctx: &mut Context<'_>, section: &Section<'_>, max_bytes: u64
 }
 
 /// `[upstream]`
-pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str) -> Option<Upstream> {
+pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &Gateway) -> Option<Upstream> {
     section.check_variant(ctx, "");
     let url = broker::url(ctx, section);
     let allow_plaintext = section.boolean(ctx, "allow_plaintext").unwrap_or(false);
@@ -150,7 +150,7 @@ pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str) -> 
             .help("if the network itself is trusted (a VPN, say), set allow_plaintext = true");
     }
     let credentials = broker::credentials(ctx, section, url.as_ref());
-    let client_id = broker::client_id(ctx, section, format!("tidegate-{gateway}"));
+    let client_id = broker::client_id(ctx, section, format!("tidegate-{}", gateway.id));
     let topic = match section.filled_text(ctx, "topic", template::TEMPLATE_BYTES_MAX) {
         Some(text) => topic(ctx, &text),
         None => template::parse(DEFAULT_TOPIC, Place::Upstream).ok(),
@@ -182,6 +182,9 @@ pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str) -> 
         ack_timeout,
         backoff_min,
         backoff_max,
+        order: pacing::order(ctx, section),
+        rate_limit: pacing::rate_limit(ctx, section),
+        calls: pacing::calls(ctx, section, &gateway.time_zone),
     })
 }
 

@@ -12,6 +12,7 @@ pub mod explain;
 mod explain_time;
 mod feed;
 mod options;
+pub mod pace;
 mod probe;
 pub mod repeats;
 pub mod retry;
