@@ -16,7 +16,9 @@ use super::ending::End;
 use super::explain::{self, Explanation, Phase};
 use super::feed::Feed;
 use super::options::connection_options;
+use super::pace::Pace;
 use super::repeats::{Repeats, Say};
+use super::scout::Scout;
 use super::session::Session;
 use super::side::{SideLane, SideReceiver};
 use super::tls;
@@ -59,6 +61,8 @@ pub struct Forwarder {
     pub(super) window: Window<Arc<Event>>,
     pub(super) feed: Feed,
     pub(super) side: SideLane,
+    pub(super) scout: Scout,
+    pub(super) pace: Pace,
     /// The delivered mark as last told to the store.
     pub(super) reported: u64,
     /// The event under suspicion, and how its attempts ended: as many as it takes to set it aside.
@@ -95,6 +99,8 @@ impl Forwarder {
         let window = Window::new(usize::from(upstream.window), delivered);
         let (view, receiver) =
             watch::channel(UpstreamView { since: clock.boot(), window: window.limit(), ..UpstreamView::default() });
+        let scout = Scout::new(upstream.order, store.clone(), delivered);
+        let pace = Pace::new(upstream.rate_limit, Instant::now());
         let backoff = Backoff::new(upstream.backoff_min, upstream.backoff_max);
         let forwarder = Self {
             upstream,
@@ -106,6 +112,8 @@ impl Forwarder {
             window,
             feed,
             side: SideLane::new(side),
+            scout,
+            pace,
             reported: delivered,
             attempts: (0, Vec::new()),
             backoff,

@@ -5,6 +5,7 @@
 //! connection and `client` all of them. Never sends an event that is not on stable storage, and never lets go of one
 //! that is not acknowledged.
 
+pub mod ahead;
 pub mod backoff;
 mod client;
 mod ending;
@@ -16,6 +17,7 @@ pub mod pace;
 mod probe;
 pub mod repeats;
 pub mod retry;
+mod scout;
 mod session;
 pub mod side;
 pub mod status;

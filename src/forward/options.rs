@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rumqttc::{LastWill, MqttOptions, QoS, TlsConfiguration, Transport};
 
-use super::{side, status, tls};
+use super::{ahead, side, status, tls};
 use crate::clock::{SystemClock, WallTime};
 use crate::config::model::Upstream;
 
@@ -25,6 +25,11 @@ pub fn queue_ids(upstream: &Upstream) -> u16 {
     upstream.window.saturating_add(PACKET_ID_MARGIN)
 }
 
+/// How many packet ids come before those of what goes ahead of the queue.
+pub fn side_ids(upstream: &Upstream) -> u16 {
+    queue_ids(upstream).saturating_add(side::INFLIGHT_MAX)
+}
+
 /// Longest keep-alive MQTT can say: 16 bits of seconds.
 const KEEP_ALIVE_MAX: Duration = Duration::from_secs(65_535);
 
@@ -39,7 +44,7 @@ pub fn connection_options(
     clock: &SystemClock,
 ) -> Result<MqttOptions, tls::TlsError> {
     let mut options = plain_options(upstream, &upstream.client_id, clock.earliest())?;
-    options.set_inflight(queue_ids(upstream).saturating_add(side::INFLIGHT_MAX));
+    options.set_inflight(side_ids(upstream).saturating_add(ahead::INFLIGHT_MAX));
     options.set_max_packet_size(INCOMING_BYTES_MAX, upstream.payload_bytes_max.saturating_add(PUBLISH_OVERHEAD_BYTES));
     options.set_last_will(LastWill::new(status::topic(gateway), status::lost(clock.wall()), QoS::AtLeastOnce, true));
     Ok(options)

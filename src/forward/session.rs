@@ -7,6 +7,7 @@
 //! reasons: the packet id comes back at once, so it is never guessed, and a window's worth of events goes out in a few
 //! TLS records and system calls instead of one each.
 
+mod ahead;
 mod side;
 
 use std::future::Future;
@@ -72,6 +73,7 @@ impl<'a> Session<'a> {
     /// Takes over a connection right after its CONNACK.
     pub fn new(forwarder: &'a mut Forwarder, link: EventLoop) -> Self {
         let backlog_through = forwarder.feed.status().last_sequence;
+        forwarder.scout.ahead.on_connected(backlog_through);
         Self {
             forwarder,
             link,
@@ -94,9 +96,9 @@ impl<'a> Session<'a> {
         self.report_delivered(true);
         self.forwarder.counters.upstream_inflight.set(0);
         // With the side lane's events in flight beside it no event of the queue is alone.
-        let side_inflight = self.leave_side(&end);
+        let beside = self.leave_side(&end) + self.leave_ahead(&end);
         let ending = match &end {
-            End::Lost(lost) if self.trusted && lost.is_by_broker() && side_inflight == 0 => Ending::Suspicious,
+            End::Lost(lost) if self.trusted && lost.is_by_broker() && beside == 0 => Ending::Suspicious,
             _ => Ending::Blameless,
         };
         (end, ending)
@@ -120,13 +122,15 @@ impl<'a> Session<'a> {
                 self.within(FlowLimit::Acknowledgement, Write::Events).await?;
             }
             self.report_delivered(false);
-            self.forwarder.counters.upstream_inflight.set(self.forwarder.window.inflight() as u64);
+            let inflight = self.forwarder.window.inflight() + self.forwarder.scout.ahead.inflight();
+            self.forwarder.counters.upstream_inflight.set(inflight as u64);
             if self.stopping && (self.is_drained() || self.last_progress.elapsed() >= DRAIN_STALL_MAX) {
                 self.farewell().await?;
                 return Ok(End::Stopped);
             }
             let busy = self.expects_puback() || self.stopping || self.has_unreported();
             let side_wanted = self.side_may_send() && self.forwarder.side.wants_more();
+            let (passed, pause) = (self.forwarder.passed(), self.pause());
             tokio::select! {
                 polled = self.link.poll() => {
                     self.on_polled(polled)?;
@@ -137,6 +141,12 @@ impl<'a> Session<'a> {
                         return Ok(End::StoreGone);
                     }
                 }
+                scouted = self.forwarder.scout.turn(passed) => {
+                    if scouted.is_err() {
+                        return Ok(End::StoreGone);
+                    }
+                }
+                () = tokio::time::sleep_until(pause.unwrap_or(self.last_progress)), if pause.is_some() => {}
                 () = self.forwarder.side.arrival(), if side_wanted => {}
                 done = set_aside_done(&mut self.setting_aside), if self.setting_aside.is_some() => {
                     let Ok(sequence) = done else { return Ok(End::StoreGone) };
@@ -154,6 +164,7 @@ impl<'a> Session<'a> {
                         return Err(Lost::NoAcknowledgement);
                     }
                     self.check_side()?;
+                    self.check_ahead()?;
                 }
             }
         }
@@ -161,7 +172,7 @@ impl<'a> Session<'a> {
 
     /// Whether something is to be acknowledged, the side lane's events included.
     fn expects_puback(&self) -> bool {
-        self.is_waiting() || self.forwarder.side.inflight() > 0
+        self.is_waiting() || self.forwarder.side.inflight() > 0 || self.forwarder.scout.ahead.inflight() > 0
     }
 
     /// Whether something of the queue, or a status, is to be acknowledged.
@@ -200,13 +211,16 @@ impl<'a> Session<'a> {
 
     /// Publishes as long as the window has room and there are events, then what the side lane may send, and flushes once.
     async fn publish_what_fits(&mut self) -> Result<(), Lost> {
+        let mut wrote = self.publish_ahead().await?;
         if self.forwarder.window.waits_for_room(self.forwarder.feed.ready()) {
-            return Ok(());
+            return if wrote { self.flush().await } else { Ok(()) };
         }
-        let mut wrote = false;
         // With a window of one an event stands under suspicion: send it only when the broker has shown that it takes
         // other messages on this connection.
         while self.trusted || self.forwarder.window.limit() > 1 {
+            if self.pause().is_some() {
+                break;
+            }
             let Some((sequence, event)) = self.next_event() else { break };
             let publish = match self.encode(&event, None) {
                 Ok(publish) => publish,
@@ -219,12 +233,16 @@ impl<'a> Session<'a> {
                 self.last_progress = Instant::now();
             }
             let bytes = publish.payload.len();
+            self.pay_for_queue(&publish);
             let (packet_id, packet) = self.number(publish)?;
             self.forwarder.window.on_outgoing(packet_id, bytes);
             self.forwarder.counters.events_published.add(1);
             self.write(packet).await?;
             wrote = true;
+            self.publish_ahead().await?;
         }
+        // Without the queue in between the line may go on.
+        wrote |= self.publish_ahead().await?;
         wrote |= self.publish_side().await?;
         if wrote {
             self.flush().await?;
@@ -239,11 +257,9 @@ impl<'a> Session<'a> {
             if let Some(next) = forwarder.window.next() {
                 return Some(next);
             }
-            if !forwarder.window.wants_more() {
+            if !forwarder.offer_next() {
                 return None;
             }
-            let event = forwarder.feed.pop()?;
-            forwarder.window.offer(event.sequence, event);
         }
     }
 
@@ -364,6 +380,8 @@ impl<'a> Session<'a> {
             self.last_progress = Instant::now();
         } else if self.on_side_puback(puback.pkid) {
             self.forwarder.counters.side_delivered.add(1);
+        } else if self.on_ahead_puback(puback.pkid) {
+            self.forwarder.counters.events_delivered.add(1);
         } else if let Puback::Delivered(_) = self.forwarder.window.on_puback(puback.pkid) {
             self.forwarder.counters.events_delivered.add(1);
             self.last_progress = Instant::now();
