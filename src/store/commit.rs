@@ -106,7 +106,8 @@ impl Writer {
         self.counters.events_stored.add(self.group.events.len() as u64);
         self.apply_dead();
         self.remember_told();
-        self.tail.extend(self.group.events.drain(..).map(Arc::new));
+        let events = std::mem::take(&mut self.group.events);
+        self.remember(events);
         self.checkpoint_if_due()?;
         Ok(Attempt::Done)
     }
@@ -144,7 +145,7 @@ impl Writer {
         if let Some(newest) = &self.ring.newest {
             self.told.note(newest.entry.number, &events);
         }
-        self.tail.extend(events.into_iter().map(Arc::new));
+        self.remember(events);
         Ok(())
     }
 
