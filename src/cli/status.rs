@@ -44,6 +44,13 @@ fn render(status: &Status) -> String {
             "upstream  connected since {}, {} in flight, {} delivered",
             upstream.since, upstream.inflight, upstream.delivered
         )),
+        Some(upstream) if upstream.between_calls => {
+            let next = upstream.next_attempt.as_deref().unwrap_or("the next minute of `connect_when`");
+            lines.push(format!(
+                "upstream  between calls since {}, the next at {next}, {} delivered",
+                upstream.since, upstream.delivered
+            ));
+        }
         Some(upstream) => {
             lines.push(format!("upstream  not connected since {}", upstream.since));
             lines.extend(upstream.last_error.iter().map(|error| format!("          {error}")));

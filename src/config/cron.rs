@@ -102,6 +102,15 @@ fn number(text: &str, field: &Field) -> Result<u32, String> {
     }
 }
 
+impl std::str::FromStr for Cron {
+    type Err = String;
+
+    /// As [`parse`].
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse(text)
+    }
+}
+
 impl Cron {
     /// The first matching minute after an instant. `None` should there be none for many years.
     pub fn next_after(&self, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::backoff::{Backoff, STABLE};
+use super::calls::{Calls, Decision};
 use super::ending::End;
 use super::explain::{self, Explanation, Phase};
 use super::feed::Feed;
@@ -22,7 +23,7 @@ use super::scout::Scout;
 use super::session::Session;
 use super::side::{SideLane, SideReceiver};
 use super::tls;
-use super::window::{Quarantine, Window};
+use super::window::{Ending, Quarantine, Window};
 use crate::clock::{BootTime, SystemClock};
 use crate::config::model::Upstream;
 use crate::counters::Counters;
@@ -46,6 +47,8 @@ pub struct UpstreamView {
     pub next_attempt: Option<BootTime>,
     /// Failures since the last connection that lasted.
     pub failures: u32,
+    /// Not connected because the schedule says so; `next_attempt` is when the next call is due.
+    pub between_calls: bool,
     /// Events that may be in flight at the moment; smaller than configured after connections without progress.
     pub window: usize,
 }
@@ -63,6 +66,7 @@ pub struct Forwarder {
     pub(super) side: SideLane,
     pub(super) scout: Scout,
     pub(super) pace: Pace,
+    pub(super) calls: Calls,
     /// The delivered mark as last told to the store.
     pub(super) reported: u64,
     /// The event under suspicion, and how its attempts ended: as many as it takes to set it aside.
@@ -75,10 +79,17 @@ pub struct Forwarder {
     view: watch::Sender<UpstreamView>,
 }
 
+/// Whether two times are not the same for people.
+fn shows_otherwise(a: BootTime, b: BootTime) -> bool {
+    a.since(b).max(b.since(a)) >= Duration::from_secs(1)
+}
+
 /// How an attempt ended.
 enum Attempt {
     /// The task is over.
     Over,
+    /// The call is over; there is another one.
+    HungUp,
     /// A connection failed, or ended after this long.
     Failed(Explanation, Duration),
 }
@@ -101,6 +112,7 @@ impl Forwarder {
             watch::channel(UpstreamView { since: clock.boot(), window: window.limit(), ..UpstreamView::default() });
         let scout = Scout::new(upstream.order, store.clone(), delivered);
         let pace = Pace::new(upstream.rate_limit, Instant::now());
+        let calls = Calls::new(upstream.calls.clone());
         let backoff = Backoff::new(upstream.backoff_min, upstream.backoff_max);
         let forwarder = Self {
             upstream,
@@ -114,6 +126,7 @@ impl Forwarder {
             side: SideLane::new(side),
             scout,
             pace,
+            calls,
             reported: delivered,
             attempts: (0, Vec::new()),
             backoff,
@@ -129,8 +142,12 @@ impl Forwarder {
     pub async fn run(mut self) {
         while !self.shutdown.is_stopping() {
             let mut clock_set = self.clock.changes();
+            if self.next_call().await.is_err() {
+                break;
+            }
             let (explanation, lasted) = match self.attempt().await {
                 Attempt::Over => break,
+                Attempt::HungUp => continue,
                 Attempt::Failed(explanation, lasted) => (explanation, lasted),
             };
             self.counters.upstream_disconnects.add(1);
@@ -146,9 +163,41 @@ impl Forwarder {
         }
         self.view.send_modify(|view| {
             view.connected = false;
+            view.between_calls = false;
             view.next_attempt = None;
             view.since = self.clock.boot();
         });
+    }
+
+    /// Returns when it is time to connect.
+    ///
+    /// # Errors
+    ///
+    /// The process is ending.
+    async fn next_call(&mut self) -> Result<(), Closed> {
+        let mut status = self.store.status();
+        let (mut shutdown, mut clock_set) = (self.shutdown.clone(), self.clock.changes());
+        loop {
+            let is_urgent = self.calls.is_urgent(&status.borrow_and_update());
+            let now = self.clock.now();
+            let Decision::Wait { due, ask } = self.calls.decide(now, is_urgent) else { break };
+            self.view.send_if_modified(|view| {
+                let is_new = !view.between_calls || view.next_attempt.is_none_or(|at| shows_otherwise(at, due));
+                if is_new {
+                    view.between_calls = true;
+                    view.next_attempt = Some(due);
+                }
+                is_new
+            });
+            tokio::select! {
+                () = tokio::time::sleep(ask.since(now.boot)) => {}
+                changed = status.changed() => changed.map_err(|_| Closed)?,
+                _ = clock_set.changed() => self.clock.settled().await,
+                () = shutdown.wait() => return Err(Closed),
+            }
+        }
+        self.view.send_if_modified(|view| std::mem::take(&mut view.between_calls));
+        Ok(())
     }
 
     /// One connection, from reading the credentials to its end.
@@ -190,6 +239,10 @@ impl Forwarder {
                 return Attempt::Over;
             }
             End::StoreGone => return Attempt::Over,
+            End::HungUp => {
+                self.tell_hung_up();
+                return Attempt::HungUp;
+            }
             End::Lost(lost) => lost,
         };
         let explanation = lost.explain(&self.upstream);
@@ -270,6 +323,21 @@ impl Forwarder {
             view.connected = true;
             view.since = self.clock.boot();
             view.window = self.window.limit();
+        });
+    }
+
+    /// The connection was ended by ourselves: what is in flight is sent again with the next one.
+    fn tell_hung_up(&mut self) {
+        let _ = self.window.on_connection_lost(Ending::Blameless);
+        self.calls.on_hung_up();
+        self.said_down = true;
+        let waiting = self.feed.status().waiting;
+        tracing::info!(waiting, "disconnected upstream until the next call");
+        let now = self.clock.boot();
+        self.view.send_modify(|view| {
+            view.connected = false;
+            view.since = now;
+            view.last_error = None;
         });
     }
 

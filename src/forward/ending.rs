@@ -14,6 +14,8 @@ use crate::config::model::Upstream;
 pub enum End {
     /// We were told to stop, and took our leave.
     Stopped,
+    /// The call is over: the next one is made when the schedule says so.
+    HungUp,
     /// The store is gone: the process is ending.
     StoreGone,
     /// It is to be made again.

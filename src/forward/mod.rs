@@ -1,12 +1,14 @@
 //! Forwarding: events from the store to the upstream broker, at least once, in order, over TLS MQTT 3.1.1.
 //!
-//! The pure parts are [`window`] (what is in flight), [`side`] (what goes beside the queue), [`backoff`] (how long to wait), [`explain`] (what to tell people)
+//! The pure parts are [`window`] (what is in flight), [`ahead`] (what goes before its turn), [`pace`] (how fast), [`calls`] (when to be
+//! connected), [`side`] (what goes beside the queue), [`backoff`] (how long to wait), [`explain`] (what to tell people)
 //! and [`status`] (our sign of life). [`tls`] reads credentials, `feed` reads ahead in the store, `session` is one
 //! connection and `client` all of them. Never sends an event that is not on stable storage, and never lets go of one
 //! that is not acknowledged.
 
 pub mod ahead;
 pub mod backoff;
+pub mod calls;
 mod client;
 mod ending;
 pub mod explain;

@@ -128,7 +128,12 @@ impl<'a> Session<'a> {
                 self.farewell().await?;
                 return Ok(End::Stopped);
             }
-            let busy = self.expects_puback() || self.stopping || self.has_unreported();
+            if self.is_call_over() {
+                self.farewell().await?;
+                return Ok(End::HungUp);
+            }
+            let busy =
+                self.forwarder.calls.is_planned() || self.expects_puback() || self.stopping || self.has_unreported();
             let side_wanted = self.side_may_send() && self.forwarder.side.wants_more();
             let (passed, pause) = (self.forwarder.passed(), self.pause());
             tokio::select! {
@@ -404,7 +409,8 @@ impl<'a> Session<'a> {
     /// Says that we go, waits for the acknowledgement, and disconnects so that the broker drops our last will.
     async fn farewell(&mut self) -> Result<(), Lost> {
         self.report_delivered(true);
-        let text = status::stopped(self.forwarder.clock.wall());
+        let now = self.forwarder.clock.wall();
+        let text = if self.stopping { status::stopped(now) } else { status::between_calls(now) };
         self.within(FlowLimit::Farewell, Write::Status(text)).await?;
         let until = Instant::now() + FAREWELL_MAX;
         while self.status_packet.is_some() {

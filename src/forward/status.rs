@@ -1,7 +1,7 @@
 //! The gateway's own sign of life upstream: a retained message on `tidegate/<gateway>/status`.
 //!
-//! Owns the topic and the three texts: `online` (birth, after each connect), `offline` with reason `lost` (last will,
-//! published by the broker) and `offline` with reason `stopped` (said by ourselves before we go). UTF-8 JSON. Never
+//! Owns the topic and the texts: `online` (birth, after each connect), `offline` with reason `lost` (last will,
+//! published by the broker) and `offline` with reason `stopped` or `scheduled` (said by ourselves before we go, for good or until the next call). UTF-8 JSON. Never
 //! sends anything.
 
 use serde::Serialize;
@@ -35,6 +35,11 @@ pub fn stopped(time: WallTime) -> Vec<u8> {
     encode(&Status::Offline { reason: "stopped", version: env!("CARGO_PKG_VERSION"), time: time.to_string() })
 }
 
+/// We go until the next scheduled call.
+pub fn between_calls(time: WallTime) -> Vec<u8> {
+    encode(&Status::Offline { reason: "scheduled", version: env!("CARGO_PKG_VERSION"), time: time.to_string() })
+}
+
 fn encode(status: &Status<'_>) -> Vec<u8> {
     serde_json::to_vec(status).expect("invariant: a map of texts and numbers is always JSON")
 }
@@ -46,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_three_texts_are_as_documented() {
+    fn the_texts_are_as_documented() {
         let time = WallTime::from_millis(1_767_225_600_000);
         let online: serde_json::Value = serde_json::from_slice(&online(time, 7)).unwrap();
         let version = env!("CARGO_PKG_VERSION");
@@ -54,7 +59,7 @@ mod tests {
             online,
             serde_json::json!({"state": "online", "version": version, "time": "2026-01-01T00:00:00Z", "waiting": 7})
         );
-        for (text, reason) in [(lost(time), "lost"), (stopped(time), "stopped")] {
+        for (text, reason) in [(lost(time), "lost"), (stopped(time), "stopped"), (between_calls(time), "scheduled")] {
             let text: serde_json::Value = serde_json::from_slice(&text).unwrap();
             assert_eq!(text["state"], "offline");
             assert_eq!(text["reason"], reason);

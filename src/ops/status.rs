@@ -140,6 +140,9 @@ pub struct UpstreamShown {
     pub last_error: Option<String>,
     /// When the next attempt is due, RFC 3339.
     pub next_attempt: Option<String>,
+    /// Not connected because `connect_when` says so; `next_attempt` is the next call.
+    #[serde(default)]
+    pub between_calls: bool,
     /// Events in flight.
     pub inflight: u64,
     /// Events acknowledged since the start.
@@ -218,6 +221,7 @@ impl StatusSources {
                     since: to_the_second(self.clock.wall_at(view.since)),
                     last_error: view.last_error.map(|error| error.to_string()),
                     next_attempt: view.next_attempt.map(|at| to_the_second(self.clock.wall_at(at))),
+                    between_calls: view.between_calls,
                     inflight: counters.upstream_inflight.get(),
                     delivered: counters.events_delivered.get(),
                 }

@@ -3,7 +3,6 @@
 //! Owns the order of steps that the promises of the store rest on. Part of [`Writer`]; the loop around is in
 //! [`super::writer`].
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};

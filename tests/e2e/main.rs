@@ -21,6 +21,7 @@ mod full;
 mod harness;
 mod kill;
 mod operator;
+mod order;
 mod outage;
 mod pipeline;
 mod reload;

@@ -46,6 +46,17 @@ impl Forwarder {
 }
 
 impl Session<'_> {
+    /// Whether the connection is a call by the schedule, and that is over: everything is sent, or its time is up.
+    pub(super) fn is_call_over(&self) -> bool {
+        let forwarder = &*self.forwarder;
+        if !self.trusted || self.stopping || !forwarder.calls.is_planned() {
+            return false;
+        }
+        let is_drained = self.is_drained() && !self.expects_puback();
+        let is_urgent = forwarder.calls.is_urgent(&forwarder.feed.status());
+        forwarder.calls.is_over(forwarder.clock.boot(), is_drained, is_urgent)
+    }
+
     /// When the next event may leave; `None` when it may now.
     pub(super) fn pause(&mut self) -> Option<Instant> {
         self.forwarder.pace.wait(Instant::now())
