@@ -14,6 +14,10 @@ pub const STABLE: Duration = Duration::from_secs(60);
 /// all, which a broker that refuses logins counts as an attack.
 const FLOOR_DIVISOR: u32 = 10;
 
+/// Longest wait while one bad event is searched for at a broker that takes the others, unless the configured minimum is
+/// longer. A handful of such connections find the event, so they are no burden; everything behind it waits meanwhile.
+pub const ISOLATION_WAIT_MAX: Duration = Duration::from_secs(2);
+
 /// Waits between connections.
 #[derive(Clone, Debug)]
 pub struct Backoff {
@@ -34,8 +38,22 @@ impl Backoff {
         if lasted >= STABLE {
             self.failures = 0;
         }
-        let bound = self.min.saturating_mul(2_u32.saturating_pow(self.failures)).min(self.max);
+        let bound = self.bound();
         self.failures = self.failures.saturating_add(1);
+        self.draw(bound, random)
+    }
+
+    /// The same for a connection that ended in the search for one bad event: it waits [`ISOLATION_WAIT_MAX`] at most and
+    /// does not count, so that the search makes no other wait longer.
+    pub fn after_isolation(&mut self, random: f64) -> Duration {
+        self.draw(self.bound().min(ISOLATION_WAIT_MAX.max(self.min)), random)
+    }
+
+    fn bound(&self) -> Duration {
+        self.min.saturating_mul(2_u32.saturating_pow(self.failures)).min(self.max)
+    }
+
+    fn draw(&self, bound: Duration, random: f64) -> Duration {
         bound.mul_f64(random.clamp(0.0, 1.0)).max(self.min / FLOOR_DIVISOR)
     }
 
@@ -89,9 +107,29 @@ mod tests {
     }
 
     #[test]
+    fn the_search_for_a_bad_event_waits_a_few_seconds_at_most_and_does_not_count() {
+        let mut backoff = backoff();
+        assert_eq!(backoff.after_isolation(1.0), Duration::from_secs(1));
+        for _ in 0..10 {
+            backoff.after(Duration::ZERO, 1.0);
+        }
+        for _ in 0..10 {
+            assert_eq!(backoff.after_isolation(1.0), ISOLATION_WAIT_MAX);
+        }
+        assert_eq!((backoff.failures(), backoff.after(Duration::ZERO, 1.0)), (10, Duration::from_secs(300)));
+        let mut slow = Backoff::new(Duration::from_secs(30), Duration::from_secs(300));
+        slow.after(Duration::ZERO, 1.0);
+        assert_eq!(slow.after_isolation(1.0), Duration::from_secs(30), "never sooner than configured");
+    }
+
+    #[test]
     fn a_maximum_below_the_minimum_is_the_minimum() {
         let mut backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(1));
         backoff.after(Duration::ZERO, 1.0);
         assert_eq!(backoff.after(Duration::ZERO, 1.0), Duration::from_secs(5));
     }
 }
+
+#[cfg(test)]
+#[path = "backoff_herd.rs"]
+mod herd;

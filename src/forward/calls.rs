@@ -74,15 +74,21 @@ impl Calls {
         self.until = None;
         let due = if is_urgent { now.boot } else { self.due(plan, now) };
         if due <= now.boot {
-            self.until = Some(now.boot.after(plan.longest));
-            self.began = Some(now.boot);
-            self.reference = Some(now.wall);
+            self.begin(now);
             return Decision::Connect;
         }
         // The reference stays what it was when the waiting began, so that no minute is missed however late we ask.
         let reference = self.reference.map_or(now.wall, |reference| reference.min(now.wall));
         self.reference = Some(reference);
         Decision::Wait { due, ask: due.min(now.boot.after(ASK_AGAIN_AFTER)) }
+    }
+
+    /// Begins a call.
+    pub fn begin(&mut self, now: Now) {
+        let Some(plan) = &self.plan else { return };
+        self.until = Some(now.boot.after(plan.longest));
+        self.began = Some(now.boot);
+        self.reference = Some(now.wall);
     }
 
     /// When the next call is due; now or earlier means at once.

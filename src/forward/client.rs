@@ -7,21 +7,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::{EventLoop, MqttOptions};
+use rumqttc::{ConnectionError, EventLoop, MqttOptions};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::backoff::{Backoff, STABLE};
+use super::breaker::{self, Breaker};
 use super::calls::{Calls, Decision};
 use super::ending::End;
 use super::explain::{self, Explanation, Phase};
 use super::feed::Feed;
+use super::network::Network;
+use super::nudge::Nudge;
 use super::options::connection_options;
 use super::pace::Pace;
 use super::repeats::{Repeats, Say};
 use super::scout::Scout;
 use super::session::Session;
 use super::side::{SideLane, SideReceiver};
+use super::sniff;
 use super::tls;
 use super::window::{Ending, Quarantine, Window};
 use crate::clock::{BootTime, SystemClock};
@@ -49,6 +53,8 @@ pub struct UpstreamView {
     pub failures: u32,
     /// Not connected because the schedule says so; `next_attempt` is when the next call is due.
     pub between_calls: bool,
+    /// What is thought of the broker.
+    pub breaker: breaker::State,
     /// Events that may be in flight at the moment; smaller than configured after connections without progress.
     pub window: usize,
 }
@@ -72,6 +78,11 @@ pub struct Forwarder {
     /// The event under suspicion, and how its attempts ended: as many as it takes to set it aside.
     attempts: (u64, Vec<DeadAttempt>),
     backoff: Backoff,
+    pub(super) breaker: Breaker,
+    nudge: Nudge,
+    network: Network,
+    /// The last connection ended in the search for one bad event.
+    isolating: bool,
     repeats: Repeats,
     /// The last thing said was that we are not connected.
     said_down: bool,
@@ -96,11 +107,13 @@ enum Attempt {
 
 impl Forwarder {
     /// Sets everything up; nothing happens before [`Forwarder::run`].
+    #[allow(clippy::too_many_arguments, reason = "called once; a struct would only repeat the names")]
     pub fn new(
         upstream: Upstream,
         gateway: Arc<str>,
         store: StoreHandle,
         side: SideReceiver,
+        nudge: Nudge,
         counters: Arc<Counters>,
         clock: Arc<SystemClock>,
         shutdown: Shutdown,
@@ -130,6 +143,10 @@ impl Forwarder {
             reported: delivered,
             attempts: (0, Vec::new()),
             backoff,
+            breaker: Breaker::default(),
+            nudge,
+            network: Network::of_this_machine(),
+            isolating: false,
             repeats: Repeats::default(),
             said_down: true,
             warned: Vec::new(),
@@ -140,6 +157,7 @@ impl Forwarder {
 
     /// Forwards until told to stop or the store is gone.
     pub async fn run(mut self) {
+        self.network.look();
         while !self.shutdown.is_stopping() {
             let mut clock_set = self.clock.changes();
             if self.next_call().await.is_err() {
@@ -151,11 +169,29 @@ impl Forwarder {
                 Attempt::Failed(explanation, lasted) => (explanation, lasted),
             };
             self.counters.upstream_disconnects.add(1);
-            let wait = self.backoff.after(lasted, fastrand::f64());
+            let wait = if self.isolating {
+                self.backoff.after_isolation(fastrand::f64())
+            } else {
+                self.backoff.after(lasted, fastrand::f64())
+            };
+            // Connections that a bad event ends say nothing about the broker.
+            let opened = !self.isolating && self.breaker.on_failure(lasted);
             self.tell_failure(explanation, lasted, wait);
+            if opened {
+                self.tell_open();
+            }
+            // What came up while a connection was there is no news; what did during an attempt is.
+            if !lasted.is_zero() {
+                self.network.look();
+            }
+            let nudge = self.nudge.clone();
             let mut shutdown = self.shutdown.clone();
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                () = self.network.gained(fastrand::f64()) => {
+                    tracing::info!("this machine has got a network connection: connecting upstream");
+                }
+                () = nudge.nudged() => tracing::info!("told to connect upstream now"),
                 // What failed by the time may work by another.
                 _ = clock_set.changed() => self.clock.settled().await,
                 () = shutdown.wait() => {}
@@ -177,6 +213,7 @@ impl Forwarder {
     async fn next_call(&mut self) -> Result<(), Closed> {
         let mut status = self.store.status();
         let (mut shutdown, mut clock_set) = (self.shutdown.clone(), self.clock.changes());
+        let nudge = self.nudge.clone();
         loop {
             let is_urgent = self.calls.is_urgent(&status.borrow_and_update());
             let now = self.clock.now();
@@ -192,6 +229,10 @@ impl Forwarder {
             tokio::select! {
                 () = tokio::time::sleep(ask.since(now.boot)) => {}
                 changed = status.changed() => changed.map_err(|_| Closed)?,
+                () = nudge.nudged() => {
+                    tracing::info!("told to connect upstream now, between calls");
+                    self.calls.begin(self.clock.now());
+                }
                 _ = clock_set.changed() => self.clock.settled().await,
                 () = shutdown.wait() => return Err(Closed),
             }
@@ -202,7 +243,12 @@ impl Forwarder {
 
     /// One connection, from reading the credentials to its end.
     async fn attempt(&mut self) -> Attempt {
-        self.view.send_modify(|view| view.next_attempt = None);
+        let probe = self.breaker.on_attempt();
+        self.view.send_modify(|view| {
+            view.next_attempt = None;
+            view.breaker = self.breaker.state();
+        });
+        self.isolating = false;
         let options = match self.options().await {
             Ok(options) => options,
             Err(error) => return Attempt::Failed(Explanation::plain(error.to_string()), Duration::ZERO),
@@ -220,13 +266,14 @@ impl Forwarder {
         match connected {
             Ok(Ok(_connack)) => {}
             Ok(Err(error)) => {
-                let explanation = explain::time_of_connection(&error, &self.clock.view(), self.clock.wall())
-                    .unwrap_or_else(|| explain::connection(&error, &self.upstream, Phase::Connecting));
-                return Attempt::Failed(explanation, Duration::ZERO);
+                return Attempt::Failed(self.why(&error).await, Duration::ZERO);
             }
             Err(_) => return Attempt::Failed(explain::timeout(&self.upstream, Phase::Connecting), Duration::ZERO),
         }
         let since = Instant::now();
+        if let Some(events) = probe {
+            self.window.start_small(events);
+        }
         self.tell_connected();
         // What was evicted while we were away is not sent again.
         self.window.forget_through(self.feed.settled());
@@ -248,6 +295,7 @@ impl Forwarder {
         let explanation = lost.explain(&self.upstream);
         let before = self.window.suspect();
         let quarantine = self.window.on_connection_lost(ending);
+        self.isolating = self.window.is_isolating();
         if self.window.suspect() != before {
             self.note_attempt(&explanation);
         }
@@ -257,6 +305,17 @@ impl Forwarder {
             return Attempt::Over;
         }
         Attempt::Failed(explanation, since.elapsed())
+    }
+
+    /// Why there was no connection, in words; asks what else answers there where that is the trouble.
+    async fn why(&mut self, error: &ConnectionError) -> Explanation {
+        if explain::is_other_protocol(error)
+            && let Some(explanation) = sniff::explain(&self.upstream).await
+        {
+            return explanation;
+        }
+        explain::time_of_connection(error, &self.clock.view(), self.clock.wall())
+            .unwrap_or_else(|| explain::connection(error, &self.upstream, Phase::Connecting))
     }
 
     /// Reads the credentials aside, since files may lie on a slow disk and parsing keys takes its time.
@@ -307,6 +366,30 @@ impl Forwarder {
         self.store.delivered(mark)?;
         self.reported = mark;
         Ok(())
+    }
+
+    /// Enough has failed that the next connection only probes.
+    fn tell_open(&mut self) {
+        let failures = self.breaker.failures();
+        if self.repeats.note("breaker open", self.clock.boot()) == Say::First {
+            tracing::warn!(
+                failures,
+                "circuit breaker open: the next connection starts with {} events in flight",
+                breaker::PROBE_EVENTS
+            );
+        }
+    }
+
+    /// The broker has acknowledged an event, or there is none and it has acknowledged that we are here.
+    pub(super) fn tell_acknowledged(&mut self) {
+        if !self.breaker.on_acknowledged() {
+            return;
+        }
+        self.view.send_modify(|view| view.breaker = self.breaker.state());
+        let failures = self.breaker.failures();
+        if self.repeats.note("breaker closed", self.clock.boot()) == Say::First {
+            tracing::info!(failures, "circuit breaker closed: the broker acknowledges again");
+        }
     }
 
     fn tell_connected(&mut self) {
@@ -360,7 +443,7 @@ impl Forwarder {
             Say::Nothing => tracing::debug!(waiting, retry_in, "not connected upstream: {}", explanation.text),
         }
         let now = self.clock.boot();
-        let failures = self.backoff.failures();
+        let (failures, breaker) = (self.breaker.failures(), self.breaker.state());
         self.view.send_modify(|view| {
             if view.connected {
                 view.connected = false;
@@ -369,6 +452,7 @@ impl Forwarder {
             view.last_error = Some(explanation.text.into());
             view.next_attempt = Some(now.after(wait));
             view.failures = failures;
+            view.breaker = breaker;
             view.window = self.window.limit();
         });
     }

@@ -42,7 +42,8 @@ impl Lost {
         match self {
             Self::Ended(error) => explain::connection(error, upstream, Phase::Connected),
             Self::NoAcknowledgement => Explanation::plain(format!(
-                "{place} has acknowledged nothing for {}; it hangs or is overloaded (look into its log)",
+                "{place} has acknowledged nothing for {}; the network in between is down (also without a word: a router that \
+                 forgot the connection), or the broker hangs or is overloaded (look into its log)",
                 explain::human(upstream.ack_timeout)
             )),
             Self::NotTaken => explain::timeout(upstream, Phase::Connected),
@@ -54,9 +55,13 @@ impl Lost {
 
     /// Whether the broker may have ended it because of what we sent.
     pub fn is_by_broker(&self) -> bool {
+        matches!(self, Self::NoAcknowledgement) || self.is_closed()
+    }
+
+    /// Whether the broker, or what looks like it, has closed the connection.
+    pub fn is_closed(&self) -> bool {
         match self {
-            Self::NoAcknowledgement => true,
-            Self::NotTaken | Self::PacketIds => false,
+            Self::NoAcknowledgement | Self::NotTaken | Self::PacketIds => false,
             Self::Ended(error) => match &**error {
                 ConnectionError::MqttState(StateError::ConnectionAborted) => true,
                 ConnectionError::MqttState(

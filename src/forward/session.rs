@@ -99,6 +99,7 @@ impl<'a> Session<'a> {
         let beside = self.leave_side(&end) + self.leave_ahead(&end);
         let ending = match &end {
             End::Lost(lost) if self.trusted && lost.is_by_broker() && beside == 0 => Ending::Suspicious,
+            End::Lost(lost) if !self.trusted && lost.is_closed() && beside == 0 => Ending::Abrupt,
             _ => Ending::Blameless,
         };
         (end, ending)
@@ -122,6 +123,9 @@ impl<'a> Session<'a> {
                 self.within(FlowLimit::Acknowledgement, Write::Events).await?;
             }
             self.report_delivered(false);
+            if self.is_proven() {
+                self.forwarder.tell_acknowledged();
+            }
             let inflight = self.forwarder.window.inflight() + self.forwarder.scout.ahead.inflight();
             self.forwarder.counters.upstream_inflight.set(inflight as u64);
             if self.stopping && (self.is_drained() || self.last_progress.elapsed() >= DRAIN_STALL_MAX) {
@@ -183,6 +187,12 @@ impl<'a> Session<'a> {
     /// Whether something of the queue, or a status, is to be acknowledged.
     fn is_waiting(&self) -> bool {
         self.forwarder.window.inflight() > 0 || self.status_packet.is_some()
+    }
+
+    /// Whether the broker has shown on this connection that it takes what we send: an event, or that we are here when
+    /// there is none.
+    fn is_proven(&self) -> bool {
+        self.forwarder.window.has_progress() || (self.trusted && self.is_drained())
     }
 
     fn is_drained(&self) -> bool {

@@ -54,6 +54,9 @@ pub enum Ending {
     /// The broker took other messages on this connection and ended it, or left the event alone unacknowledged: if there
     /// was just one event, it is a suspect.
     Suspicious,
+    /// The broker ended it before we saw it acknowledge anything. A broker that closes at one message often takes the
+    /// acknowledgements of those before it with it: a reason to look closer, none to blame an event.
+    Abrupt,
     /// The network, the operator or a broker that takes nothing at all: no event is to blame.
     Blameless,
 }
@@ -67,6 +70,21 @@ pub struct Quarantine<T> {
     pub item: T,
     /// How many connections it ended.
     pub attempts: u32,
+}
+
+/// Suspicious ends within one window's worth of events after which the window narrows. The first may be chance; a link
+/// that is merely bad gets past a window's worth between two ends, or fails without being suspicious.
+const ENDS_MAX: u32 = 3;
+
+/// Where connections have ended suspiciously of late.
+#[derive(Clone, Copy, Debug)]
+struct Trace {
+    /// The oldest event in flight at the last of these ends.
+    first: u64,
+    /// The newest event in flight at the first of them.
+    through: u64,
+    /// How many there were.
+    ends: u32,
 }
 
 /// The window over events of type `T` (an `Arc` in the gateway, so that a clone is cheap).
@@ -86,6 +104,12 @@ pub struct Window<T> {
     acked_on_connection: u64,
     acked_since_growth: usize,
     suspect: Option<(u64, u32)>,
+    trace: Option<Trace>,
+    /// While the delivered mark is below this, the window stays at one: an event that ended connections is among those
+    /// up to here.
+    narrow_through: u64,
+    /// Whether the broker has acknowledged an event since the last one was set aside.
+    takes_events: bool,
 }
 
 impl<T: Clone> Window<T> {
@@ -104,6 +128,9 @@ impl<T: Clone> Window<T> {
             acked_on_connection: 0,
             acked_since_growth: 0,
             suspect: None,
+            trace: None,
+            narrow_through: 0,
+            takes_events: false,
         }
     }
 
@@ -210,6 +237,7 @@ impl<T: Clone> Window<T> {
         self.inflight -= 1;
         self.inflight_bytes -= bytes;
         self.acked_on_connection += 1;
+        self.takes_events = true;
         self.grow();
         self.advance();
         Puback::Delivered(item)
@@ -226,14 +254,30 @@ impl<T: Clone> Window<T> {
         }
         if self.suspect.is_some_and(|(suspect, _)| suspect == sequence) {
             self.suspect = None;
+            self.trace = None;
+            self.narrow_through = 0;
+            self.takes_events = false;
         }
         self.skip_done();
         self.advance();
     }
 
+    /// Whether the search for one bad event is under way at a broker that takes the others: the window has narrowed, and
+    /// the broker has acknowledged events since the last one was set aside. Then the next connection need not wait long. A broker that takes no event at all is not hurried: it would only
+    /// have one good event after the other set aside sooner.
+    pub fn is_isolating(&self) -> bool {
+        self.takes_events && self.delivered < self.narrow_through
+    }
+
     /// The event under suspicion, and how many connections it has ended on its own.
     pub fn suspect(&self) -> Option<(u64, u32)> {
         self.suspect
+    }
+
+    /// Starts a connection with no more than `limit` events in flight; it grows by what is acknowledged.
+    pub fn start_small(&mut self, limit: usize) {
+        self.limit = self.limit.min(limit.max(1));
+        self.acked_since_growth = 0;
     }
 
     /// Everything up to here was evicted from the store meanwhile. Between connections only: what is in flight stays.
@@ -249,7 +293,8 @@ impl<T: Clone> Window<T> {
     }
 
     /// The connection has ended: what was in flight is to be sent again. Halves the window when the connection brought
-    /// no progress. Returns an event that is to be set aside.
+    /// no progress, and shrinks it to one when suspicious ends come back to the same place: the event that was the oldest
+    /// in flight, or one close behind it, is what the broker does not take. Returns an event that is to be set aside.
     pub fn on_connection_lost(&mut self, ending: Ending) -> Option<Quarantine<T>> {
         let progress = self.acked_on_connection > 0;
         let lone = self.sent_on_connection == 1 && !progress;
@@ -270,6 +315,9 @@ impl<T: Clone> Window<T> {
             self.limit = (self.limit / 2).max(1);
             self.acked_since_growth = 0;
         }
+        if ending != Ending::Blameless {
+            self.note_suspicion();
+        }
         for flight in &mut self.flights {
             if matches!(flight.state, State::Sent { .. }) {
                 flight.state = State::Queued;
@@ -284,9 +332,25 @@ impl<T: Clone> Window<T> {
         quarantine
     }
 
+    /// Keeps where the connection has ended, and narrows the window when that is where others have ended before.
+    fn note_suspicion(&mut self) {
+        let sent = |flight: &&Flight<T>| matches!(flight.state, State::Sent { .. });
+        let Some(first) = self.flights.iter().find(sent).map(|flight| flight.sequence) else { return };
+        let last = self.flights.iter().rfind(sent).map_or(first, |flight| flight.sequence);
+        let before = self.trace.filter(|trace| first <= trace.through);
+        let ends = before.map_or(1, |trace| trace.ends.saturating_add(1));
+        let again = before.is_some_and(|trace| trace.first == first);
+        self.trace = Some(Trace { first, through: before.map_or(last, |trace| trace.through), ends });
+        if again || ends >= ENDS_MAX {
+            self.limit = 1;
+            self.acked_since_growth = 0;
+            self.narrow_through = self.narrow_through.max(last);
+        }
+    }
+
     /// Doubles a small window after it has been acknowledged once over.
     fn grow(&mut self) {
-        if self.limit == self.limit_max {
+        if self.limit == self.limit_max || self.delivered < self.narrow_through {
             return;
         }
         self.acked_since_growth += 1;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::accept::Claim;
 use super::generation::{directory_name, parse_directory_name};
-use super::ring::{REMOVED, empty_dir, remove_dir};
+use super::removal::{REMOVED, empty_dir, remove_dir};
 use super::scan::{open_plain, scan};
 
 /// No generation of ours gets this far: one begun every millisecond for 30 years. A directory that says so is foreign.

@@ -18,7 +18,7 @@ use std::sync::{Arc, Once};
 
 use super::Fault;
 use super::frame::{self, HEADER_BYTES, Header, Look, Packed, kind};
-use super::ring::remove_dir;
+use super::removal::remove_dir;
 use super::state::Entry;
 
 /// sled's segment. With 2 MiB no power cut lost anything in the measurements; with the default 512 KiB many did. It is

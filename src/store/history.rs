@@ -9,19 +9,20 @@
 //! be found any more is looked up anew. Frames of the newest generation may be read before they are on stable storage:
 //! beside a running gateway use nothing above [`super::handle::StoreStatus::last_sequence`].
 
+mod files;
 mod ledger;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::files::{holds_nothing, names, queue_dirs, scanned};
 use super::Damaged;
 use super::accept::{Checkpoint, Scanned, last_checkpoint};
-use super::clean::CleanMarker;
 use super::frame::{self, kind};
-use super::generation::{directory_name, parse_directory_name};
+use super::generation::directory_name;
 use super::retain::{RETAINED, RetainedName};
 use super::ring::decode;
 use super::scan::{Scan, open_plain, scan};
@@ -376,51 +377,4 @@ impl History {
         self.sources = sources;
         Ok(())
     }
-}
-
-/// Whether a generation's directory is there without its file: a start sets it aside.
-fn holds_nothing(dir: &Path) -> bool {
-    dir.is_dir() && !dir.join("db").exists()
-}
-
-/// Scans one generation of the queue.
-fn scanned(queue: &Path, (number, revision): (u64, u32)) -> io::Result<(Scanned, Option<CleanMarker>)> {
-    let dir = queue.join(directory_name(number, revision));
-    let file = open_plain(&dir.join("db"))?;
-    let scan = scan(&file)?;
-    let marker = CleanMarker::read(&dir);
-    Ok((Scanned { number, revision, dir, file, scan }, marker))
-}
-
-/// The highest revision of each generation in the queue.
-fn queue_dirs(names: &BTreeSet<String>) -> BTreeMap<u64, u32> {
-    let mut dirs = BTreeMap::new();
-    for (number, revision) in names.iter().filter_map(|name| parse_directory_name(name.strip_prefix("queue/")?)) {
-        let best: &mut u32 = dirs.entry(number).or_insert(revision);
-        *best = revision.max(*best);
-    }
-    dirs
-}
-
-/// The names of all generations, below the store's path.
-fn names(path: &Path) -> io::Result<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
-    // The queue first: what moves to `retained/` meanwhile is then found twice rather than not at all.
-    for entry in fs::read_dir(path.join("queue"))?.flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if parse_directory_name(&name).is_some() {
-            names.insert(format!("queue/{name}"));
-        }
-    }
-    match fs::read_dir(path.join(RETAINED)) {
-        Ok(entries) => {
-            let retained = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-            names
-                .extend(retained.filter(|name| RetainedName::parse(name).is_some()).map(|n| format!("{RETAINED}/{n}")));
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    Ok(names)
 }

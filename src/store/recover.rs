@@ -9,18 +9,19 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::accept::{Accepted, Checkpoint, Claim, Scanned, last_checkpoint};
-use super::clean::CleanMarker;
+use super::accept::{Accepted, Claim};
 use super::dead::{decode_changes, decode_letters};
 use super::dirs::{Dirs, Mode, Place};
 use super::frame::{self, Header, kind};
 use super::generation::{DIRECTORY_BYTES, directory_name};
 use super::mark::Mark;
 use super::quota::disk_bytes;
-use super::ring::{Missing, missing_from, remove_dir};
+use super::removal::remove_dir;
+use super::ring::{Missing, missing_from};
 use super::scan::{is_unreadable, open_plain, scan};
 use super::sealed::{Sealed, read_chunks};
 use super::state::{Entry, State, decode_delivered};
+use super::walk::{Walk, make_durable, walk};
 use super::{Damaged, PreviousStop};
 use crate::event::stored;
 
@@ -29,10 +30,6 @@ pub(super) const JUMP: u64 = 1 << 20;
 
 /// No event takes fewer bytes on disk than this: it has a 16-byte id that does not compress.
 const EVENT_BYTES_MIN: u64 = 16;
-
-/// How many generations the mark may be behind: it is not synced, and a power cut takes what was written in the last
-/// half minute.
-const MARK_LAG_MAX: u64 = 64;
 
 /// A start's findings.
 #[derive(Default)]
@@ -76,24 +73,6 @@ pub(super) struct Newest {
     pub is_damaged: bool,
 }
 
-/// What the walk from the newest generation backwards has found.
-#[derive(Default)]
-struct Walk {
-    /// From the one with the checkpoint on, oldest first.
-    scanned: VecDeque<Scanned>,
-    base: Option<Checkpoint>,
-    /// Of the newest generation of this store.
-    marker: Option<CleanMarker>,
-    /// The newest generation of this store that is there.
-    newest: Option<u64>,
-    /// Something of this store had to be set aside, or cannot be read.
-    is_broken: bool,
-    /// Files of other stores were found and passed over; the id of the newest.
-    foreign: Option<u64>,
-    /// Some file says it is another generation of this store.
-    is_mixed_up: bool,
-}
-
 /// Reads the store in `queue`.
 pub(super) fn recover(queue: &Path, mode: Mode) -> std::io::Result<Recovered> {
     let mut mark = queue.parent().and_then(Mark::read);
@@ -128,100 +107,6 @@ pub(super) fn recover(queue: &Path, mode: Mode) -> std::io::Result<Recovered> {
     out.removed = dirs.removed;
     out.highest = dirs.highest.max(mark.map_or(0, |mark| mark.newest));
     rebuild(queue, mode, mark, out, dirs.places, walked)
-}
-
-/// From the newest generation backwards to one that tells the state.
-fn walk(
-    queue: &Path,
-    mode: Mode,
-    store: u64,
-    mark: Option<Mark>,
-    mut places: BTreeMap<u64, Place>,
-) -> (Recovered, Walk) {
-    let mut out = Recovered::nothing();
-    let mut walk = Walk::default();
-    while let Some((number, place)) = places.pop_last() {
-        let dir = queue.join(&place.name);
-        let db = dir.join("db");
-        let is_clean = walk.newest.map_or_else(|| CleanMarker::read(&dir).is_some(), |_| walk.marker.is_some());
-        if mode == Mode::Act && !is_clean {
-            make_durable(&db, open_plain(&db), &mut out.findings);
-        }
-        let opened = open_plain(&db).and_then(|file| Ok((scan(&file)?, file)));
-        let (scan, file) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                out.findings.push(format!("{}: {error}; set aside", dir.display()));
-                // Far beyond anything the store has begun it is no loss of ours.
-                if mark.is_none_or(|mark| number <= mark.newest + MARK_LAG_MAX) {
-                    walk.see(number, &dir);
-                    walk.is_broken = true;
-                }
-                out.set_aside.push(dir);
-                continue;
-            }
-        };
-        let claim = Claim::of(&file, &scan);
-        if let Some(claim) = claim.filter(|claim| !claim.is_of(store)) {
-            out.findings.push(format!("{}: belongs to another store; set aside unchanged", dir.display()));
-            walk.foreign.get_or_insert(claim.store);
-            out.set_aside.push(dir);
-            continue;
-        }
-        if claim.is_some_and(|claim| claim.number != number) {
-            out.findings.push(format!("{}: holds a copy of another generation; set aside unchanged", dir.display()));
-            walk.is_mixed_up = true;
-            walk.see(number, &dir);
-            walk.is_broken = true;
-            out.set_aside.push(dir);
-            continue;
-        }
-        walk.see(number, &dir);
-        if scan.newer > 0 {
-            let what = if scan.chunks.is_empty() { "set aside unchanged" } else { "what can be read is kept" };
-            out.findings.push(format!(
-                "{}: holds {} records written by a later version of this program, which this one cannot read; {what}",
-                dir.display(),
-                scan.newer
-            ));
-            walk.is_broken = true;
-            if scan.chunks.is_empty() {
-                out.set_aside.push(dir);
-                continue;
-            }
-        }
-        let this = Scanned { number, revision: place.revision, dir, file, scan };
-        let marker = walk.marker.filter(|_| walk.newest == Some(number));
-        let synced = mark.filter(|mark| mark.newest == number).map_or(0, |mark| mark.last_commit);
-        let synced = marker.map_or(0, |marker| marker.last_commit).max(synced);
-        let found = last_checkpoint(&this, synced);
-        walk.scanned.push_front(this);
-        if found.is_some() {
-            walk.base = found;
-            break;
-        }
-    }
-    (out, walk)
-}
-
-/// Syncs a file or directory that a killed process may have left to the kernel's memory: what is found there is about to
-/// count, be sent and be built upon, and must not be gone after a power cut. What cannot be opened is told elsewhere.
-fn make_durable(path: &Path, opened: std::io::Result<File>, findings: &mut Vec<String>) {
-    if let Ok(file) = opened
-        && let Err(error) = file.sync_all()
-    {
-        findings.push(format!("{}: what the last run left cannot be synced: {error}", path.display()));
-    }
-}
-
-impl Walk {
-    /// Notes a generation of this store; the first is the newest.
-    fn see(&mut self, number: u64, dir: &Path) {
-        if self.newest.is_none() {
-            self.newest = Some(number);
-            self.marker = CleanMarker::read(dir);
-        }
-    }
 }
 
 /// Applies the sections of a frame that are not events.

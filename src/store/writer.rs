@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::clean::CleanMarker;
 use super::commit::{Attempt, Group};
 use super::dirs::Mode;
 use super::fault::BACKOFF;
@@ -18,7 +17,7 @@ use super::gather::{Gather, SLICE};
 use super::generation::SyncHook;
 use super::handle::{COMMITS_UNDER_WAY_MAX, Commit, Request, StoreStatus};
 use super::inbox::{Nothing, Receiver};
-use super::mark::{Keeper, Mark};
+use super::mark::Keeper;
 use super::quota::{Limits, Reserve, disk_bytes};
 use super::recover::Recovered;
 use super::retain::Retained;
@@ -75,7 +74,7 @@ pub(super) struct Writer {
     pub(super) counters: Arc<Counters>,
     pub(super) clock: Arc<SystemClock>,
     pub(super) hook: Option<SyncHook>,
-    pending: VecDeque<(Commit, Option<OwnedSemaphorePermit>)>,
+    pub(super) pending: VecDeque<(Commit, Option<OwnedSemaphorePermit>)>,
     pub(super) reserve: Reserve,
     pub(super) quarantine_bytes: u64,
     /// Delivered generations that are kept.
@@ -94,7 +93,7 @@ pub(super) struct Writer {
     pub(super) published: watch::Sender<StoreStatus>,
     /// `None` while the store's directories cannot be made.
     pub(super) lock: Option<super::place::Lock>,
-    mark_keeper: Keeper,
+    pub(super) mark_keeper: Keeper,
 }
 
 impl Writer {
@@ -363,53 +362,6 @@ impl Writer {
     pub(super) fn total_bytes(&self) -> u64 {
         let gone: u64 = self.gone.iter().map(|entry| entry.bytes).sum();
         self.ring.bytes() + gone + self.reserve.bytes() + self.quarantine_bytes + self.retained.bytes() + FIXED_BYTES
-    }
-
-    /// Tells the mark how far the store has come.
-    pub(super) fn keep_mark(&mut self, is_shut: bool) {
-        let Some(newest) = &self.ring.newest else { return };
-        let mark = Mark {
-            store: self.state.store,
-            newest: newest.entry.number,
-            next_sequence: self.state.next_sequence,
-            last_commit: self.synced_commit,
-            delivered: self.durable_delivered,
-            is_shut,
-        };
-        self.mark_keeper.keep(&self.config.path, mark);
-    }
-
-    /// The clean end.
-    fn close(mut self) {
-        let pending = self.pending.iter().map(|(commit, _)| commit.events.len()).sum::<usize>();
-        let events = self.group.events.len() + pending;
-        if events > 0 {
-            tracing::error!(
-                events,
-                "events not stored: the store takes nothing; the readings that caused them come again from brokers, \
-                 and not from serial ports"
-            );
-        }
-        let marker = CleanMarker {
-            next_sequence: self.state.next_sequence,
-            last_commit: self.next_commit - 1,
-            delivered: self.state.delivered,
-        };
-        let Some(mut newest) = self.ring.newest.take() else { return };
-        // A checkpoint may still wait for a sync.
-        if let Err(fault) = newest.sync() {
-            tracing::error!(%fault, "the store could not be closed cleanly");
-            return;
-        }
-        let dir = newest.dir().to_owned();
-        self.synced_commit = marker.last_commit;
-        self.durable_delivered = self.state.delivered;
-        self.ring.newest = Some(newest);
-        self.keep_mark(true);
-        self.ring.newest = None;
-        if let Err(error) = marker.write(&dir) {
-            tracing::error!(%error, "the store could not be marked as closed cleanly");
-        }
     }
 }
 

@@ -27,15 +27,17 @@ const PER_SENSOR: u64 = MESSAGES / SENSORS;
 /// Most events besides alarms that a test of this kind may see: starts and announcements of losses.
 const OTHERS_MAX: u64 = 200;
 
-struct Full {
-    stage: Stage,
+/// A stage whose store is smaller than the outage.
+pub struct Full {
+    pub stage: Stage,
     /// Between the sensors' broker and the gateway: shows how much the gateway has taken.
     cable: Proxy,
     published_bytes: u64,
 }
 
 impl Full {
-    fn new(policy: &str, alarms: impl FnOnce(&mut Config)) -> Self {
+    /// With a policy; the upstream is away.
+    pub fn new(policy: &str, alarms: impl FnOnce(&mut Config)) -> Self {
         let mut stage = Stage::with(|config| {
             config.store = config.store.replace("64MiB", "32MiB") + &format!("when_full = \"{policy}\"\n");
             alarms(config);
@@ -51,7 +53,8 @@ impl Full {
         Self { stage, cable, published_bytes: 0 }
     }
 
-    fn fill(&mut self) {
+    /// All messages of the outage.
+    pub fn fill(&mut self) {
         let mut rng = fastrand::Rng::with_seed(29);
         for seq in 1..=PER_SENSOR {
             for sensor in 0..SENSORS {
@@ -68,7 +71,7 @@ impl Full {
     }
 
     /// Waits until the gateway has evaluated every message, so that nothing is evicted while it drains.
-    fn wait_taken(&self) {
+    pub fn wait_taken(&self) {
         let evaluated = || self.stage.status()["readings"]["evaluated"].as_u64();
         wait_until("the gateway to take all messages", LONG, || evaluated() >= Some(MESSAGES));
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use crate::support::certs::{Authority, Validity};
+use crate::support::certs::{Authority, Validity, client_config};
 use crate::support::consumer::Consumer;
 use crate::support::gateway::has_open;
 use crate::support::mosquitto::{Mosquitto, Options};
@@ -113,22 +113,8 @@ fn a_wrong_password_is_refused_by_the_broker_and_the_right_one_is_not() {
 
 /// Connects to a TLS door as a client that trusts `ca`, for the host `localhost`, with rustls as the gateway has it.
 fn tls_handshake(port: u16, ca: &Path, client: Option<&crate::support::certs::Identity>) -> Result<(), String> {
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let builder = builder.with_root_certificates(roots);
-    let config = match client {
-        Some(identity) => {
-            let cert = CertificateDer::from_pem_file(&identity.cert).unwrap();
-            let key = PrivateKeyDer::from_pem_file(&identity.key).unwrap();
-            builder.with_client_auth_cert(vec![cert], key).unwrap()
-        }
-        None => builder.with_no_client_auth(),
-    };
-    let mut tls = rustls::ClientConnection::new(config.into(), "localhost".try_into().unwrap()).unwrap();
+    let config = client_config(ca, client);
+    let mut tls = rustls::ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
     let mut tcp = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
     tcp.set_read_timeout(Some(SOON)).unwrap();
     let mut stream = rustls::Stream::new(&mut tls, &mut tcp);

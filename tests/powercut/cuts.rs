@@ -16,8 +16,8 @@ const LARGE_BACKLOG_BYTES: u64 = 200 << 20;
 /// What a round may let go of it.
 const LARGE_BACKLOG_MARGIN_BYTES: u64 = 48 << 20;
 
-/// Stored bytes with which a store of 32 MiB soon has to drop something.
-const FULL_BYTES: u64 = 28 << 20;
+/// Stored bytes with which a store of 32 MiB soon has to drop something: below what is left when a generation has gone.
+const FULL_BYTES: u64 = 24 << 20;
 
 /// The seed to repeat a failed run with: `TIDEGATE_SEED` of the environment, else any. What the threads of the gateway
 /// do at the same time differs all the same.

@@ -4,10 +4,14 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
+use rustls::ClientConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A certificate and its key on disk, both PEM; the key is readable by its owner only.
 #[derive(Clone, Debug)]
@@ -81,6 +85,24 @@ impl Authority {
     pub fn server(&self) -> Identity {
         self.issue("server", &["localhost"], Validity::Current)
     }
+}
+
+/// TLS as a client that trusts `ca` and may show a certificate, with rustls as the gateway has it.
+pub fn client_config(ca: &Path, client: Option<&Identity>) -> Arc<ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ca).expect("a certificate")).expect("a usable authority");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.expect("the provider has them").with_root_certificates(roots);
+    let config = match client {
+        Some(identity) => {
+            let cert = CertificateDer::from_pem_file(&identity.cert).expect("a certificate");
+            let key = PrivateKeyDer::from_pem_file(&identity.key).expect("a key");
+            builder.with_client_auth_cert(vec![cert], key).expect("key and certificate belong together")
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.into()
 }
 
 /// Writes a file that only its owner can read.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::envelope::{validate, validate_status};
-use super::mqtt::{Packet, Session, puback_frame};
+use super::mqtt::{Door, Packet, Session, puback_frame};
 use super::wait::{SOON, holds_within};
 
 /// `tidegate.threshold.exceeded.v1`
@@ -215,37 +215,57 @@ pub struct Consumer {
     seen: Arc<Mutex<Seen>>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    session: (SocketAddr, String),
 }
 
 impl Consumer {
     /// Subscribes to everything below `tidegate/`; returns when the broker has confirmed it.
     pub fn start(address: SocketAddr, client_id: &str) -> Self {
-        Self::start_with(address, client_id, Seen::default())
+        Self::start_by(address.into(), client_id)
+    }
+
+    /// The same by a door with TLS or a password.
+    pub fn start_by(door: Door, client_id: &str) -> Self {
+        Self::start_with(door, client_id, Seen::default())
     }
 
     /// The same for hundreds of thousands of events: their content is not kept, and only some of them are checked
     /// against their schema; the counting is the same.
     pub fn start_lean(address: SocketAddr, client_id: &str) -> Self {
-        Self::start_with(address, client_id, Seen { is_lean: true, ..Seen::default() })
+        Self::start_lean_by(address.into(), client_id)
     }
 
-    fn start_with(address: SocketAddr, client_id: &str, seen: Seen) -> Self {
+    /// The same by a door with TLS or a password.
+    pub fn start_lean_by(door: Door, client_id: &str) -> Self {
+        Self::start_with(door, client_id, Seen { is_lean: true, ..Seen::default() })
+    }
+
+    fn start_with(door: Door, client_id: &str, seen: Seen) -> Self {
         let seen = Arc::new(Mutex::new(seen));
         let ended = Arc::new(AtomicBool::new(false));
         let (confirmed, confirmation) = mpsc::channel();
         let client_id = client_id.to_owned();
+        let session = (address, client_id.clone());
         let thread = thread::spawn({
             let (seen, ended) = (Arc::clone(&seen), Arc::clone(&ended));
             move || {
                 while !ended.load(Ordering::SeqCst) {
                     // A broker that is down or restarts is part of many tests; the session waits there for us.
-                    let _ = receive(address, &client_id, &seen, &ended, &confirmed);
+                    let _ = receive(&door, &client_id, &seen, &ended, &confirmed);
                     thread::park_timeout(RECONNECT_PAUSE);
                 }
             }
         });
         confirmation.recv_timeout(SOON).expect("the broker confirms the consumer's subscription");
-        Self { seen, ended, thread: Some(thread) }
+        Self { seen, ended, thread: Some(thread), session }
+    }
+
+    /// Ends it and its session, for which the broker would go on keeping every message.
+    #[allow(dead_code, reason = "only tests with many consumers of one broker need it")]
+    pub fn leave(self) {
+        let (address, client_id) = self.session.clone();
+        drop(self);
+        Session::connect(address, &client_id, true).expect("the broker ends the consumer's session");
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -464,13 +484,13 @@ fn missing(numbers: impl Iterator<Item = u64>) -> Vec<std::ops::RangeInclusive<u
 }
 
 fn receive(
-    address: SocketAddr,
+    door: &Door,
     client_id: &str,
     seen: &Mutex<Seen>,
     ended: &AtomicBool,
     confirmed: &mpsc::Sender<()>,
 ) -> std::io::Result<()> {
-    let mut session = Session::connect(address, client_id, false)?;
+    let mut session = Session::enter(door, client_id, false)?;
     if session.session_present {
         // The test no longer listens after the first time.
         let _ = confirmed.send(());

@@ -6,7 +6,10 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// How long a read waits before it says that there is nothing yet.
 const READ_WAIT: Duration = Duration::from_millis(20);
@@ -27,10 +30,58 @@ pub enum Packet {
     SubAck(Vec<u8>),
 }
 
+/// How a broker's door is entered.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Name and password.
+    pub account: Option<(String, String)>,
+    /// With TLS, for the host `localhost`.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+impl From<SocketAddr> for Door {
+    /// A plain door that asks for nothing.
+    fn from(address: SocketAddr) -> Self {
+        Self { address, account: None, tls: None }
+    }
+}
+
+/// What bytes go through.
+#[derive(Debug)]
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Wire {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => &tls.sock,
+        }
+    }
+
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.read(bytes),
+            Self::Tls(tls) => tls.read(bytes),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(tcp) => tcp.write_all(bytes),
+            Self::Tls(tls) => tls.write_all(bytes),
+        }
+    }
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Session {
-    stream: TcpStream,
+    stream: Wire,
     received: Vec<u8>,
     /// Whether the broker still knew our session.
     pub session_present: bool,
@@ -39,7 +90,7 @@ pub struct Session {
 impl Session {
     /// Connects without keep-alive. `clean`: start and leave without a stored session.
     pub fn connect(address: SocketAddr, client_id: &str, clean: bool) -> io::Result<Self> {
-        Self::connect_as(address, client_id, clean, None)
+        Self::enter(&address.into(), client_id, clean)
     }
 
     /// The same with a name and a password.
@@ -49,17 +100,31 @@ impl Session {
         clean: bool,
         account: Option<(&str, &str)>,
     ) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, CONNECT_WAIT)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(CONNECT_WAIT))?;
-        stream.set_write_timeout(Some(CONNECT_WAIT))?;
+        let account = account.map(|(name, password)| (name.to_owned(), password.to_owned()));
+        Self::enter(&Door { account, ..address.into() }, client_id, clean)
+    }
+
+    /// The same by any door.
+    pub fn enter(door: &Door, client_id: &str, clean: bool) -> io::Result<Self> {
+        let tcp = TcpStream::connect_timeout(&door.address, CONNECT_WAIT)?;
+        tcp.set_nodelay(true)?;
+        tcp.set_read_timeout(Some(CONNECT_WAIT))?;
+        tcp.set_write_timeout(Some(CONNECT_WAIT))?;
+        let stream = match &door.tls {
+            None => Wire::Plain(tcp),
+            Some(config) => {
+                let host = "localhost".try_into().map_err(io::Error::other)?;
+                let tls = ClientConnection::new(Arc::clone(config), host).map_err(io::Error::other)?;
+                Wire::Tls(Box::new(StreamOwned::new(tls, tcp)))
+            }
+        };
         let mut session = Self { stream, received: Vec::new(), session_present: false };
         let mut body = Vec::new();
         put_text(&mut body, "MQTT");
-        let flags = if clean { 0b10 } else { 0 } | if account.is_some() { 0b1100_0000 } else { 0 };
+        let flags = if clean { 0b10 } else { 0 } | if door.account.is_some() { 0b1100_0000 } else { 0 };
         body.extend([4, flags, 0, 0]);
         put_text(&mut body, client_id);
-        if let Some((name, password)) = account {
+        if let Some((name, password)) = &door.account {
             put_text(&mut body, name);
             put_text(&mut body, password);
         }
@@ -68,7 +133,7 @@ impl Session {
             Some(Packet::ConnAck { session_present, code: 0 }) => session.session_present = session_present,
             other => return Err(io::Error::other(format!("connecting as {client_id}: {other:?}"))),
         }
-        session.stream.set_read_timeout(Some(READ_WAIT))?;
+        session.stream.tcp().set_read_timeout(Some(READ_WAIT))?;
         Ok(session)
     }
 

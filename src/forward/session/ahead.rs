@@ -73,14 +73,14 @@ impl Session<'_> {
         self.forwarder.pace.pay(publish.topic.len() + publish.payload.len());
     }
 
-    /// Whether the line may send: the queue has sent again what was in flight before, and no event of it stands under
-    /// suspicion, which shows only when it is alone.
+    /// Whether the line may send: the queue has sent again what was in flight before, and the broker takes its events; one
+    /// under suspicion goes alone.
     fn ahead_may_send(&mut self) -> bool {
         let window = &self.forwarder.window;
         self.trusted
             && self.setting_aside.is_none()
             && window.is_all_sent()
-            && (window.limit() > 1 || window.is_empty())
+            && (window.is_empty() || (window.limit() > 1 && window.has_progress()))
             && !self.forwarder.is_queues_turn()
             && self.pause().is_none()
     }

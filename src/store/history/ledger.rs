@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use super::{History, LISTINGS_MAX, Source, holds_nothing, names, queue_dirs, scanned};
+use super::files::{holds_nothing, names, queue_dirs, scanned};
+use super::{History, LISTINGS_MAX, Source};
 use crate::store::accept::{Scanned, last_checkpoint};
 use crate::store::frame::{self, kind};
 use crate::store::generation::directory_name;

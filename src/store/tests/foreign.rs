@@ -77,7 +77,8 @@ fn files_that_changed_places_are_put_back_and_nothing_is_lost() {
         let dirs = tempfile::tempdir().unwrap();
         let (config, last) = filled(&dirs.path().join("a"), ROUNDS);
         let all = generations(&config.path);
-        let (a, b) = (&all[a], &all[b.min(all.len() - 1)]);
+        let end = all.len() - 1;
+        let (a, b) = (&all[a.min(end - 1)], &all[b.min(end)]);
         fs::rename(db(a), dirs.path().join("x")).unwrap();
         fs::rename(db(b), db(a)).unwrap();
         fs::rename(dirs.path().join("x"), db(b)).unwrap();

@@ -362,6 +362,7 @@ fn what_another_queue_left_is_not_shown_and_a_lost_counter_goes_on_behind_it() {
         fs::write(dir.join("db"), b"").unwrap();
         fs::remove_file(dir.join("clean")).ok();
     }
+    fs::remove_file(dir.path().join("mark")).unwrap();
     let rig = Rig::open(&config);
     let end = rig.read_all();
     assert!(end[0].sequence > last && !losses(&end).is_empty(), "{:?}", sequences(&end));
@@ -373,6 +374,7 @@ fn what_another_queue_left_is_not_shown_and_a_lost_counter_goes_on_behind_it() {
     assert!(!open.read(1, 10, usize::MAX).unwrap().is_empty(), "a generation without a file hides nothing");
     assert!(open.ledger().unwrap().delivered >= 64, "as far as what is kept tells");
     fs::remove_dir_all(dir.path().join("queue")).unwrap();
+    fs::remove_file(dir.path().join("mark")).unwrap();
     let rig = Rig::open(&config);
     assert!(kept(dir.path()).is_empty());
     assert_eq!(rig.status().last_sequence, 0);

@@ -28,9 +28,6 @@ const BATCH_MAX: u64 = 1_600;
 /// Messages that may wait in a store that must not drop any, before a pause lets them through.
 const BEHIND_MAX: u64 = 5_000;
 
-/// Stored bytes from which a store of 32 MiB soon has to drop something.
-const FILLED_BYTES: u64 = 29 << 20;
-
 /// Alphabet of random text.
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
 
@@ -143,9 +140,9 @@ impl Series {
         (format!("sensors/s{sensor}/temp"), payload)
     }
 
-    /// Fills the store until something must be dropped.
+    /// Fills the store until something has been dropped.
     fn fill(&mut self) {
-        while self.stage.status()["store"]["bytes"].as_u64() < Some(FILLED_BYTES) {
+        while self.stage.status()["store"]["lost"].as_u64() == Some(0) {
             for _ in 0..500 {
                 let (topic, payload) = self.message(PAD_CHARS_MAX);
                 self.stage.publisher.publish(&topic, payload);
