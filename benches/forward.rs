@@ -34,7 +34,7 @@ use support::stats::{grouped, median};
 use tidegate::clock::SystemClock;
 use tidegate::config::model::Upstream;
 use tidegate::event::wire;
-use tidegate::forward::{self, nudge::Nudge, tls};
+use tidegate::forward::{self, tls};
 use tidegate::shutdown;
 
 const ROUNDS: usize = 3;
@@ -120,16 +120,7 @@ fn drain_store(upstream: &Upstream, events: usize) -> Drained {
         let clock = Arc::new(SystemClock::new());
         let gateway = Arc::from(GATEWAY);
         let (_, side) = forward::side::channel();
-        let (task, _) = forward::spawn(
-            upstream.clone(),
-            gateway,
-            store,
-            side,
-            Nudge::default(),
-            Arc::clone(&counters),
-            clock,
-            shutdown,
-        );
+        let (task, _) = forward::spawn(upstream.clone(), gateway, store, side, Arc::clone(&counters), clock, shutdown);
         let mut status = opened.handle.status();
         status.wait_for(|status| status.waiting == 0).await.unwrap();
         trigger.stop();
@@ -152,7 +143,8 @@ fn publish(upstream: &Upstream, events: usize) -> Drained {
         })
         .collect();
     let mut options = MqttOptions::new("bare", &upstream.url.host, upstream.url.port);
-    let tls = tls::client_config(&upstream.credentials, tidegate::clock::BUILT).unwrap();
+    let tls = tls::client_config(&upstream.credentials, tidegate::clock::BUILT, &tls::expiry::Certificates::default())
+        .unwrap();
     options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.into())));
     options.set_inflight(upstream.window);
     measure(async {

@@ -164,6 +164,8 @@ pub struct Counters {
     pub upstream_disconnects: Counter,
     /// Gauge: events in flight upstream.
     pub upstream_inflight: Counter,
+    /// Gauge: when the first certificate that the upstream depends on ends, Unix time in seconds; 0 where none is known.
+    pub certificate_expires_s: Counter,
     /// Turns of the engine's loop: the watchdog's evidence.
     pub engine_turns: Counter,
     /// Turns of the store's loop: the watchdog's evidence.

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use crate::cli::client;
+use crate::config::model::Upstream;
 use crate::config::{self, Loaded};
 use crate::error::Failure;
 
@@ -42,7 +43,11 @@ pub fn run(path: &Path, files: bool, environment: bool) -> Result<(), Failure> {
         say(&format!("source `{}`", source.name), runtime.block_on(crate::source::probe(source)))?;
     }
     if let Some(upstream) = &config.upstream {
-        say("upstream", runtime.block_on(crate::forward::probe(upstream)))?;
+        for url in &upstream.urls {
+            let name = if upstream.urls.len() > 1 { format!("upstream {}", url.host) } else { "upstream".to_owned() };
+            let upstream = Upstream { url: url.clone(), ..upstream.clone() };
+            say(&name, runtime.block_on(crate::forward::probe(&upstream)))?;
+        }
     }
     match wrong {
         0 => Ok(()),
@@ -85,7 +90,11 @@ fn summary(loaded: &Loaded) -> String {
             let scheme = if upstream.url.tls { "mqtts" } else { "mqtt" };
             let host = &upstream.url.host;
             let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-            format!("upstream {scheme}://{host}:{}", upstream.url.port)
+            let more = match upstream.urls.len() {
+                0 | 1 => String::new(),
+                brokers => format!(" and {} more", brokers - 1),
+            };
+            format!("upstream {scheme}://{host}:{}{more}", upstream.url.port)
         }
         None => "no upstream".to_owned(),
     };

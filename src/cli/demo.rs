@@ -142,7 +142,8 @@ impl Stage {
         let link = Front::listen(server_tls.clone(), upstream_port).await?;
         let far_side = Front::listen(server_tls, upstream_port).await?;
         let credentials = Credentials { ca_file: Some(ca_file.clone()), ..Credentials::default() };
-        let client_tls = tls::client_config(&credentials, crate::clock::BUILT).map_err(|error| error.to_string())?;
+        let client_tls = tls::client_config(&credentials, crate::clock::BUILT, &tls::expiry::Certificates::default())
+            .map_err(|error| error.to_string())?;
         let messages = sensors::subscribe(far_side.port, client_tls);
         let presses = Presses::new(PRESSES, local_port);
         let ledger = Ledger::new(presses.sensors().chain([boiler.sensor()]));

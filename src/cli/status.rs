@@ -6,7 +6,7 @@ use crate::cli::client;
 use crate::clock::ClockState;
 use crate::error::Failure;
 use crate::forward::breaker::State;
-use crate::ops::status::{BreakerShown, ClockShown, Status, UpstreamShown};
+use crate::ops::status::{BreakerShown, CertificateShown, ClockShown, Status, UpstreamShown};
 
 /// Prints the status for a person, or as JSON.
 ///
@@ -72,11 +72,30 @@ fn upstream(upstream: &UpstreamShown) -> Vec<String> {
     lines
 }
 
+fn certificate(one: &CertificateShown) -> String {
+    match &one.notice {
+        Some(notice) if one.days_left < 0 => format!("          EXPIRED: {notice}"),
+        Some(notice) => format!("          WARNING: {notice}"),
+        None => format!(
+            "          first certificate to expire: {} \"{}\" on {}, in {} days",
+            one.what, one.subject, one.expires, one.days_left
+        ),
+    }
+}
+
 fn render(status: &Status) -> String {
     let mut lines = vec![format!("tidegate {} on gateway {}", status.version, status.gateway)];
     match &status.upstream {
         None => lines.push("upstream  not configured: events are stored and not forwarded".to_owned()),
         Some(upstream) => lines.extend(self::upstream(upstream)),
+    }
+    lines.extend(status.upstream.iter().filter_map(|upstream| upstream.certificate.as_ref()).map(certificate));
+    if let Some(upstream) = &status.upstream
+        && let (Some(broker), 2..) = (&upstream.broker, upstream.brokers)
+    {
+        let (number, of) = (upstream.broker_number, upstream.brokers);
+        let back = if number > 1 && upstream.connected { "; the ones before it are tried now and then" } else { "" };
+        lines.push(format!("          broker {broker}, number {number} of {of}{back}"));
     }
     if let Some(replay) = &status.replay {
         lines.push(format!("replay    {}", replay.line()));
@@ -152,6 +171,10 @@ mod tests {
             let next_attempt = (!connected && state != State::HalfOpen).then(|| "2026-11-21T07:05:00Z".to_owned());
             let breaker = BreakerShown { state, failures, next_attempt: next_attempt.clone() };
             upstream(&UpstreamShown {
+                certificate: None,
+                broker: None,
+                broker_number: 1,
+                brokers: 1,
                 connected,
                 since: "2026-11-21T07:00:00Z".into(),
                 last_error: Some("the cable is out".into()),

@@ -4,7 +4,7 @@ use super::model::{BrokerUrl, Credentials};
 use super::section::Section;
 use super::text::unreadable;
 use super::tree::{Context, Role};
-use super::url;
+use super::{upstream, url};
 
 /// Longest client id, bytes. MQTT 3.1.1 promises 23, every broker in use takes this.
 const CLIENT_ID_BYTES_MAX: usize = 128;
@@ -32,14 +32,15 @@ pub fn client_id(ctx: &mut Context<'_>, section: &Section<'_>, default: String) 
 /// `ca_file`, `cert_file`, `key_file`, `username` and `password_file`, and whether they go together.
 pub fn credentials(ctx: &mut Context<'_>, section: &Section<'_>, url: Option<&BrokerUrl>) -> Credentials {
     let plain = url.is_some_and(|url| !url.tls);
+    let url_key = upstream::url_key(section);
     for name in ["ca_file", "cert_file", "key_file"] {
         if let Some(entry) = section.entry(name)
             && plain
         {
-            let place = ctx.place(section.spot("url"));
+            let place = ctx.place(section.spot(url_key));
             ctx.error(entry.key, format!("`{name}` has no effect without TLS"))
                 .note(place, "this address is without TLS")
-                .help("write mqtts:// in `url`, or remove it");
+                .help(format!("write mqtts:// in `{url_key}`, or remove it"));
         }
     }
     for (name, other) in [("cert_file", "key_file"), ("key_file", "cert_file")] {

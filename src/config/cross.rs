@@ -32,7 +32,9 @@ pub fn sources(ctx: &mut Context<'_>, sources: &[source::Read], upstream: Option
     let mut ports = HashMap::new();
     let mut clients = HashMap::new();
     if let Some((upstream, spot)) = upstream {
-        clients.insert((&upstream.url.host, upstream.url.port, &upstream.client_id), spot);
+        for url in &upstream.urls {
+            clients.insert((&url.host, url.port, &upstream.client_id), spot);
+        }
     }
     for read in sources {
         match &read.source.kind {

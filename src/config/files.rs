@@ -1,104 +1,100 @@
 //! The files that a configuration names: are they there, readable, what they should be, and kept from others?
 //!
-//! Apart from loading, so that a configuration can be checked where its files are not. `run` and `check` call it.
+//! Apart from loading, so that a configuration can be checked where its files are not. `run` and `check` call it. What is
+//! wrong with a file's content, and the words for it, are those of the code that reads it for a connection.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt;
 
 use super::load::Loaded;
+use super::model::{Credentials, SourceKind};
 use super::report::{Level, Problem, Report};
 use super::tree::{FileReference, Role};
-use crate::forward::tls::FILE_BYTES_MAX;
+use crate::clock::{BUILT, SystemClock, WallTime};
+use crate::forward::tls::expiry::{Certificate, Certificates};
+use crate::forward::tls::{self, TlsError, inspect};
 
-/// Looks at every file the configuration names.
+/// Looks at every file the configuration names, and at whether certificates and keys belong together.
 pub fn check(loaded: &Loaded) -> Report {
-    Report { problems: loaded.references.iter().filter_map(fault).collect() }
-}
-
-fn fault(reference: &FileReference) -> Option<Problem> {
-    let path = reference.path.display();
-    let wrong = |message: String| Problem::at(Level::Error, reference.place.clone(), message);
-    // Looked at before it is opened: opening a pipe waits for somebody to write into it.
-    let opened = std::fs::metadata(&reference.path)
-        .and_then(|meta| if meta.is_file() { File::open(&reference.path).map(Some) } else { Ok(None) });
-    let mut file = match opened {
-        Ok(Some(file)) => file,
-        Ok(None) => return Some(wrong(format!("{path} is no regular file"))),
-        Err(error) => {
-            let mut problem = match error.kind() {
-                ErrorKind::NotFound => wrong(format!("the file {path} does not exist")),
-                ErrorKind::PermissionDenied => wrong(format!("this user may not read {path}")),
-                _ => wrong(format!("{path} cannot be read: {error}")),
-            };
-            if error.kind() == ErrorKind::PermissionDenied {
-                problem.help(format!("give it to the user the gateway runs as: chown tidegate {path}"));
-            }
-            return Some(problem);
+    let now = SystemClock::new().wall().max(BUILT);
+    let mut problems: Vec<Problem> = loaded.references.iter().flat_map(|reference| faults(reference, now)).collect();
+    for credentials in all_credentials(loaded) {
+        let Err(error) = tls::identity(credentials) else { continue };
+        let named = loaded.references.iter().find(|reference| Some(&reference.path) == error.file.as_ref());
+        let Some(problem) = named.map(|reference| refused(reference, &error)) else { continue };
+        // A file that cannot be used alone has been told above.
+        if !problems.iter().any(|told| told.message == problem.message) {
+            problems.push(problem);
         }
-    };
-    let (bytes, mode) = match file.metadata().and_then(|meta| {
-        let mut bytes = Vec::new();
-        (&mut file).take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        Ok((bytes, meta.mode()))
-    }) {
-        Ok(read) => read,
-        Err(error) => return Some(wrong(format!("{path} cannot be read: {error}"))),
-    };
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Some(wrong(format!("{path} is larger than 1 MiB")));
     }
-    let secret = matches!(reference.role, Role::PrivateKey | Role::Password);
-    if secret && mode & 0o007 != 0 {
-        let mut problem = wrong(format!("others can read {path} (mode {:04o})", mode & 0o7777));
-        problem.label("a secret is for this program only").help(format!("chmod 600 {path}"));
-        return Some(problem);
-    }
-    // systemd gives the service its credentials by an access list, whose mask shows as group bits.
-    let is_shared = secret && !reference.credential && mode & 0o070 != 0;
-    content_fault(reference, &bytes).or_else(|| is_shared.then(|| shared_with_group(reference, mode)))
+    Report { problems }
 }
 
-/// Taken, as a file of root's may be lent to the service by its group; but more often a slip.
-fn shared_with_group(reference: &FileReference, mode: u32) -> Problem {
-    let path = reference.path.display();
-    let message = format!("its group can read {path} (mode {:04o})", mode & 0o7777);
-    let mut problem = Problem::at(Level::Warning, reference.place.clone(), message);
-    problem.help(format!("if nobody else is to have it: chmod 600 {path}"));
+fn all_credentials(loaded: &Loaded) -> impl Iterator<Item = &Credentials> {
+    let sources = loaded.config.sources.iter().filter_map(|source| match &source.kind {
+        SourceKind::Mqtt(source) => Some(&source.credentials),
+        _ => None,
+    });
+    loaded.config.upstream.iter().map(|upstream| &upstream.credentials).chain(sources)
+}
+
+fn faults(reference: &FileReference, now: WallTime) -> Vec<Problem> {
+    let file = &reference.path;
+    let looked_at = match reference.role {
+        Role::Roots => inspect::ca_file(file),
+        Role::Chain => inspect::cert_file(file),
+        Role::PrivateKey => inspect::key_file(file).map(|()| Vec::new()),
+        Role::Password => inspect::password_file(file),
+    };
+    let remarks = match looked_at {
+        Ok(remarks) => remarks,
+        Err(error) => return vec![refused(reference, &error)],
+    };
+    let warning = |remark: String| Problem::at(Level::Warning, reference.place.clone(), remark);
+    let mut problems: Vec<Problem> = remarks.into_iter().map(warning).collect();
+    problems.extend(ends(reference, now));
+    problems.extend(shared_with_group(reference));
+    problems
+}
+
+/// Certificates whose time is over or soon will be. Only a client certificate that has ended is an error: a CA's end
+/// stops nobody here.
+fn ends(reference: &FileReference, now: WallTime) -> Vec<Problem> {
+    let (ca_file, cert_file) = match reference.role {
+        Role::Roots => (Some(reference.path.clone()), None),
+        Role::Chain => (None, Some(reference.path.clone())),
+        Role::PrivateKey | Role::Password => return Vec::new(),
+    };
+    let seen = Certificates::default();
+    seen.note_files(inspect::certificates(&Credentials { ca_file, cert_file, ..Credentials::default() }));
+    let problem = |one: Certificate| {
+        let is_fatal = reference.role == Role::Chain && one.is_expired(now);
+        let level = if is_fatal { Level::Error } else { Level::Warning };
+        Some(Problem::at(level, reference.place.clone(), one.notice(now)?))
+    };
+    seen.by_end().into_iter().filter_map(problem).collect()
+}
+
+/// A file that a connection would refuse.
+fn refused(reference: &FileReference, error: &TlsError) -> Problem {
+    let message = format!("{}: {}", reference.path.display(), error.found);
+    let mut problem = Problem::at(Level::Error, reference.place.clone(), message);
+    problem.help(error.help.clone());
     problem
 }
 
-fn content_fault(reference: &FileReference, bytes: &[u8]) -> Option<Problem> {
-    let path = reference.path.display();
-    let wrong = |message: String| Problem::at(Level::Error, reference.place.clone(), message);
-    let has = |mark: &str| bytes.windows(mark.len()).any(|window| window == mark.as_bytes());
-    let (certificate, key) =
-        (has("-----BEGIN CERTIFICATE-----"), has(" PRIVATE KEY-----") || has("-----BEGIN PRIVATE KEY-----"));
-    match reference.role {
-        Role::Password if bytes.iter().all(u8::is_ascii_whitespace) => Some(wrong(format!("{path} is empty"))),
-        Role::Password => None,
-        Role::PrivateKey if has("-----BEGIN ENCRYPTED PRIVATE KEY-----") || has("Proc-Type: 4,ENCRYPTED") => {
-            let mut problem = wrong(format!("the key in {path} is locked by a passphrase"));
-            problem.help(format!("unlock it: openssl pkey -in {path} -out unlocked.key; chmod 600 unlocked.key"));
-            Some(problem)
-        }
-        Role::PrivateKey if key => None,
-        Role::PrivateKey if certificate => {
-            let mut problem = wrong(format!("{path} holds a certificate, not a private key"));
-            problem.help("are `cert_file` and `key_file` swapped?");
-            Some(problem)
-        }
-        Role::PrivateKey => Some(wrong(format!("{path} holds no private key in PEM form"))),
-        Role::Roots | Role::Chain if certificate => None,
-        Role::Roots | Role::Chain if key => {
-            let mut problem = wrong(format!("{path} holds a private key, not a certificate"));
-            problem.help("are `cert_file` and `key_file` swapped?");
-            Some(problem)
-        }
-        Role::Roots | Role::Chain => {
-            let mut problem = wrong(format!("{path} holds no certificate in PEM form"));
-            problem.help(format!("from DER to PEM: openssl x509 -inform der -in {path} -out new.pem"));
-            Some(problem)
-        }
+/// Taken, as a file of root's may be lent to the service by its group; but more often a slip.
+fn shared_with_group(reference: &FileReference) -> Option<Problem> {
+    let secret = matches!(reference.role, Role::PrivateKey | Role::Password);
+    // systemd gives the service its credentials by an access list, whose mask shows as group bits.
+    if !secret || reference.credential {
+        return None;
     }
+    let mode = std::fs::metadata(&reference.path).ok()?.mode();
+    let path = reference.path.display();
+    (mode & 0o070 != 0).then(|| {
+        let message = format!("its group can read {path} (mode {:04o})", mode & 0o7777);
+        let mut problem = Problem::at(Level::Warning, reference.place.clone(), message);
+        problem.help(format!("if nobody else is to have it: chmod 600 {path}"));
+        problem
+    })
 }

@@ -4,15 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{
-    CONTROL_SOCKET, Encoding, EventPart, Gateway, LogLevel, Store, Template, TemplatePart, Upstream, WhenFull,
-};
+use super::model::{BrokerUrl, CONTROL_SOCKET, Encoding, Gateway, LogLevel, Store, Template, Upstream, WhenFull};
 use super::section::Section;
 use super::suggest::nearest;
 use super::template::{self, Place};
 use super::text::Text;
 use super::tree::{Context, Spot};
-use super::{broker, pacing, units, url};
+use super::{broker, pacing, units, upstream, url};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -21,11 +19,6 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// MQTT writes the keep-alive as 16 bits of seconds.
 pub const KEEP_ALIVE_MAX: Duration = Duration::from_secs(18 * 3600);
-
-/// Topic levels that every broker in use takes, counted by their slashes.
-const TOPIC_SLASHES_MAX: usize = 7;
-
-const DEFAULT_TOPIC: &str = "tidegate/{gateway}/{severity}/{sensor}";
 
 /// Longest path, bytes.
 const PATH_BYTES_MAX: usize = 4095;
@@ -135,31 +128,33 @@ fn retain_delivered(ctx: &mut Context<'_>, section: &Section<'_>, max_bytes: u64
 }
 
 /// `[upstream]`
-pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &Gateway) -> Option<Upstream> {
+pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str, time_zone: &str) -> Option<Upstream> {
     section.check_variant(ctx, "");
-    let url = broker::url(ctx, section);
+    let profile = upstream::profile(ctx, section);
+    let urls = upstream::urls(ctx, section);
     let allow_plaintext = section.boolean(ctx, "allow_plaintext").unwrap_or(false);
-    if let Some(url) = &url
-        && !url.tls
+    let plain = |url: &&BrokerUrl| !url.tls && !url::is_loopback(url);
+    if let Some(url) = urls.iter().flatten().find(plain)
         && !allow_plaintext
-        && !url::is_loopback(url)
     {
-        ctx.error(section.spot("url"), "events would cross the network without encryption")
+        ctx.error(section.spot(upstream::url_key(section)), "events would cross the network without encryption")
             .label("`mqtt://` goes in the clear")
             .help(format!("write \"mqtts://{}\" (and `ca_file` if the broker's certificate is your own)", url.host))
             .help("if the network itself is trusted (a VPN, say), set allow_plaintext = true");
     }
-    let credentials = broker::credentials(ctx, section, url.as_ref());
-    let client_id = broker::client_id(ctx, section, format!("tidegate-{}", gateway.id));
-    let topic = match section.filled_text(ctx, "topic", template::TEMPLATE_BYTES_MAX) {
-        Some(text) => topic(ctx, &text),
-        None => template::parse(DEFAULT_TOPIC, Place::Upstream).ok(),
-    };
+    upstream::ports(ctx, section, profile, urls.as_deref().unwrap_or_default());
+    let credentials = broker::credentials(ctx, section, urls.as_ref().and_then(|urls| urls.first()));
+    let client_id = broker::client_id(ctx, section, format!("tidegate-{gateway}"));
+    let topic = upstream::topic(ctx, section, profile);
+    let status_topic = upstream::status_topic(ctx, section, profile, gateway);
     let encodings = [("json", Encoding::Json), ("cbor", Encoding::Cbor)];
     let encoding = section.choice(ctx, "encoding", &encodings).unwrap_or(Encoding::Json);
     let window = section.integer(ctx, "window", 1..=1000).unwrap_or(256);
-    let payload_bytes_max = section.size(ctx, "payload_bytes_max", 4 << 10..=16 << 20).unwrap_or(128 << 10);
+    let payload_bytes_max = upstream::payload_bytes_max(ctx, section, profile, 128 << 10);
     let keep_alive = section.duration(ctx, "keep_alive", SECOND..=KEEP_ALIVE_MAX).unwrap_or(30 * SECOND);
+    upstream::keep_alive(ctx, section, profile, keep_alive);
+    let probe_every = section.duration(ctx, "probe_every", SECOND..=DAY).unwrap_or(3 * MINUTE);
+    let return_after = section.duration(ctx, "return_after", SECOND..=DAY).unwrap_or(MINUTE);
     let connect_timeout = section.duration(ctx, "connect_timeout", SECOND..=10 * MINUTE).unwrap_or(20 * SECOND);
     let ack_timeout = section.duration(ctx, "ack_timeout", SECOND..=HOUR).unwrap_or(60 * SECOND);
     let backoff_min = section.duration(ctx, "backoff_min", Duration::from_millis(100)..=HOUR).unwrap_or(SECOND);
@@ -168,15 +163,21 @@ pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &Gateway)
         let name = if section.has("backoff_max") { "backoff_max" } else { "backoff_min" };
         ctx.error(section.spot(name), "`backoff_max` is shorter than `backoff_min`");
     }
+    let urls = urls?;
     Some(Upstream {
-        url: url?,
+        url: urls.first()?.clone(),
+        urls,
+        probe_every,
+        return_after,
+        profile,
+        status_topic,
         credentials,
         allow_plaintext,
         client_id,
         topic: topic?,
         encoding,
         window,
-        payload_bytes_max: usize::try_from(payload_bytes_max).unwrap_or(usize::MAX),
+        payload_bytes_max,
         keep_alive,
         connect_timeout,
         ack_timeout,
@@ -184,29 +185,8 @@ pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &Gateway)
         backoff_max,
         order: pacing::order(ctx, section),
         rate_limit: pacing::rate_limit(ctx, section),
-        calls: pacing::calls(ctx, section, &gateway.time_zone),
+        calls: pacing::calls(ctx, section, time_zone),
     })
-}
-
-fn topic(ctx: &mut Context<'_>, text: &Text) -> Option<Template> {
-    let template = template_of(ctx, text, Place::Upstream)?;
-    let written = text.value.matches('/').count();
-    if written > TOPIC_SLASHES_MAX {
-        ctx.error(text.spot, format!("{written} slashes in a topic"))
-            .label(format!("at most {TOPIC_SLASHES_MAX}, those of the sensor's name included"));
-        return None;
-    }
-    if text.value.starts_with('/') {
-        ctx.warning(text.at(0, 1), "the topic starts with a slash: its first level is empty");
-    }
-    let tells = |part: &TemplatePart| {
-        matches!(part, TemplatePart::Event(EventPart::Sensor | EventPart::Alarm | EventPart::Gateway))
-    };
-    if !template.0.iter().any(tells) {
-        ctx.warning(text.spot, "every event of every gateway gets the same topic")
-            .help("put {gateway}, {sensor} or {alarm} into it to tell them apart");
-    }
-    Some(template)
 }
 
 /// Reads a template, or reports where it goes wrong.

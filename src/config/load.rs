@@ -14,7 +14,7 @@ use super::report::{Level, Problem, Report, SourceFile, order};
 use super::section::Section;
 use super::suggest::{suggestion, unknown_key};
 use super::tree::{Context, Data, Entry, FileReference, Spot};
-use super::{alarm, cross, general, source, syntax};
+use super::{alarm, cross, general, source, syntax, upstream};
 
 /// Largest configuration file. 5,000 alarms take about half of it.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -171,16 +171,16 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
             _ => stray(ctx, entry),
         }
     }
-    let [gateway, store, upstream] = singles;
+    let [gateway, store, to_upstream] = singles;
     let section = gateway.section(ctx);
     let gateway = general::gateway(ctx, &section);
     let section = store.section(ctx);
     let store = general::store(ctx, &section);
     let (mut to, mut to_spot) = (None, Spot { file: 0, start: 0, end: 0 });
-    if !upstream.parts.is_empty() {
-        let section = upstream.section(ctx);
-        to = general::upstream(ctx, &section, &gateway);
-        to_spot = section.spot(if section.has("client_id") { "client_id" } else { "url" });
+    if !to_upstream.parts.is_empty() {
+        let section = to_upstream.section(ctx);
+        to = general::upstream(ctx, &section, &gateway.id, &gateway.time_zone);
+        to_spot = section.spot(if section.has("client_id") { "client_id" } else { upstream::url_key(&section) });
     }
     let mut read_sources = Vec::new();
     for (spot, entries) in sources {

@@ -29,6 +29,7 @@ mod syntax;
 mod text;
 mod tree;
 mod units;
+mod upstream;
 mod url;
 mod value;
 

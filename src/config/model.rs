@@ -12,6 +12,7 @@ use std::time::Duration;
 pub use alarm::{Alarm, Condition, RateDirection, ScheduleSpan, SetPoint, Severity};
 
 pub use super::cron::Cron;
+use crate::forward::profile::Profile;
 use crate::reading::Value;
 
 /// A whole, valid configuration.
@@ -334,8 +335,18 @@ pub enum WhenFull {
 /// `[upstream]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
-    /// `url`
+    /// The broker to connect to: `url`, or the first of `urls`; of the forwarder's own copy the one whose turn it is.
     pub url: BrokerUrl,
+    /// `urls`, or `url` alone: all brokers in order of preference, all with TLS or all without. Never empty.
+    pub urls: Vec<BrokerUrl>,
+    /// `probe_every`: how often the brokers before the present one are tried. Default 3 min.
+    pub probe_every: Duration,
+    /// `return_after`: how long one of them must have answered before we move back to it. Default 1 min.
+    pub return_after: Duration,
+    /// `profile`: what kind of broker it is. Default portable.
+    pub profile: Profile,
+    /// `status_topic`, filled in: where birth and last will go; `None` for "off". Default `tidegate/<gateway>/status`.
+    pub status_topic: Option<Arc<str>>,
     /// Keys of [`Credentials`].
     pub credentials: Credentials,
     /// `allow_plaintext`: lets `mqtt://` go to a host that is not loopback. Default false.

@@ -58,6 +58,11 @@ impl<'t> Section<'t> {
         self.entries.get(name).copied()
     }
 
+    /// Whether the table has such a key at all.
+    pub fn declares(&self, name: &str) -> bool {
+        self.keys.key(name).is_some()
+    }
+
     /// Whether a key is there, right or wrong.
     pub fn has(&self, name: &str) -> bool {
         self.entry(name).is_some()

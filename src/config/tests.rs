@@ -6,6 +6,7 @@ mod messages;
 mod model;
 mod robust;
 mod shipped;
+mod upstream;
 
 use std::path::Path;
 

@@ -31,7 +31,7 @@ mod cbor;
 mod json;
 mod topic;
 
-pub use topic::{TOPIC_BYTES_MAX, TOPIC_SLASHES_MAX, TopicError, topic};
+pub use topic::{TopicError, TopicRules, topic};
 
 /// Begins the name of every event type of ours.
 const TYPE_PREFIX: &str = "tidegate.";

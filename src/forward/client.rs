@@ -16,17 +16,20 @@ use super::breaker::{self, Breaker};
 use super::calls::{Calls, Decision};
 use super::ending::End;
 use super::explain::{self, Explanation, Phase};
+use super::failover::Failover;
 use super::feed::Feed;
+use super::lookout::Lookout;
 use super::network::Network;
 use super::nudge::Nudge;
 use super::options::connection_options;
 use super::pace::Pace;
+use super::profile::Namesakes;
 use super::repeats::{Repeats, Say};
-use super::scout::Scout;
 use super::session::Session;
 use super::side::{SideLane, SideReceiver};
 use super::sniff;
 use super::tls;
+use super::tls::expiry::Certificates;
 use super::window::{Ending, Quarantine, Window};
 use crate::clock::{BootTime, SystemClock};
 use crate::config::model::Upstream;
@@ -43,6 +46,12 @@ const REQUESTS_MAX: usize = 1;
 pub struct UpstreamView {
     /// Whether the broker has accepted us and the connection is up.
     pub connected: bool,
+    /// The broker whose turn it is, `host:port`; `None` before the first attempt.
+    pub broker: Option<Arc<str>>,
+    /// Its number in `urls`, from 1; 0 before the first attempt.
+    pub broker_number: usize,
+    /// How many brokers there are.
+    pub brokers: usize,
     /// Since when that is so; by the boot clock, since the wall clock may be set meanwhile.
     pub since: BootTime,
     /// Why the last connection failed or ended, in words; stays until the next one does.
@@ -55,6 +64,8 @@ pub struct UpstreamView {
     pub between_calls: bool,
     /// What is thought of the broker.
     pub breaker: breaker::State,
+    /// When the certificates end that the connection depends on.
+    pub certificates: Certificates,
     /// Events that may be in flight at the moment; smaller than configured after connections without progress.
     pub window: usize,
 }
@@ -70,13 +81,19 @@ pub struct Forwarder {
     pub(super) window: Window<Arc<Event>>,
     pub(super) feed: Feed,
     pub(super) side: SideLane,
-    pub(super) scout: Scout,
+    pub(super) lookout: Lookout,
     pub(super) pace: Pace,
     pub(super) calls: Calls,
+    /// Sensors whose topics became the same.
+    pub(super) namesakes: Namesakes,
+    /// The broker has acknowledged an event since the start.
+    pub(super) has_delivered: bool,
     /// The delivered mark as last told to the store.
     pub(super) reported: u64,
     /// The event under suspicion, and how its attempts ended: as many as it takes to set it aside.
     attempts: (u64, Vec<DeadAttempt>),
+    /// Which broker's turn it is; `upstream.url` is its address.
+    pub(super) failover: Failover,
     backoff: Backoff,
     pub(super) breaker: Breaker,
     nudge: Nudge,
@@ -84,9 +101,10 @@ pub struct Forwarder {
     /// The last connection ended in the search for one bad event.
     isolating: bool,
     repeats: Repeats,
+    /// The broker that was last said to be connected.
+    told_broker: Option<usize>,
     /// The last thing said was that we are not connected.
     said_down: bool,
-    warned: Vec<String>,
     view: watch::Sender<UpstreamView>,
 }
 
@@ -103,6 +121,8 @@ enum Attempt {
     HungUp,
     /// A connection failed, or ended after this long.
     Failed(Explanation, Duration),
+    /// This broker was left for a better one.
+    Moved(usize),
 }
 
 impl Forwarder {
@@ -121,13 +141,20 @@ impl Forwarder {
         let feed = Feed::new(store.clone());
         let delivered = feed.settled();
         let window = Window::new(usize::from(upstream.window), delivered);
-        let (view, receiver) =
-            watch::channel(UpstreamView { since: clock.boot(), window: window.limit(), ..UpstreamView::default() });
-        let scout = Scout::new(upstream.order, store.clone(), delivered);
+        let (view, receiver) = watch::channel(UpstreamView {
+            since: clock.boot(),
+            window: window.limit(),
+            brokers: upstream.urls.len(),
+            ..UpstreamView::default()
+        });
+        let lookout = Lookout::new(upstream.order, store.clone(), delivered);
         let pace = Pace::new(upstream.rate_limit, Instant::now());
         let calls = Calls::new(upstream.calls.clone());
         let backoff = Backoff::new(upstream.backoff_min, upstream.backoff_max);
+        let namesakes = Namesakes::new(&upstream.topic);
+        let failover = Failover::new(upstream.urls.len());
         let forwarder = Self {
+            failover,
             upstream,
             gateway,
             store,
@@ -137,9 +164,11 @@ impl Forwarder {
             window,
             feed,
             side: SideLane::new(side),
-            scout,
+            lookout,
             pace,
             calls,
+            namesakes,
+            has_delivered: false,
             reported: delivered,
             attempts: (0, Vec::new()),
             backoff,
@@ -148,8 +177,8 @@ impl Forwarder {
             network: Network::of_this_machine(),
             isolating: false,
             repeats: Repeats::default(),
+            told_broker: None,
             said_down: true,
-            warned: Vec::new(),
             view,
         };
         (forwarder, receiver)
@@ -167,12 +196,19 @@ impl Forwarder {
                 Attempt::Over => break,
                 Attempt::HungUp => continue,
                 Attempt::Failed(explanation, lasted) => (explanation, lasted),
+                Attempt::Moved(better) => {
+                    self.failover.move_to(better);
+                    continue;
+                }
             };
             self.counters.upstream_disconnects.add(1);
+            let round_is_over = self.failover.on_ended(lasted);
             let wait = if self.isolating {
                 self.backoff.after_isolation(fastrand::f64())
-            } else {
+            } else if round_is_over {
                 self.backoff.after(lasted, fastrand::f64())
+            } else {
+                Duration::ZERO
             };
             // Connections that a bad event ends say nothing about the broker.
             let opened = !self.isolating && self.breaker.on_failure(lasted);
@@ -192,6 +228,8 @@ impl Forwarder {
                     tracing::info!("this machine has got a network connection: connecting upstream");
                 }
                 () = nudge.nudged() => tracing::info!("told to connect upstream now"),
+                // Whoever repairs a file sees it work at once.
+                () = tls::watch::changed(&self.upstream.credentials) => {}
                 // What failed by the time may work by another.
                 _ = clock_set.changed() => self.clock.settled().await,
                 () = shutdown.wait() => {}
@@ -243,10 +281,17 @@ impl Forwarder {
 
     /// One connection, from reading the credentials to its end.
     async fn attempt(&mut self) -> Attempt {
+        if let Some(url) = self.upstream.urls.get(self.failover.at()) {
+            self.upstream.url.clone_from(url);
+        }
+        let broker: Arc<str> = explain::place(&self.upstream).into();
+        let number = self.failover.at() + 1;
         let probe = self.breaker.on_attempt();
         self.view.send_modify(|view| {
             view.next_attempt = None;
             view.breaker = self.breaker.state();
+            view.broker = Some(broker);
+            view.broker_number = number;
         });
         self.isolating = false;
         let options = match self.options().await {
@@ -290,6 +335,7 @@ impl Forwarder {
                 self.tell_hung_up();
                 return Attempt::HungUp;
             }
+            End::Moved(better) => return self.moved(better),
             End::Lost(lost) => lost,
         };
         let explanation = lost.explain(&self.upstream);
@@ -318,25 +364,29 @@ impl Forwarder {
             .unwrap_or_else(|| explain::connection(error, &self.upstream, Phase::Connecting))
     }
 
+    /// Everything sent to this broker is acknowledged, and a better one is next.
+    fn moved(&mut self, better: usize) -> Attempt {
+        self.window.on_connection_lost(Ending::Blameless);
+        let now = self.clock.boot();
+        self.view.send_modify(|view| {
+            view.connected = false;
+            view.since = now;
+        });
+        Attempt::Moved(better)
+    }
+
     /// Reads the credentials aside, since files may lie on a slow disk and parsing keys takes its time.
     async fn options(&mut self) -> Result<MqttOptions, tls::TlsError> {
-        let (upstream, gateway, clock) = (self.upstream.clone(), Arc::clone(&self.gateway), Arc::clone(&self.clock));
-        let read = tokio::task::spawn_blocking(move || {
-            let options = connection_options(&upstream, &gateway, &clock)?;
-            Ok((options, tls::warnings(&upstream.credentials, clock.wall().max(clock.earliest()))))
-        });
-        let (options, warnings) = read.await.unwrap_or_else(|error| {
+        let (upstream, clock) = (self.upstream.clone(), Arc::clone(&self.clock));
+        let seen = self.view.borrow().certificates.clone();
+        let read = tokio::task::spawn_blocking(move || connection_options(&upstream, &clock, &seen));
+        read.await.unwrap_or_else(|error| {
             Err(tls::TlsError {
                 file: None,
                 found: format!("reading the credentials failed: {error}"),
                 help: "it is tried again".to_owned(),
             })
-        })?;
-        for warning in warnings.iter().filter(|warning| !self.warned.contains(warning)) {
-            tracing::warn!("{warning}");
-        }
-        self.warned = warnings;
-        Ok(options)
+        })
     }
 
     /// Remembers how a connection ended on which an event was sent alone.
@@ -397,7 +447,8 @@ impl Forwarder {
         self.counters.upstream_up.set(1);
         let waiting = self.feed.status().waiting;
         let broker = explain::place(&self.upstream);
-        if std::mem::take(&mut self.said_down) {
+        let is_another = self.told_broker.replace(self.failover.at()) != Some(self.failover.at());
+        if std::mem::take(&mut self.said_down) || is_another {
             tracing::info!(broker, tls = self.upstream.url.tls, waiting, "connected upstream");
         } else {
             tracing::debug!(broker, waiting, "connected upstream again");

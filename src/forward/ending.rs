@@ -16,6 +16,8 @@ pub enum End {
     Stopped,
     /// The call is over: the next one is made when the schedule says so.
     HungUp,
+    /// This broker is left for a better one, and we took our leave.
+    Moved(usize),
     /// The store is gone: the process is ending.
     StoreGone,
     /// It is to be made again.
@@ -27,6 +29,8 @@ pub enum End {
 pub enum Lost {
     /// The network or the broker ended it.
     Ended(Box<ConnectionError>),
+    /// The broker ended it before it acknowledged our status or anything else.
+    AtBirth(Box<ConnectionError>),
     /// Nothing was acknowledged for `ack_timeout`.
     NoAcknowledgement,
     /// The broker takes no data.
@@ -41,6 +45,7 @@ impl Lost {
         let place = explain::place(upstream);
         match self {
             Self::Ended(error) => explain::connection(error, upstream, Phase::Connected),
+            Self::AtBirth(error) => explain::connection(error, upstream, Phase::Birth),
             Self::NoAcknowledgement => Explanation::plain(format!(
                 "{place} has acknowledged nothing for {}; the network in between is down (also without a word: a router that \
                  forgot the connection), or the broker hangs or is overloaded (look into its log)",
@@ -53,6 +58,14 @@ impl Lost {
         }
     }
 
+    /// The same, of a connection on which our status was sent and nothing was acknowledged.
+    pub fn before_anything(self) -> Self {
+        match self {
+            Self::Ended(error) => Self::AtBirth(error),
+            other => other,
+        }
+    }
+
     /// Whether the broker may have ended it because of what we sent.
     pub fn is_by_broker(&self) -> bool {
         matches!(self, Self::NoAcknowledgement) || self.is_closed()
@@ -62,7 +75,7 @@ impl Lost {
     pub fn is_closed(&self) -> bool {
         match self {
             Self::NoAcknowledgement | Self::NotTaken | Self::PacketIds => false,
-            Self::Ended(error) => match &**error {
+            Self::AtBirth(error) | Self::Ended(error) => match &**error {
                 ConnectionError::MqttState(StateError::ConnectionAborted) => true,
                 ConnectionError::MqttState(
                     StateError::Io(error) | StateError::Deserialization(rumqttc::mqttbytes::Error::Io(error)),

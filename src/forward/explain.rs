@@ -12,6 +12,7 @@ use rustls::{AlertDescription, CertificateError};
 
 pub use super::explain_time::{time_of_connection, time_of_io};
 pub use super::repeats::{Repeats, Say};
+use super::tls::verify::Stranger;
 use crate::clock::WallTime;
 use crate::config::model::Upstream;
 
@@ -37,6 +38,8 @@ impl Explanation {
 pub enum Phase {
     /// Before the broker's CONNACK.
     Connecting,
+    /// After it, and after our status was sent, before anything was acknowledged.
+    Birth,
     /// After it.
     Connected,
 }
@@ -186,6 +189,11 @@ fn certificate(error: &CertificateError, upstream: &Upstream) -> Explanation {
         Some(file) => file.display().to_string(),
         None => "this system's root certificates (`ca_file` is not set)".to_owned(),
     };
+    if let CertificateError::Other(other) = error
+        && let Some(stranger) = other.0.downcast_ref::<Stranger>()
+    {
+        return unknown_issuer(stranger, &trusted);
+    }
     match error {
         CertificateError::UnknownIssuer => Explanation::plain(format!(
             "the certificate shown by {} is not signed by a CA in {trusted}; if the broker has a certificate of another \
@@ -264,6 +272,22 @@ fn certificate(error: &CertificateError, upstream: &Upstream) -> Explanation {
     }
 }
 
+/// The broker's certificate leads to nobody we trust.
+fn unknown_issuer(stranger: &Stranger, trusted: &str) -> Explanation {
+    let Stranger { subject, issuer, self_signed } = stranger;
+    Explanation::plain(if *self_signed {
+        format!(
+            "the broker's certificate \"{subject}\" is self-signed, and not signed by a CA in {trusted}; if it is the \
+             right one, put that certificate itself into `ca_file`"
+        )
+    } else {
+        format!(
+            "the broker's certificate \"{subject}\" is not signed by a CA in {trusted} but by \"{issuer}\"; put that \
+             CA's certificate there, or let the broker show its whole chain"
+        )
+    })
+}
+
 /// Explains what the broker's TLS said about us.
 fn alert_text(alert: AlertDescription, upstream: &Upstream) -> String {
     let mine = match &upstream.credentials.cert_file {
@@ -339,19 +363,34 @@ fn closed(upstream: &Upstream, phase: Phase) -> Explanation {
              the client id \"{}\" (look into its log)",
             upstream.client_id
         ),
+        Phase::Birth => format!(
+            "{place} closed the connection before it acknowledged anything; most likely it forbids the topic of the \
+             gateway's status, \"{}\": allow it in the broker's access rules, or set another `status_topic` or \"off\"; \
+             or another client uses the client id \"{}\" (look into its log)",
+            status_topic(upstream),
+            upstream.client_id
+        ),
         Phase::Connecting if upstream.url.tls && upstream.credentials.cert_file.is_none() => format!(
             "{place} closed the connection before it accepted us; it may demand a client certificate (`cert_file`), \
-             speak no TLS on this port, or forbid our client id or last will (look into its log)"
+             speak no TLS on this port, or forbid our client id or last will on \"{}\" (look into its log)",
+            status_topic(upstream)
         ),
         Phase::Connecting if upstream.url.tls => format!(
             "{place} closed the connection before it accepted us; it may speak no TLS on this port, or forbid our \
-             certificate, client id or last will (look into its log)"
+             certificate, client id or last will on \"{}\" (look into its log)",
+            status_topic(upstream)
         ),
         Phase::Connecting => format!(
             "{place} closed the connection before it accepted us; it may expect TLS on this port (`mqtts://`), or \
-             forbid our client id or last will (look into its log)"
+             forbid our client id or last will on \"{}\" (look into its log)",
+            status_topic(upstream)
         ),
     })
+}
+
+/// Where birth and last will go.
+fn status_topic(upstream: &Upstream) -> &str {
+    upstream.status_topic.as_deref().unwrap_or("off")
 }
 
 /// Nobody answered in time.
@@ -363,7 +402,9 @@ pub fn timeout(upstream: &Upstream, phase: Phase) -> Explanation {
              is down, or the broker hangs",
             human(upstream.connect_timeout)
         ),
-        Phase::Connected => format!("{place} does not take our data any more; the network in between is down"),
+        Phase::Birth | Phase::Connected => {
+            format!("{place} does not take our data any more; the network in between is down")
+        }
     })
 }
 

@@ -68,6 +68,12 @@ fn a_certificate_for_another_name_lists_the_names_it_has() {
 fn a_certificate_from_another_ca_names_the_file_to_look_at() {
     let told = |error| tls_text(rustls::Error::InvalidCertificate(error)).text;
     assert_says(&told(CertificateError::UnknownIssuer), &["not signed by a CA in /etc/tidegate/ca.pem"]);
+    let stranger = |self_signed| {
+        let stranger = Stranger { subject: "CN=broker".to_owned(), issuer: "CN=other".to_owned(), self_signed };
+        told(CertificateError::Other(rustls::OtherError(std::sync::Arc::new(stranger))))
+    };
+    assert_says(&stranger(false), &["CN=broker", "not signed by a CA in /etc/tidegate/ca.pem but by \"CN=other\""]);
+    assert_says(&stranger(true), &["CN=broker", "self-signed", "`ca_file`"]);
     assert_says(&told(CertificateError::BadSignature), &["another key", "/etc/tidegate/ca.pem"]);
     let mut system = upstream();
     system.credentials.ca_file = None;

@@ -1,8 +1,9 @@
 //! Forwarding: events from the store to the upstream broker, at least once, in order, over TLS MQTT 3.1.1.
 //!
-//! The pure parts are [`window`] (what is in flight), [`ahead`] (what goes before its turn), [`pace`] (how fast), [`calls`] (when to be
-//! connected), [`side`] (what goes beside the queue), [`backoff`] (how long to wait), [`breaker`] (how much to send at
-//! first), [`explain`] (what to tell people) and [`status`] (our sign of life). [`tls`] reads credentials, `feed` reads ahead in the store, `session` is one
+//! The pure parts are [`window`] (what is in flight), [`ahead`] (what goes before its turn), [`pace`] (how fast),
+//! [`calls`] (when to be connected), [`side`] (what goes beside the queue), [`backoff`] (how long to
+//! wait), [`breaker`] (how much to send at first), [`failover`] (which broker), [`profile`] (what it takes),
+//! [`explain`] (what to tell people) and [`status`] (our sign of life). [`tls`] reads credentials, `feed` reads ahead in the store, `session` is one
 //! connection and `client` all of them. Never sends an event that is not on stable storage, and never lets go of one
 //! that is not acknowledged.
 
@@ -14,12 +15,15 @@ mod client;
 mod ending;
 pub mod explain;
 mod explain_time;
+pub mod failover;
 mod feed;
+mod lookout;
 mod network;
 pub mod nudge;
 mod options;
 pub mod pace;
 mod probe;
+pub mod profile;
 pub mod repeats;
 pub mod retry;
 mod scout;
@@ -60,8 +64,17 @@ pub fn spawn(
     clock: Arc<SystemClock>,
     shutdown: Shutdown,
 ) -> (JoinHandle<()>, watch::Receiver<UpstreamView>) {
+    let (credentials, its_counters, its_clock) =
+        (upstream.credentials.clone(), Arc::clone(&counters), Arc::clone(&clock));
     let (forwarder, view) = client::Forwarder::new(upstream, gateway, store, side, nudge, counters, clock, shutdown);
-    (tokio::spawn(forwarder.run()), view)
+    let seen = view.borrow().certificates.clone();
+    let forwarding = async move {
+        tokio::select! {
+            () = forwarder.run() => {}
+            never = tls::watch::run(credentials, seen, its_counters, its_clock) => match never {},
+        }
+    };
+    (tokio::spawn(forwarding), view)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rumqttc::{LastWill, MqttOptions, QoS, TlsConfiguration, Transport};
 
+use super::tls::expiry::Certificates;
 use super::{ahead, side, status, tls};
 use crate::clock::{SystemClock, WallTime};
 use crate::config::model::Upstream;
@@ -33,20 +34,23 @@ pub fn side_ids(upstream: &Upstream) -> u16 {
 /// Longest keep-alive MQTT can say: 16 bits of seconds.
 const KEEP_ALIVE_MAX: Duration = Duration::from_secs(65_535);
 
-/// Makes the options, reading the credential files. Blocks for as long as that takes.
+/// Makes the options, reading the credential files; the broker's certificates are noted in `seen`. Blocks for as long as that takes.
 ///
 /// # Errors
 ///
 /// As [`tls::client_config`] and [`tls::password`].
 pub fn connection_options(
     upstream: &Upstream,
-    gateway: &str,
     clock: &SystemClock,
+    seen: &Certificates,
 ) -> Result<MqttOptions, tls::TlsError> {
-    let mut options = plain_options(upstream, &upstream.client_id, clock.earliest())?;
+    let mut options = plain_options(upstream, &upstream.client_id, clock.earliest(), seen)?;
     options.set_inflight(side_ids(upstream).saturating_add(ahead::INFLIGHT_MAX));
     options.set_max_packet_size(INCOMING_BYTES_MAX, upstream.payload_bytes_max.saturating_add(PUBLISH_OVERHEAD_BYTES));
-    options.set_last_will(LastWill::new(status::topic(gateway), status::lost(clock.wall()), QoS::AtLeastOnce, true));
+    if let Some(topic) = &upstream.status_topic {
+        let retain = upstream.profile.retains();
+        options.set_last_will(LastWill::new(&**topic, status::lost(clock.wall()), QoS::AtLeastOnce, retain));
+    }
     Ok(options)
 }
 
@@ -55,7 +59,12 @@ pub fn connection_options(
 /// # Errors
 ///
 /// As [`connection_options`].
-pub fn plain_options(upstream: &Upstream, client_id: &str, earliest: WallTime) -> Result<MqttOptions, tls::TlsError> {
+pub fn plain_options(
+    upstream: &Upstream,
+    client_id: &str,
+    earliest: WallTime,
+    seen: &Certificates,
+) -> Result<MqttOptions, tls::TlsError> {
     let mut options = MqttOptions::new(client_id, &upstream.url.host, upstream.url.port);
     // Everything that matters is in the store, so the broker need not remember us.
     options.set_clean_session(true);
@@ -76,7 +85,7 @@ pub fn plain_options(upstream: &Upstream, client_id: &str, earliest: WallTime) -
         (None, None) => {}
     }
     if upstream.url.tls {
-        let config = tls::client_config(&upstream.credentials, earliest)?;
+        let config = tls::client_config(&upstream.credentials, earliest, seen)?;
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config.into())));
     }
     Ok(options)

@@ -8,13 +8,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rumqttc::tokio_rustls::TlsConnector;
-use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, MqttOptions};
+use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, EventLoop, MqttOptions};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 
 use super::explain::{self, Phase};
 use super::options::plain_options;
-use super::tls;
+use super::tls::expiry::{Certificates, Whose};
+use super::tls::{self, inspect};
 use crate::clock::{SystemClock, WallTime};
 use crate::config::model::Upstream;
 
@@ -45,23 +46,83 @@ impl Steps {
     }
 }
 
+/// Behind the client id while another broker is looked at.
+const PROBE_SUFFIX: &str = "-probe";
+
+/// Longest client id of a probe, bytes: what AWS IoT Core and Azure Event Grid take.
+const PROBE_ID_BYTES_MAX: usize = 128;
+
+/// Whether a broker lets us in, told shortly: for a gateway that is connected to another one. Takes `connect_timeout` at
+/// most. A broker that only does not take the client id of a probe would take ours, so that counts as well.
+///
+/// # Errors
+///
+/// Why not.
+pub async fn answers(upstream: &Upstream, earliest: WallTime) -> Result<(), String> {
+    let options = {
+        let (upstream, client_id) = (upstream.clone(), probe_id(&upstream.client_id));
+        let read = tokio::task::spawn_blocking(move || {
+            plain_options(&upstream, &client_id, earliest, &Certificates::default())
+        });
+        read.await.map_err(|error| error.to_string())?.map_err(|error| format!("credentials: {error}"))?
+    };
+    let (client, mut link) = AsyncClient::new(options, 1);
+    link.network_options.set_connection_timeout(upstream.connect_timeout.as_secs().saturating_add(1));
+    match in_time(upstream, link.poll()).await? {
+        Ok(_connack) => leave(&client, &mut link).await,
+        Err(ConnectionError::ConnectionRefused(ConnectReturnCode::BadClientId)) => {}
+        Err(error) => return Err(explain::connection(&error, upstream, Phase::Connecting).text),
+    }
+    Ok(())
+}
+
+/// A client id with [`PROBE_SUFFIX`], cut so that it is no longer than brokers take.
+fn probe_id(client_id: &str) -> String {
+    let most = PROBE_ID_BYTES_MAX - PROBE_SUFFIX.len();
+    let cut = client_id.char_indices().map(|(at, character)| at + character.len_utf8()).take_while(|end| *end <= most);
+    format!("{}{PROBE_SUFFIX}", &client_id[..cut.last().unwrap_or(0)])
+}
+
+/// Takes leave in order; if that fails there is nothing left to find out.
+async fn leave(client: &AsyncClient, link: &mut EventLoop) {
+    let _ = client.try_disconnect();
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), async { while link.poll().await.is_ok() {} }).await;
+}
+
 async fn run(upstream: &Upstream, steps: &mut Steps) -> Result<(), String> {
     let client_id = format!("{}-check", upstream.client_id);
     let clock = SystemClock::new();
     let earliest = clock.earliest();
     let options = {
         let (upstream, client_id) = (upstream.clone(), client_id.clone());
-        let read = tokio::task::spawn_blocking(move || plain_options(&upstream, &client_id, earliest));
+        let read = tokio::task::spawn_blocking(move || {
+            plain_options(&upstream, &client_id, earliest, &Certificates::default())
+        });
         read.await.map_err(|error| error.to_string())?.map_err(|error| format!("credentials: {error}"))?
     };
-    for warning in tls::warnings(&upstream.credentials, clock.wall().max(earliest)) {
-        steps.add(format_args!("warning: {warning}"));
+    let now = clock.wall().max(earliest);
+    let (seen, credentials) = (Certificates::default(), upstream.credentials.clone());
+    let read =
+        tokio::task::spawn_blocking(move || (inspect::certificates(&credentials), inspect::remarks(&credentials)));
+    let (files, remarks) = read.await.map_err(|error| error.to_string())?;
+    seen.note_files(files);
+    for remark in remarks {
+        steps.add(format_args!("warning: {remark}"));
     }
+    let told = |steps: &mut Steps, broker: bool| {
+        for one in seen.by_end().iter().filter(|one| (one.whose == Whose::Broker) == broker) {
+            if let Some(notice) = one.notice(now) {
+                steps.add(format_args!("warning: {notice}"));
+            }
+        }
+    };
+    told(steps, false);
     let address = resolve(upstream, steps).await?;
     let tcp = in_time(upstream, TcpStream::connect(address)).await?.map_err(|error| io_text(&error, upstream))?;
     steps.add(format_args!("TCP connection to {address}"));
     if upstream.url.tls {
-        handshake(upstream, tcp, earliest, steps).await?;
+        handshake(upstream, tcp, earliest, &seen, steps).await?;
+        told(steps, true);
     }
     login(upstream, options, &client_id, steps).await
 }
@@ -84,9 +145,15 @@ async fn resolve(upstream: &Upstream, steps: &mut Steps) -> Result<SocketAddr, S
     Ok(*first)
 }
 
-async fn handshake(upstream: &Upstream, tcp: TcpStream, earliest: WallTime, steps: &mut Steps) -> Result<(), String> {
-    let credentials = upstream.credentials.clone();
-    let config = tokio::task::spawn_blocking(move || tls::client_config(&credentials, earliest))
+async fn handshake(
+    upstream: &Upstream,
+    tcp: TcpStream,
+    earliest: WallTime,
+    seen: &Certificates,
+    steps: &mut Steps,
+) -> Result<(), String> {
+    let (credentials, seen) = (upstream.credentials.clone(), seen.clone());
+    let config = tokio::task::spawn_blocking(move || tls::client_config(&credentials, earliest, &seen))
         .await
         .map_err(|error| error.to_string())?
         .map_err(|error| error.to_string())?;
@@ -129,9 +196,7 @@ async fn login(upstream: &Upstream, options: MqttOptions, client_id: &str, steps
         }
     }
     steps.add(format_args!("login accepted"));
-    // Leave in order; if that fails there is nothing left to find out.
-    let _ = client.try_disconnect();
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), async { while link.poll().await.is_ok() {} }).await;
+    leave(&client, &mut link).await;
     Ok(())
 }
 
@@ -143,4 +208,17 @@ async fn in_time<T>(upstream: &Upstream, step: impl Future<Output = T>) -> Resul
 
 fn io_text(error: &std::io::Error, upstream: &Upstream) -> String {
     explain::io(error, upstream, Phase::Connecting).text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_id_of_a_probe_is_never_longer_than_brokers_take() {
+        assert_eq!(probe_id("tidegate-gw1"), "tidegate-gw1-probe");
+        let long = probe_id(&"ä".repeat(64));
+        assert_eq!(long, format!("{}-probe", "ä".repeat(61)));
+        assert!(long.len() <= PROBE_ID_BYTES_MAX);
+    }
 }

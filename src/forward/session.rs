@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::client::Forwarder;
 use super::ending::{End, Lost};
 use super::options::queue_ids;
+use super::scout::Scout;
 use super::side::Mark;
 use super::status;
 use super::window::{Ending, Puback};
@@ -38,9 +39,6 @@ const DRAIN_STALL_MAX: Duration = Duration::from_secs(3);
 
 /// How long the farewell may take.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
-
-/// Longest topic sent, bytes. The portable profile is stricter; this is what MQTT can express.
-const TOPIC_BYTES_MAX: usize = 65_535;
 
 /// Acknowledgements after which the store is told even in the middle of a tick.
 const DELIVERED_REPORT_EVENTS: u64 = 1_000;
@@ -61,11 +59,15 @@ pub struct Session<'a> {
     last_id: u16,
     /// Packet id of a status message that is not acknowledged yet.
     status_packet: Option<u16>,
-    /// The broker has acknowledged our birth: it takes messages from us.
+    /// The broker has acknowledged our birth (or, without a status, an event before): it takes messages from us.
     trusted: bool,
     setting_aside: Option<SettingAside>,
     last_progress: Instant,
     stopping: bool,
+    /// Looks after better brokers.
+    scout: Scout,
+    /// The better broker that we move to as soon as everything in flight is acknowledged; nothing new is sent.
+    leaving: Option<usize>,
     payload_bytes_hint: usize,
 }
 
@@ -73,27 +75,37 @@ impl<'a> Session<'a> {
     /// Takes over a connection right after its CONNACK.
     pub fn new(forwarder: &'a mut Forwarder, link: EventLoop) -> Self {
         let backlog_through = forwarder.feed.status().last_sequence;
-        forwarder.scout.ahead.on_connected(backlog_through);
+        forwarder.lookout.ahead.on_connected(backlog_through);
+        let scout = Scout::start(&forwarder.upstream, forwarder.failover.at(), forwarder.clock.earliest());
+        let trusted = forwarder.upstream.status_topic.is_none() && forwarder.has_delivered;
         Self {
             forwarder,
             link,
             backlog_through,
             last_id: 0,
             status_packet: None,
-            trusted: false,
+            // Without a status the broker cannot show on each connection that it takes something from us; that it ever
+            // did must do.
+            trusted,
             setting_aside: None,
             last_progress: Instant::now(),
             stopping: false,
+            scout,
+            leaving: None,
             payload_bytes_hint: 1024,
         }
     }
 
     /// Forwards until the connection ends. Returns why, and what that says about the events in flight.
     pub async fn run(mut self) -> (End, Ending) {
-        let end = self.forward().await;
+        let mut end = self.forward().await;
         // Acknowledgements that arrived together with the end count.
         self.take_events();
         self.report_delivered(true);
+        if let End::Lost(lost) = end {
+            let is_unborn = self.status_packet.is_some() && !self.trusted && !self.forwarder.window.has_progress();
+            end = End::Lost(if is_unborn { lost.before_anything() } else { lost });
+        }
         self.forwarder.counters.upstream_inflight.set(0);
         // With the side lane's events in flight beside it no event of the queue is alone.
         let beside = self.leave_side(&end) + self.leave_ahead(&end);
@@ -119,22 +131,33 @@ impl<'a> Session<'a> {
         let tick = tokio::time::sleep(TICK);
         tokio::pin!(tick);
         loop {
-            if self.setting_aside.is_none() {
+            if self.setting_aside.is_none() && (self.leaving.is_none() || self.stopping) {
                 self.within(FlowLimit::Acknowledgement, Write::Events).await?;
             }
             self.report_delivered(false);
             if self.is_proven() {
                 self.forwarder.tell_acknowledged();
             }
-            let inflight = self.forwarder.window.inflight() + self.forwarder.scout.ahead.inflight();
+            let inflight = self.forwarder.window.inflight() + self.forwarder.lookout.ahead.inflight();
             self.forwarder.counters.upstream_inflight.set(inflight as u64);
             if self.stopping && (self.is_drained() || self.last_progress.elapsed() >= DRAIN_STALL_MAX) {
-                self.farewell().await?;
+                let text = status::stopped(self.forwarder.clock.wall());
+                self.farewell(text).await?;
                 return Ok(End::Stopped);
             }
             if self.is_call_over() {
-                self.farewell().await?;
+                let text = status::between_calls(self.forwarder.clock.wall());
+                self.farewell(text).await?;
                 return Ok(End::HungUp);
+            }
+            if let Some(better) = self.leaving
+                && !self.stopping
+                && !self.expects_puback()
+                && self.setting_aside.is_none()
+            {
+                let text = status::moved(self.forwarder.clock.wall());
+                self.farewell(text).await?;
+                return Ok(End::Moved(better));
             }
             let busy =
                 self.forwarder.calls.is_planned() || self.expects_puback() || self.stopping || self.has_unreported();
@@ -150,13 +173,14 @@ impl<'a> Session<'a> {
                         return Ok(End::StoreGone);
                     }
                 }
-                scouted = self.forwarder.scout.turn(passed) => {
+                scouted = self.forwarder.lookout.turn(passed) => {
                     if scouted.is_err() {
                         return Ok(End::StoreGone);
                     }
                 }
                 () = tokio::time::sleep_until(pause.unwrap_or(self.last_progress)), if pause.is_some() => {}
                 () = self.forwarder.side.arrival(), if side_wanted => {}
+                better = self.scout.better(), if self.leaving.is_none() && !self.stopping => self.leaving = Some(better),
                 done = set_aside_done(&mut self.setting_aside), if self.setting_aside.is_some() => {
                     let Ok(sequence) = done else { return Ok(End::StoreGone) };
                     self.setting_aside = None;
@@ -181,7 +205,7 @@ impl<'a> Session<'a> {
 
     /// Whether something is to be acknowledged, the side lane's events included.
     fn expects_puback(&self) -> bool {
-        self.is_waiting() || self.forwarder.side.inflight() > 0 || self.forwarder.scout.ahead.inflight() > 0
+        self.is_waiting() || self.forwarder.side.inflight() > 0 || self.forwarder.lookout.ahead.inflight() > 0
     }
 
     /// Whether something of the queue, or a status, is to be acknowledged.
@@ -232,7 +256,8 @@ impl<'a> Session<'a> {
         }
         // With a window of one an event stands under suspicion: send it only when the broker has shown that it takes
         // other messages on this connection.
-        while self.trusted || self.forwarder.window.limit() > 1 {
+        let shows_trust = self.forwarder.upstream.status_topic.is_some();
+        while self.trusted || !shows_trust || self.forwarder.window.limit() > 1 {
             if self.pause().is_some() {
                 break;
             }
@@ -283,11 +308,11 @@ impl<'a> Session<'a> {
         let event = &*self.forwarder.clock.repaired(event, &self.forwarder.counters.events_repaired);
         let upstream = &self.forwarder.upstream;
         let mut topic = String::new();
-        wire::topic(&upstream.topic, event, &self.forwarder.gateway, &mut topic)
+        let rules = upstream.profile.topic_rules();
+        let changed = wire::topic(&upstream.topic, event, &self.forwarder.gateway, &rules, &mut topic)
             .map_err(|error| format!("no valid topic: {error}"))?;
-        if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX || topic.contains(['+', '#', '\0']) {
-            let start: String = topic.chars().take(64).collect();
-            return Err(format!("no valid topic: \"{start}\" ({} bytes)", topic.len()));
+        if let Some(other) = self.forwarder.namesakes.meet(&topic, &event.subject, changed) {
+            tracing::warn!(topic, %other, subject = %event.subject, "two sensors have one topic; rename one of them");
         }
         let mut payload = Vec::with_capacity(self.payload_bytes_hint);
         let gateway = &self.forwarder.gateway;
@@ -297,11 +322,11 @@ impl<'a> Session<'a> {
             let backlog = mark.is_some() || event.sequence <= self.backlog_through;
             wire::encode(event, gateway, upstream.encoding, backlog, &mut payload);
         }
-        if payload.len() > upstream.payload_bytes_max {
+        let payload_bytes_max = upstream.payload_bytes_max.min(upstream.profile.payload_bytes_max());
+        if payload.len() > payload_bytes_max {
             return Err(format!(
-                "the payload has {} bytes, more than `payload_bytes_max` ({})",
+                "the payload has {} bytes, more than `payload_bytes_max` ({payload_bytes_max})",
                 payload.len(),
-                upstream.payload_bytes_max
             ));
         }
         self.payload_bytes_hint = payload.len() + payload.len() / 8;
@@ -319,8 +344,10 @@ impl<'a> Session<'a> {
     }
 
     async fn publish_status(&mut self, text: Vec<u8>) -> Result<(), Lost> {
-        let mut publish = Publish::new(status::topic(&self.forwarder.gateway), QoS::AtLeastOnce, text);
-        publish.retain = true;
+        let upstream = &self.forwarder.upstream;
+        let Some(topic) = &upstream.status_topic else { return Ok(()) };
+        let mut publish = Publish::new(&**topic, QoS::AtLeastOnce, text);
+        publish.retain = upstream.profile.retains();
         let (packet_id, packet) = self.number(publish)?;
         self.status_packet = Some(packet_id);
         self.last_progress = Instant::now();
@@ -399,6 +426,8 @@ impl<'a> Session<'a> {
             self.forwarder.counters.events_delivered.add(1);
         } else if let Puback::Delivered(_) = self.forwarder.window.on_puback(puback.pkid) {
             self.forwarder.counters.events_delivered.add(1);
+            self.forwarder.has_delivered = true;
+            self.trusted |= self.forwarder.upstream.status_topic.is_none();
             self.last_progress = Instant::now();
         }
     }
@@ -417,10 +446,8 @@ impl<'a> Session<'a> {
     }
 
     /// Says that we go, waits for the acknowledgement, and disconnects so that the broker drops our last will.
-    async fn farewell(&mut self) -> Result<(), Lost> {
+    async fn farewell(&mut self, text: Vec<u8>) -> Result<(), Lost> {
         self.report_delivered(true);
-        let now = self.forwarder.clock.wall();
-        let text = if self.stopping { status::stopped(now) } else { status::between_calls(now) };
         self.within(FlowLimit::Farewell, Write::Status(text)).await?;
         let until = Instant::now() + FAREWELL_MAX;
         while self.status_packet.is_some() {

@@ -1,7 +1,9 @@
-//! The gateway's own sign of life upstream: a retained message on `tidegate/<gateway>/status`.
+//! The gateway's own sign of life upstream: a retained message on `status_topic`, `tidegate/<gateway>/status` unless
+//! configured.
 //!
-//! Owns the topic and the texts: `online` (birth, after each connect), `offline` with reason `lost` (last will,
-//! published by the broker) and `offline` with reason `stopped` or `scheduled` (said by ourselves before we go, for good or until the next call). UTF-8 JSON. Never
+//! Owns the texts: `online` (birth, after each connect), `offline` with reason `lost` (last will, published by the
+//! broker), and `offline` with reasons `stopped`, `moved` and `scheduled` (said by ourselves before we go: for good, to
+//! another broker, or until the next call). UTF-8 JSON. Never
 //! sends anything.
 
 use serde::Serialize;
@@ -13,11 +15,6 @@ use crate::clock::WallTime;
 enum Status<'a> {
     Online { version: &'a str, time: String, waiting: u64 },
     Offline { reason: &'a str, version: &'a str, time: String },
-}
-
-/// Where the status goes.
-pub fn topic(gateway: &str) -> String {
-    format!("tidegate/{gateway}/status")
 }
 
 /// We are here, and `waiting` events are about to come.
@@ -33,6 +30,11 @@ pub fn lost(connected: WallTime) -> Vec<u8> {
 /// We are going.
 pub fn stopped(time: WallTime) -> Vec<u8> {
     encode(&Status::Offline { reason: "stopped", version: env!("CARGO_PKG_VERSION"), time: time.to_string() })
+}
+
+/// We are going to another broker.
+pub fn moved(time: WallTime) -> Vec<u8> {
+    encode(&Status::Offline { reason: "moved", version: env!("CARGO_PKG_VERSION"), time: time.to_string() })
 }
 
 /// We go until the next scheduled call.
@@ -59,12 +61,17 @@ mod tests {
             online,
             serde_json::json!({"state": "online", "version": version, "time": "2026-01-01T00:00:00Z", "waiting": 7})
         );
-        for (text, reason) in [(lost(time), "lost"), (stopped(time), "stopped"), (between_calls(time), "scheduled")] {
+        let said = [
+            (lost(time), "lost"),
+            (stopped(time), "stopped"),
+            (moved(time), "moved"),
+            (between_calls(time), "scheduled"),
+        ];
+        for (text, reason) in said {
             let text: serde_json::Value = serde_json::from_slice(&text).unwrap();
             assert_eq!(text["state"], "offline");
             assert_eq!(text["reason"], reason);
             assert_eq!(text["time"], "2026-01-01T00:00:00Z");
         }
-        assert_eq!(topic("boiler-room-7"), "tidegate/boiler-room-7/status");
     }
 }

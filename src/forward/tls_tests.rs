@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail on the spot")]
 
-use std::process::Command;
+use std::os::unix::fs::PermissionsExt;
+
+use rustls::pki_types::pem::PemObject;
 
 use super::*;
 use crate::clock::BUILT;
@@ -22,8 +24,12 @@ fn pki() -> Pki {
     pki
 }
 
+fn configuration(credentials: &Credentials) -> Result<ClientConfig, TlsError> {
+    client_config(credentials, BUILT, &Certificates::default())
+}
+
 fn error_of(credentials: &Credentials) -> String {
-    client_config(credentials, BUILT).unwrap_err().to_string()
+    configuration(credentials).unwrap_err().to_string()
 }
 
 #[track_caller]
@@ -36,8 +42,8 @@ fn assert_says(text: &str, parts: &[&str]) {
 #[test]
 fn good_files_make_a_configuration() {
     let pki = pki();
-    client_config(&credentials(&pki), BUILT).unwrap();
-    client_config(&Credentials { ca_file: Some(pki.ca_file()), ..Credentials::default() }, BUILT).unwrap();
+    configuration(&credentials(&pki)).unwrap();
+    configuration(&Credentials { ca_file: Some(pki.ca_file()), ..Credentials::default() }).unwrap();
 }
 
 #[test]
@@ -48,12 +54,12 @@ fn a_ca_file_may_hold_several_certificates_windows_line_ends_and_a_byte_order_ma
     let two = std::fs::read_to_string(other.ca_file()).unwrap();
     let both = format!("\u{feff}a comment\n{one}\n{two}").replace('\n', "\r\n");
     std::fs::write(pki.ca_file(), both).unwrap();
-    assert_eq!(roots_from(&pki.ca_file()).unwrap().len(), 2);
+    assert_eq!(pem::certificates(&pki.ca_file()).unwrap().chain.len(), 2);
     for name in ["client.pem", "client.key"] {
         let text = std::fs::read_to_string(pki.file(name)).unwrap();
         write_secret(&pki.file(name), format!("\u{feff}{text}").replace('\n', "\r\n").as_bytes());
     }
-    client_config(&credentials(&pki), BUILT).unwrap();
+    configuration(&credentials(&pki)).unwrap();
 }
 
 #[test]
@@ -95,7 +101,7 @@ fn a_key_of_another_certificate_is_told() {
     let pki = pki();
     pki.client("other", "somebody-else");
     let credentials = Credentials { key_file: Some(pki.file("other.key")), ..credentials(&pki) };
-    assert_says(&error_of(&credentials), &["other.key", "does not belong to the certificate in", "client.pem"]);
+    assert_says(&error_of(&credentials), &["other.key", "does not belong to a certificate in", "client.pem"]);
 }
 
 #[test]
@@ -141,7 +147,7 @@ fn a_secret_that_others_can_read_is_refused() {
         [("client.key", 0o644, true), ("client.key", 0o640, false), ("client.key", 0o400, false)]
     {
         std::fs::set_permissions(pki.file(name), std::fs::Permissions::from_mode(mode)).unwrap();
-        match client_config(&credentials(&pki), BUILT) {
+        match configuration(&credentials(&pki)) {
             Ok(_) => assert!(!refused, "{mode:o}"),
             Err(error) => {
                 assert!(refused, "{mode:o}");
@@ -152,48 +158,6 @@ fn a_secret_that_others_can_read_is_refused() {
     std::fs::set_permissions(pki.file("password"), std::fs::Permissions::from_mode(0o604)).unwrap();
     let with_password = Credentials { password_file: Some(pki.file("password")), ..Credentials::default() };
     assert_says(&password(&with_password).unwrap_err().to_string(), &["chmod 600"]);
-}
-
-#[test]
-fn an_encrypted_key_comes_with_the_command_that_removes_the_passphrase() {
-    let pki = pki();
-    let key = pki.file("client.key");
-    for (form, args) in [
-        ("PKCS#8", vec!["pkcs8", "-topk8", "-v2", "aes128", "-passout", "pass:secret"]),
-        ("traditional", vec!["ec", "-aes128", "-passout", "pass:secret"]),
-    ] {
-        let out = pki.file("encrypted.key");
-        let run = Command::new("openssl").args(&args).arg("-in").arg(&key).arg("-out").arg(&out).output().unwrap();
-        assert!(run.status.success(), "{form}: {}", String::from_utf8_lossy(&run.stderr));
-        std::fs::set_permissions(&out, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let credentials = Credentials { key_file: Some(out), ..credentials(&pki) };
-        assert_says(&error_of(&credentials), &["encrypted with a passphrase", "openssl pkey -in"]);
-    }
-}
-
-#[test]
-fn keys_are_taken_in_all_three_forms() {
-    let pki = pki();
-    let run = |args: &[&str]| {
-        let run = Command::new("openssl").args(args).current_dir(pki.dir()).output().unwrap();
-        assert!(run.status.success(), "{args:?}: {}", String::from_utf8_lossy(&run.stderr));
-    };
-    // SEC1
-    run(&["ec", "-in", "client.key", "-out", "sec1.key"]);
-    // PKCS#1, with a certificate of its own
-    run(&["genrsa", "-traditional", "-out", "pkcs1.key", "2048"]);
-    run(&["req", "-x509", "-key", "pkcs1.key", "-subj", "/CN=rsa", "-out", "rsa.pem"]);
-    for (cert, key, begins) in [
-        ("client.pem", "client.key", "-----BEGIN PRIVATE KEY"),
-        ("client.pem", "sec1.key", "-----BEGIN EC PRIVATE KEY"),
-        ("rsa.pem", "pkcs1.key", "-----BEGIN RSA PRIVATE KEY"),
-    ] {
-        std::fs::set_permissions(pki.file(key), std::fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(std::fs::read_to_string(pki.file(key)).unwrap().contains(begins), "{key}");
-        let credentials =
-            Credentials { cert_file: Some(pki.file(cert)), key_file: Some(pki.file(key)), ..credentials(&pki) };
-        client_config(&credentials, BUILT).unwrap();
-    }
 }
 
 #[test]
@@ -215,21 +179,26 @@ fn a_password_ends_before_its_line_end() {
 }
 
 #[test]
-fn certificates_near_or_past_their_end_are_warned_of_and_still_taken() {
+fn certificates_near_or_past_their_end_are_told_and_still_taken() {
     let pki = pki();
     let credentials = credentials(&pki);
     let now = crate::clock::SystemClock::new().wall();
-    assert_eq!(warnings(&credentials, now), Vec::<String>::new());
+    let notices = |credentials: &Credentials, now| {
+        let seen = Certificates::default();
+        seen.note_files(inspect::certificates(credentials));
+        seen.by_end().iter().filter_map(|one| one.notice(now)).collect::<Vec<_>>()
+    };
+    assert_eq!(notices(&credentials, now), Vec::<String>::new());
     let years = |n: i64| now.offset(n * 366 * 24 * 3600 * 1_000_000_000);
-    let late = warnings(&credentials, years(60));
+    let late = notices(&credentials, years(60));
     assert_eq!(late.len(), 2, "{late:?}");
-    assert_says(&late[0], &["CA certificate", "expired on", "renew"]);
-    assert_says(&late[1], &["client certificate", "CN=tidegate-test", "expired on"]);
-    assert_says(&warnings(&credentials, years(-60))[0], &["is valid from", "clock says"]);
+    assert_says(&late[1], &["CA certificate", "expired on", "renew"]);
+    assert_says(&late[0], &["client certificate", "CN=tidegate-test", "expired on"]);
+    assert_says(&notices(&credentials, years(-60))[0], &["is valid from", "clock says"]);
     pki.client_until("brief", "brief", crate::forward::testing::unix_in_days(3));
     let brief = Credentials { cert_file: Some(pki.file("brief.pem")), ..credentials };
-    assert_says(&warnings(&brief, now)[0], &["expires on", "in time"]);
+    assert_says(&notices(&brief, now)[0], &["expires on", "in time", "days"]);
     pki.client_until("old", "old", crate::forward::testing::unix_in_days(-3));
     let old = Credentials { cert_file: Some(pki.file("old.pem")), key_file: Some(pki.file("old.key")), ..brief };
-    client_config(&old, BUILT).unwrap();
+    configuration(&old).unwrap();
 }

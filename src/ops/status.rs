@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::clock::{ClockState, SystemClock, WallTime};
 use crate::counters::Counters;
 use crate::forward::backoff::STABLE;
+use crate::forward::tls::expiry::Certificate;
 use crate::forward::{UpstreamView, breaker};
 use crate::ops::wear::{self, Wear, WearShown};
 use crate::replay::{ReplayView, Replays};
@@ -135,6 +136,15 @@ pub struct StoreShown {
 pub struct UpstreamShown {
     /// The broker has accepted us.
     pub connected: bool,
+    /// The broker whose turn it is, `host:port`.
+    #[serde(default)]
+    pub broker: Option<String>,
+    /// Its number in `urls`, from 1; 0 before the first attempt.
+    #[serde(default)]
+    pub broker_number: usize,
+    /// How many brokers there are.
+    #[serde(default)]
+    pub brokers: usize,
     /// Since when that is so, RFC 3339.
     pub since: String,
     /// Why the last connection failed or ended.
@@ -154,6 +164,39 @@ pub struct UpstreamShown {
     pub inflight: u64,
     /// Events acknowledged since the start.
     pub delivered: u64,
+    /// Of the certificates that the connection depends on, the one that ends first; `None` where none is known.
+    #[serde(default)]
+    pub certificate: Option<CertificateShown>,
+}
+
+/// A certificate that will end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateShown {
+    /// Whose it is: "client certificate", "CA certificate" or "broker's certificate".
+    pub what: String,
+    /// The file it lies in; `None` for the broker's.
+    pub file: Option<String>,
+    /// Whom it is for.
+    pub subject: String,
+    /// Until when it is valid, RFC 3339.
+    pub expires: String,
+    /// Whole days until then; negative once it has expired.
+    pub days_left: i64,
+    /// What is to be said about that: it is over, or will be within 30 days.
+    pub notice: Option<String>,
+}
+
+impl CertificateShown {
+    fn new(one: &Certificate, now: WallTime) -> Self {
+        Self {
+            what: one.whose.as_str().to_owned(),
+            file: one.file.as_ref().map(|file| file.display().to_string()),
+            subject: one.subject.clone(),
+            expires: one.not_after.to_string(),
+            days_left: one.days_left(now),
+            notice: one.notice(now),
+        }
+    }
 }
 
 /// The circuit breaker.
@@ -239,6 +282,9 @@ impl StatusSources {
                 let is_stable = view.connected && self.clock.boot().since(view.since) >= STABLE;
                 UpstreamShown {
                     connected: view.connected,
+                    broker: view.broker.map(|broker| broker.to_string()),
+                    broker_number: view.broker_number,
+                    brokers: view.brokers,
                     since: to_the_second(self.clock.wall_at(view.since)),
                     last_error: view.last_error.map(|error| error.to_string()),
                     between_calls: view.between_calls,
@@ -251,6 +297,11 @@ impl StatusSources {
                     window: view.window,
                     inflight: counters.upstream_inflight.get(),
                     delivered: counters.events_delivered.get(),
+                    certificate: view
+                        .certificates
+                        .by_end()
+                        .first()
+                        .map(|one| CertificateShown::new(one, self.clock.wall().max(self.clock.earliest()))),
                 }
             }),
             replay: self.replays.view().filter(ReplayView::is_active),

@@ -31,6 +31,8 @@ pub enum Validity {
     Expired,
     /// From 1 January 2090.
     NotYet,
+    /// Now, and for so many days yet.
+    ForDays(u32),
     /// From 1 January of this year to 2090.
     From(i32),
 }
@@ -70,6 +72,11 @@ impl Authority {
             Validity::Current => (date_time_ymd(2020, 1, 1), date_time_ymd(2090, 1, 1)),
             Validity::Expired => (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 2)),
             Validity::From(year) => (date_time_ymd(year, 1, 1), date_time_ymd(2090, 1, 1)),
+            Validity::ForDays(days) => {
+                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
+                let end = now + std::time::Duration::from_secs(u64::from(days) * 24 * 3600);
+                (date_time_ymd(2020, 1, 1), date_time_ymd(1970, 1, 1) + end)
+            }
             Validity::NotYet => (date_time_ymd(2090, 1, 1), date_time_ymd(2091, 1, 1)),
         };
         let key = KeyPair::generate().expect("make a key");

@@ -156,7 +156,7 @@ impl Mosquitto {
         let mut ended = false;
         let accepts = holds_within(SOON, || {
             ended = child.try_wait().expect("wait for mosquitto").is_some();
-            ended || TcpStream::connect(self.address()).is_ok()
+            ended || [self.address(), self.front()].iter().all(|door| TcpStream::connect(door).is_ok())
         });
         if ended || !accepts {
             let _ = child.kill();

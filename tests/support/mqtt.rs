@@ -139,9 +139,14 @@ impl Session {
 
     /// Asks for messages at QoS 1.
     pub fn subscribe(&mut self, filter: &str) -> io::Result<()> {
+        self.subscribe_at(filter, 1)
+    }
+
+    /// Asks for messages at a QoS.
+    pub fn subscribe_at(&mut self, filter: &str, qos: u8) -> io::Result<()> {
         let mut body = vec![0, 1];
         put_text(&mut body, filter);
-        body.push(1);
+        body.push(qos);
         self.send(&frame(0x82, &body))
     }
 

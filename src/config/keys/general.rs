@@ -1,6 +1,6 @@
 //! The keys of the tables of which there is one.
 
-use super::{Key, KeyTable, optional, required, with_default};
+use super::{Key, KeyTable, optional, with_default};
 
 pub(super) const CA_FILE: Key = optional(
     "ca_file",
@@ -154,12 +154,42 @@ pub static UPSTREAM: KeyTable = KeyTable {
     selector: "",
     meaning: "The broker that events go to.",
     keys: &[
-        required(
+        optional(
             "url",
             "address",
+            "`urls`; one of the two is required",
             "`mqtts://host[:port]`, or `mqtt://` to this machine; ports 8883 and 1883 when left out.",
         )
         .near(&["broker", "host", "address", "server", "uri", "endpoint"]),
+        optional(
+            "urls",
+            "list of 1 to 8 addresses",
+            "`url`",
+            "Several brokers in order of preference, with the same login. When one is lost the next takes over, and \
+             when an earlier one works again we move back to it.",
+        )
+        .near(&["brokers", "hosts", "servers", "failover", "fallback"]),
+        with_default(
+            "probe_every",
+            "duration, 1 s to 1 d",
+            "\"3m\"",
+            "How often the brokers before the present one are tried, under the client id with `-probe` behind it.",
+        )
+        .near(&["failback_every", "check_every", "probe_interval"]),
+        with_default(
+            "return_after",
+            "duration, 1 s to 1 d",
+            "\"1m\"",
+            "How long one of them must answer before we move back to it.",
+        )
+        .near(&["failback_after", "stable_after"]),
+        with_default(
+            "profile",
+            "\"portable\", \"aws-iot-core\", \"azure-event-grid\", \"nats\", \"rabbitmq\" or \"mosquitto\"",
+            "\"portable\"",
+            "What kind of broker it is: which topics and sizes it takes. `portable` is what all of them take.",
+        )
+        .near(&["broker_type", "kind", "flavour", "flavor", "vendor", "compatibility"]),
         with_default(
             "allow_plaintext",
             "true or false",
@@ -179,9 +209,17 @@ pub static UPSTREAM: KeyTable = KeyTable {
             "template",
             "\"tidegate/{gateway}/{severity}/{sensor}\"",
             "Where events are published: `{gateway}`, `{severity}`, `{sensor}`, `{type}` and `{alarm}` are filled in. \
-             At most 7 slashes.",
+             At most 7 slashes (other profiles: more); a character that the profile does not take becomes `_`.",
         )
         .near(&["topics", "publish", "prefix", "base_topic"]),
+        with_default(
+            "status_topic",
+            "template, or \"off\"",
+            "\"tidegate/{gateway}/status\"",
+            "Where the gateway says that it is there, retained, with a last will. A broker that forbids the topic lets \
+             no event through: allow it there or turn it \"off\".",
+        )
+        .near(&["status", "birth_topic", "will_topic", "lwt", "availability_topic"]),
         with_default(
             "encoding",
             "\"json\" or \"cbor\"",
@@ -198,7 +236,7 @@ pub static UPSTREAM: KeyTable = KeyTable {
             "payload_bytes_max",
             "size, 4 KiB to 16 MiB",
             "\"128KiB\"",
-            "A larger event is set aside instead of sent.",
+            "A larger event is set aside instead of sent. At most what the profile takes.",
         )
         .near(&["max_payload", "packet_bytes_max", "max_packet_size"]),
         with_default("keep_alive", "duration, 1 s to 18 h", "\"30s\"", "Silence after which the connection is tested.")

@@ -75,8 +75,11 @@ fn an_unreadable_file_in_conf_d_refuses_the_whole() {
     assert!(refused(&main).contains("10.toml"));
 }
 
-const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
-const KEY: &str = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";
+/// A certificate and its key.
+fn identity() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["gw1".to_owned()]).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
 
 /// A configuration whose credentials are in `at`, with the given modes.
 fn with_files(at: &Path) -> std::path::PathBuf {
@@ -94,16 +97,17 @@ fn file_faults(main: &Path, env: &dyn Fn(&str) -> Option<String>) -> String {
 
 #[test]
 fn files_that_are_named_are_looked_at() {
+    let (certificate, secret) = identity();
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     let main = with_files(at);
     let faults = file_faults(&main, &env);
-    assert!(faults.contains("4 errors") && faults.contains("ca.pem does not exist"), "{faults}");
+    assert!(faults.contains("4 errors") && faults.contains("ca.pem: the file does not exist"), "{faults}");
     assert!(faults.contains("tidegate.toml:20:11"), "{faults}");
 
-    write(at, "ca.pem", CERTIFICATE);
-    write(at, "cert.pem", CERTIFICATE);
-    let key = write(at, "key.pem", KEY);
+    write(at, "ca.pem", &certificate);
+    write(at, "cert.pem", &certificate);
+    let key = write(at, "key.pem", &secret);
     let password = write(at, "password", "hunter2\n");
     let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     set(&key, 0o640);
@@ -118,17 +122,31 @@ fn files_that_are_named_are_looked_at() {
     set(&password, 0o400);
     assert_eq!(file_faults(&main, &env), "");
 
-    write(at, "cert.pem", KEY);
+    write(at, "cert.pem", &secret);
     write(at, "ca.pem", "x");
-    write(at, "key.pem", CERTIFICATE);
+    write(at, "key.pem", &certificate);
     set(&password, 0o600);
     write(at, "password", "\n");
     let faults = file_faults(&main, &env);
-    assert!(faults.contains("4 errors") && faults.contains("swapped?"), "{faults}");
-    assert!(faults.contains("no certificate in PEM form") && faults.contains("password is empty"), "{faults}");
+    assert!(faults.contains("4 errors") && faults.contains("mixed up?"), "{faults}");
+    assert!(
+        faults.contains("no certificate in this file") && faults.contains("password: the file is empty"),
+        "{faults}"
+    );
 
-    write(at, "key.pem", KEY.replace("PRIVATE", "ENCRYPTED PRIVATE"));
+    write(at, "key.pem", secret.replace("PRIVATE", "ENCRYPTED PRIVATE"));
     assert!(file_faults(&main, &env).contains("passphrase"));
+
+    write(at, "cert.pem", &certificate);
+    write(at, "ca.pem", &certificate);
+    write(at, "key.pem", identity().1);
+    write(at, "password", "hunter2 \n");
+    let faults = file_faults(&main, &env);
+    assert!(
+        faults.contains("1 error, 1 warning") && faults.contains("does not belong to a certificate in"),
+        "{faults}"
+    );
+    assert!(faults.contains("ends with a space") && !faults.contains("hunter2"), "{faults}");
 }
 
 #[test]
@@ -145,27 +163,28 @@ fn a_pipe_in_place_of_a_file_is_told_and_not_waited_for() {
     )
     .unwrap();
     let faults = file_faults(&main, &env);
-    assert!(faults.contains("password is no regular file"), "{faults}");
+    assert!(faults.contains("password: it is no regular file"), "{faults}");
     let credentials = Credentials { password_file: Some(at.join("password")), ..Credentials::default() };
     assert!(tls::password(&credentials).unwrap_err().to_string().contains("no regular file"));
 }
 
 #[test]
 fn group_bits_are_no_matter_in_the_credentials_directory_of_systemd() {
+    let (certificate, secret) = identity();
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     let main = with_files(at);
-    write(at, "ca.pem", CERTIFICATE);
-    write(at, "cert.pem", CERTIFICATE);
-    for name in ["key.pem", "password"] {
-        let path = write(at, name, KEY);
+    write(at, "ca.pem", &certificate);
+    write(at, "cert.pem", &certificate);
+    for (name, content) in [("key.pem", secret.as_str()), ("password", "hunter2\n")] {
+        let path = write(at, name, content);
         fs::set_permissions(path, fs::Permissions::from_mode(0o440)).unwrap();
     }
     let credentials = at.display().to_string();
     let env = |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| credentials.clone());
     assert_eq!(file_faults(&main, &env), "");
     fs::set_permissions(at.join("key.pem"), fs::Permissions::from_mode(0o444)).unwrap();
-    assert!(file_faults(&main, &env).contains("others can read"));
+    assert!(file_faults(&main, &env).contains("every user of this machine"));
 }
 
 #[test]

@@ -162,6 +162,8 @@ fn other_value(table: &keys::KeyTable, key: &keys::Key, default: &str) -> String
         (_, "connect_for") => "\"1m\"".into(),
         (_, "connect_at_once") => "\"never\"".into(),
         (_, "topic") => "\"t/{sensor}\"".into(),
+        (_, "profile") => "\"mosquitto\"".into(),
+        ("[upstream]", "payload_bytes_max") => "\"64KiB\"".into(),
         (_, "stop_bits") => "2".into(),
         (_, "data_bits") => "7".into(),
         (_, "qos") => "2".into(),

@@ -115,7 +115,7 @@ fn a_replayed_event_says_so_and_is_otherwise_the_same() {
 
 fn expand(parts: &[TemplatePart], event: &Event) -> Result<String, TopicError> {
     let mut out = "what was there before".to_owned();
-    topic(&Template(parts.to_vec()), event, "boiler room.7", &mut out).map(|()| out)
+    topic(&Template(parts.to_vec()), event, "boiler room.7", &TopicRules::PORTABLE, &mut out).map(|_| out)
 }
 
 fn default_template() -> Vec<TemplatePart> {
@@ -155,16 +155,17 @@ fn levels_that_no_broker_takes_become_part_of_the_last_one() {
     event.subject = "a/b/c/d/e/f/g".into();
     let topic = expand(&default_template(), &event).unwrap();
     assert_eq!(topic, "tidegate/boiler_room_7/critical/a/b/c/d/e_f_g");
-    assert_eq!(topic.matches('/').count(), TOPIC_SLASHES_MAX);
+    assert_eq!(topic.matches('/').count(), TopicRules::PORTABLE.slashes_max);
 }
 
 #[test]
 fn a_topic_that_no_broker_takes_is_an_error() {
     let text = |text: &str| vec![TemplatePart::Text(text.into())];
     let mut event = event();
-    assert_eq!(expand(&text("1/2/3/4/5/6/7/8/9"), &event), Err(TopicError::TooManyLevels { slashes: 8 }));
+    assert_eq!(expand(&text("1/2/3/4/5/6/7/8/9"), &event), Err(TopicError::TooManyLevels { slashes: 8, max: 7 }));
     assert_eq!(expand(&text("a/#"), &event), Err(TopicError::Forbidden('#')));
     assert_eq!(expand(&[], &event), Err(TopicError::Empty));
-    event.subject = "x".repeat(TOPIC_BYTES_MAX).into();
-    assert_eq!(expand(&default_template(), &event), Err(TopicError::TooLong { bytes: 32 + TOPIC_BYTES_MAX }));
+    let max = TopicRules::PORTABLE.bytes_max;
+    event.subject = "x".repeat(max).into();
+    assert_eq!(expand(&default_template(), &event), Err(TopicError::TooLong { bytes: 32 + max, max }));
 }

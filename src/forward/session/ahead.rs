@@ -22,7 +22,7 @@ impl Forwarder {
     pub(super) fn offer_next(&mut self) -> bool {
         while self.window.wants_more() {
             let Some(event) = self.feed.pop() else { return false };
-            let ahead = &mut self.scout.ahead;
+            let ahead = &mut self.lookout.ahead;
             // What the queue has passed over as evicted must not come after it.
             ahead.settle(self.feed.settled());
             match ahead.whose(event.sequence) {
@@ -39,9 +39,9 @@ impl Forwarder {
 
     /// Whether the line has had its run, and the queue has something to send or to pass over.
     fn is_queues_turn(&self) -> bool {
-        self.scout.run >= RUN_MAX
+        self.lookout.run >= RUN_MAX
             && self.window.wants_more()
-            && self.feed.front().is_some_and(|sequence| self.scout.ahead.whose(sequence) != Whose::Ahead)
+            && self.feed.front().is_some_and(|sequence| self.lookout.ahead.whose(sequence) != Whose::Ahead)
     }
 }
 
@@ -49,12 +49,17 @@ impl Session<'_> {
     /// Whether the connection is a call by the schedule, and that is over: everything is sent, or its time is up.
     pub(super) fn is_call_over(&self) -> bool {
         let forwarder = &*self.forwarder;
-        if !self.trusted || self.stopping || !forwarder.calls.is_planned() {
+        if !self.is_heard() || self.stopping || !forwarder.calls.is_planned() {
             return false;
         }
         let is_drained = self.is_drained() && !self.expects_puback();
         let is_urgent = forwarder.calls.is_urgent(&forwarder.feed.status());
         forwarder.calls.is_over(forwarder.clock.boot(), is_drained, is_urgent)
+    }
+
+    /// The broker takes messages from us, as far as it can show that.
+    fn is_heard(&self) -> bool {
+        self.trusted || self.forwarder.upstream.status_topic.is_none()
     }
 
     /// When the next event may leave; `None` when it may now.
@@ -65,7 +70,7 @@ impl Session<'_> {
     /// Counts an event of the queue, or beside it, against the limits, and the line's run as over.
     pub(super) fn pay_for_queue(&mut self, publish: &Publish) {
         self.pay(publish);
-        self.forwarder.scout.run = 0;
+        self.forwarder.lookout.run = 0;
     }
 
     /// Counts an event that leaves against the limits.
@@ -77,7 +82,7 @@ impl Session<'_> {
     /// under suspicion goes alone.
     fn ahead_may_send(&mut self) -> bool {
         let window = &self.forwarder.window;
-        self.trusted
+        self.is_heard()
             && self.setting_aside.is_none()
             && window.is_all_sent()
             && (window.is_empty() || (window.limit() > 1 && window.has_progress()))
@@ -87,19 +92,19 @@ impl Session<'_> {
 
     /// Publishes events of the line until it is the queue's turn; true when something was written.
     pub(super) async fn publish_ahead(&mut self) -> Result<bool, Lost> {
-        if !self.forwarder.scout.ahead.is_on() {
+        if !self.forwarder.lookout.ahead.is_on() {
             return Ok(false);
         }
-        self.forwarder.scout.ahead.settle(self.forwarder.feed.settled());
+        self.forwarder.lookout.ahead.settle(self.forwarder.feed.settled());
         let mut wrote = false;
         while self.ahead_may_send() {
-            let Some((slot, sequence, event)) = self.forwarder.scout.ahead.next() else { break };
+            let Some((slot, sequence, event)) = self.forwarder.lookout.ahead.next() else { break };
             let mut publish = match self.encode(&event, None) {
                 Ok(publish) => publish,
                 Err(reason) => {
                     // The queue sets it aside when it comes to it.
                     tracing::debug!(sequence, reason, "an event is left to the queue: it cannot be sent");
-                    self.forwarder.scout.ahead.leave();
+                    self.forwarder.lookout.ahead.leave();
                     continue;
                 }
             };
@@ -107,8 +112,8 @@ impl Session<'_> {
             self.pay(&publish);
             publish.pkid = side_ids(&self.forwarder.upstream).saturating_add(1).saturating_add(slot);
             let (_, packet) = self.register(publish)?;
-            self.forwarder.scout.ahead.on_outgoing(slot, bytes, Instant::now());
-            self.forwarder.scout.run += 1;
+            self.forwarder.lookout.ahead.on_outgoing(slot, bytes, Instant::now());
+            self.forwarder.lookout.run += 1;
             self.forwarder.counters.events_published.add(1);
             self.write(packet).await?;
             wrote = true;
@@ -119,18 +124,18 @@ impl Session<'_> {
     /// Takes an acknowledgement if it is the line's.
     pub(super) fn on_ahead_puback(&mut self, packet_id: u16) -> bool {
         let slot = packet_id.checked_sub(side_ids(&self.forwarder.upstream).saturating_add(1));
-        slot.is_some_and(|slot| self.forwarder.scout.ahead.on_puback(slot))
+        slot.is_some_and(|slot| self.forwarder.lookout.ahead.on_puback(slot))
     }
 
     /// Ends a connection on which an event of the line waits for its acknowledgement in vain.
     pub(super) fn check_ahead(&self) -> Result<(), Lost> {
-        let is_overdue = self.forwarder.scout.ahead.is_overdue(Instant::now(), self.forwarder.upstream.ack_timeout);
+        let is_overdue = self.forwarder.lookout.ahead.is_overdue(Instant::now(), self.forwarder.upstream.ack_timeout);
         if is_overdue { Err(Lost::NoAcknowledgement) } else { Ok(()) }
     }
 
     /// Tells the line that the connection has ended. Returns how many of its events were in flight.
     pub(super) fn leave_ahead(&mut self, end: &End) -> usize {
-        let ahead = &mut self.forwarder.scout.ahead;
+        let ahead = &mut self.forwarder.lookout.ahead;
         let inflight = ahead.inflight();
         let is_suspicious = match end {
             End::Lost(lost) => self.trusted && (lost.is_by_broker() || matches!(lost, Lost::PacketIds)),

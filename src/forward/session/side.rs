@@ -17,6 +17,7 @@ impl Session<'_> {
         let window = &self.forwarder.window;
         self.trusted
             && !self.stopping
+            && self.leaving.is_none()
             && self.setting_aside.is_none()
             && window.is_all_sent()
             && (window.is_empty() || window.has_progress())

@@ -20,6 +20,8 @@ pub enum Manner {
     ClosesAt(u64),
     /// Acknowledges everything but the event with this number.
     LeavesOut(u64),
+    /// Closes the connection when it gets a status.
+    ClosesAtStatus,
     /// Closes the connection after so many events of it.
     ClosesAfter(u32),
     /// Takes the connection and says nothing at all.
@@ -160,6 +162,9 @@ async fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, shared: &Mutex<Sha
                 let payload = serde_json::from_slice(&body[4 + topic_len..]).unwrap();
                 let got = Got { topic, payload };
                 if got.topic.ends_with("/status") {
+                    if manner == Manner::ClosesAtStatus {
+                        return Ok(());
+                    }
                     shared.lock().unwrap().status.push(got);
                     if manner != Manner::AcknowledgesNothing {
                         stream.write_all(&[0x40, 2, packet_id[0], packet_id[1]]).await?;

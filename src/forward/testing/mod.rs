@@ -17,6 +17,7 @@ pub use store::{FakeStore, event};
 use crate::config::model::{
     BrokerUrl, Credentials, Encoding, EventPart, Order, RateLimit, Template, TemplatePart, Upstream,
 };
+use crate::forward::profile::Profile;
 
 /// The sequence number of an event on the wire (CloudEvents has it as text).
 pub fn sequence_of(event: &serde_json::Value) -> u64 {
@@ -40,8 +41,14 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 pub fn upstream(host: &str, port: u16, credentials: Option<Credentials>) -> Upstream {
     let event = TemplatePart::Event;
     let text = |text: &str| TemplatePart::Text(text.into());
+    let url = BrokerUrl { tls: credentials.is_some(), host: host.to_owned(), port };
     Upstream {
-        url: BrokerUrl { tls: credentials.is_some(), host: host.to_owned(), port },
+        url: url.clone(),
+        urls: vec![url],
+        probe_every: Duration::from_secs(180),
+        return_after: Duration::from_secs(60),
+        profile: Profile::Portable,
+        status_topic: Some("tidegate/boiler-room-7/status".into()),
         credentials: credentials.unwrap_or_default(),
         allow_plaintext: false,
         client_id: "tidegate-test".to_owned(),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail on the spot")]
 
 mod breaker;
+mod brokers;
 mod credentials;
 mod faults;
 mod retry;

@@ -18,7 +18,9 @@ use super::packets::{Inbox, Incoming, Outgoing, Violation};
 use crate::clock::{SystemClock, WallTime};
 use crate::config::model::{Credentials, Encoding, MqttSource, Order, RateLimit, Template, Upstream};
 use crate::forward::explain::{self, Explanation, Phase};
+use crate::forward::profile::Profile;
 use crate::forward::tls;
+use crate::forward::tls::expiry::Certificates;
 
 /// How long TCP, TLS and CONNACK may take together. A broker beside us answers in milliseconds, one across a radio
 /// link in seconds.
@@ -116,7 +118,11 @@ async fn secrets(
     let read = tokio::task::spawn_blocking(move || {
         let password = tls::password(&credentials)?.unwrap_or_default();
         let login = credentials.username.as_ref().map(|username| Login { username: username.clone(), password });
-        let tls = if with_tls { Some(Arc::new(tls::client_config(&credentials, earliest)?)) } else { None };
+        let tls = if with_tls {
+            Some(Arc::new(tls::client_config(&credentials, earliest, &Certificates::default())?))
+        } else {
+            None
+        };
         Ok((login, tls))
     });
     match read.await {
@@ -136,6 +142,11 @@ pub(super) fn violation(config: &MqttSource, violation: &Violation) -> Explanati
 pub(super) fn view(config: &MqttSource) -> Upstream {
     Upstream {
         url: config.url.clone(),
+        urls: vec![config.url.clone()],
+        probe_every: CONNECT_TIMEOUT,
+        return_after: CONNECT_TIMEOUT,
+        profile: Profile::Portable,
+        status_topic: None,
         credentials: config.credentials.clone(),
         allow_plaintext: true,
         client_id: config.client_id.clone(),
