@@ -49,6 +49,8 @@ impl Bucket {
 pub struct Pace {
     events: Option<Bucket>,
     bytes: Option<Bucket>,
+    /// Until when something was last held back.
+    held_until: Option<Instant>,
 }
 
 impl Pace {
@@ -57,6 +59,7 @@ impl Pace {
         Self {
             events: limit.events_per_second.map(|events| Bucket::new(u64::from(events), now)),
             bytes: limit.bytes_per_second.map(|bytes| Bucket::new(bytes, now)),
+            held_until: None,
         }
     }
 
@@ -72,7 +75,15 @@ impl Pace {
             bytes.fill(now);
             debt = debt.max(bytes.debt());
         }
-        (!debt.is_zero()).then(|| now + debt)
+        let until = (!debt.is_zero()).then(|| now + debt);
+        self.held_until = until.or(self.held_until);
+        until
+    }
+
+    /// Until when something was held back since this was last asked. Who was held back has to be woken then, also when
+    /// that time has come by now.
+    pub fn take_held_until(&mut self) -> Option<Instant> {
+        self.held_until.take()
     }
 
     /// An event of so many bytes has left.
@@ -124,6 +135,16 @@ mod tests {
         }
         assert_eq!(pace.wait(now), Some(now + Duration::from_millis(20)));
         assert_eq!(run(&mut pace, now, Duration::from_secs(10), 9), 500);
+    }
+
+    #[test]
+    fn who_was_held_back_is_woken_even_if_it_might_leave_by_now() {
+        let now = Instant::now();
+        let mut pace = pace(Some(1), None, now);
+        pace.pay(1);
+        let until = pace.wait(now).unwrap();
+        assert_eq!(pace.wait(until), None);
+        assert_eq!((pace.take_held_until(), pace.take_held_until()), (Some(until), None));
     }
 
     #[test]

@@ -162,7 +162,7 @@ impl<'a> Session<'a> {
             let busy =
                 self.forwarder.calls.is_planned() || self.expects_puback() || self.stopping || self.has_unreported();
             let side_wanted = self.side_may_send() && self.forwarder.side.wants_more();
-            let (passed, pause) = (self.forwarder.passed(), self.pause());
+            let (passed, pause) = (self.forwarder.passed(), self.forwarder.pace.take_held_until());
             tokio::select! {
                 polled = self.link.poll() => {
                     self.on_polled(polled)?;
