@@ -45,6 +45,10 @@ fn upstream(upstream: &UpstreamShown) -> Vec<String> {
             "upstream  connected since {}, {} in flight, {} delivered",
             upstream.since, upstream.inflight, upstream.delivered
         ));
+    } else if upstream.between_calls {
+        let next = upstream.next_attempt.as_deref().unwrap_or("the next minute of `connect_when`");
+        let (since, delivered) = (&upstream.since, upstream.delivered);
+        lines.push(format!("upstream  between calls since {since}, the next at {next}, {delivered} delivered"));
     } else {
         lines.push(format!("upstream  not connected since {}", upstream.since));
         lines.extend(upstream.last_error.iter().map(|error| format!("          {error}")));
@@ -176,6 +180,7 @@ mod tests {
                 last_error: Some("the cable is out".into()),
                 next_attempt,
                 breaker,
+                between_calls: false,
                 window: 256,
                 inflight: 3,
                 delivered: 40,

@@ -10,7 +10,7 @@ use super::suggest::nearest;
 use super::template::{self, Place};
 use super::text::Text;
 use super::tree::{Context, Spot};
-use super::{broker, units, upstream, url};
+use super::{broker, pacing, units, upstream, url};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -128,7 +128,7 @@ fn retain_delivered(ctx: &mut Context<'_>, section: &Section<'_>, max_bytes: u64
 }
 
 /// `[upstream]`
-pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str) -> Option<Upstream> {
+pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str, time_zone: &str) -> Option<Upstream> {
     section.check_variant(ctx, "");
     let profile = upstream::profile(ctx, section);
     let urls = upstream::urls(ctx, section);
@@ -183,6 +183,9 @@ pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str) -> 
         ack_timeout,
         backoff_min,
         backoff_max,
+        order: pacing::order(ctx, section),
+        rate_limit: pacing::rate_limit(ctx, section),
+        calls: pacing::calls(ctx, section, time_zone),
     })
 }
 

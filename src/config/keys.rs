@@ -8,7 +8,7 @@ mod general;
 mod source;
 
 pub use alarm::{ALARM, CONDITIONS};
-pub use general::{GATEWAY, ROOT, STORE, UPSTREAM};
+pub use general::{GATEWAY, RATE_LIMIT, ROOT, STORE, UPSTREAM};
 pub use source::{DECODE, FIELD, FRAMING, SOURCE};
 
 /// What happens when a key is left out.
@@ -84,4 +84,5 @@ const fn with_default(name: &'static str, takes: &'static str, toml: &'static st
 }
 
 /// All tables that hold keys, in the order of the reference.
-pub static TABLES: [&KeyTable; 8] = [&GATEWAY, &SOURCE, &FRAMING, &DECODE, &FIELD, &ALARM, &STORE, &UPSTREAM];
+pub static TABLES: [&KeyTable; 9] =
+    [&GATEWAY, &SOURCE, &FRAMING, &DECODE, &FIELD, &ALARM, &STORE, &UPSTREAM, &RATE_LIMIT];

@@ -179,7 +179,7 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
     let (mut to, mut to_spot) = (None, Spot { file: 0, start: 0, end: 0 });
     if !to_upstream.parts.is_empty() {
         let section = to_upstream.section(ctx);
-        to = general::upstream(ctx, &section, &gateway.id);
+        to = general::upstream(ctx, &section, &gateway.id, &gateway.time_zone);
         to_spot = section.spot(if section.has("client_id") { "client_id" } else { upstream::url_key(&section) });
     }
     let mut read_sources = Vec::new();

@@ -10,12 +10,14 @@ pub mod template;
 
 mod alarm;
 mod broker;
+mod cron;
 mod cross;
 mod decode;
 mod general;
 mod interpolate;
 mod keys;
 mod load;
+mod pacing;
 mod reference;
 mod render;
 mod report;

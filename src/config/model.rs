@@ -11,6 +11,7 @@ use std::time::Duration;
 
 pub use alarm::{Alarm, Condition, RateDirection, ScheduleSpan, SetPoint, Severity};
 
+pub use super::cron::Cron;
 use crate::forward::profile::Profile;
 use crate::reading::Value;
 
@@ -371,6 +372,46 @@ pub struct Upstream {
     pub backoff_min: Duration,
     /// `backoff_max`. Default 5 min.
     pub backoff_max: Duration,
+    /// `order`: what of a backlog goes first. Default oldest-first.
+    pub order: Order,
+    /// `rate_limit`. Default none.
+    pub rate_limit: RateLimit,
+    /// `connect_when` and what goes with it. Default: connected all the time.
+    pub calls: Option<CallPlan>,
+}
+
+/// `order`: what is sent first after an outage. Events of one sensor keep their order whatever it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// `"oldest-first"`: as they were stored.
+    #[default]
+    OldestFirst,
+    /// `"live-first"`: what happens now before what waited, sensor by sensor.
+    LiveFirst,
+    /// `"severity-first"`: critical, then high, then the others.
+    SeverityFirst,
+}
+
+/// `rate_limit`: how much may be sent in a second; each at least 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateLimit {
+    /// `events_per_second`
+    pub events_per_second: Option<u32>,
+    /// `bytes_per_second`: of topics and payloads.
+    pub bytes_per_second: Option<u64>,
+}
+
+/// When to be connected, for links that are paid by the minute or the megabyte.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallPlan {
+    /// `connect_when`
+    pub when: Cron,
+    /// `gateway.time_zone`, in which `when` is read.
+    pub time_zone: String,
+    /// `connect_for`: the longest a call lasts. Default 5 min.
+    pub longest: Duration,
+    /// `connect_at_once`: events this severe or more do not wait for the schedule. Default critical; `None`: never.
+    pub at_once: Option<Severity>,
 }
 
 /// How events are written on the wire.

@@ -13,13 +13,16 @@ use tokio::time::Instant;
 
 use super::backoff::{Backoff, STABLE};
 use super::breaker::{self, Breaker};
+use super::calls::{Calls, Decision};
 use super::ending::End;
 use super::explain::{self, Explanation, Phase};
 use super::failover::Failover;
 use super::feed::Feed;
+use super::lookout::Lookout;
 use super::network::Network;
 use super::nudge::Nudge;
 use super::options::connection_options;
+use super::pace::Pace;
 use super::profile::Namesakes;
 use super::repeats::{Repeats, Say};
 use super::session::Session;
@@ -57,6 +60,8 @@ pub struct UpstreamView {
     pub next_attempt: Option<BootTime>,
     /// Failures since the last connection that lasted.
     pub failures: u32,
+    /// Not connected because the schedule says so; `next_attempt` is when the next call is due.
+    pub between_calls: bool,
     /// What is thought of the broker.
     pub breaker: breaker::State,
     /// When the certificates end that the connection depends on.
@@ -76,6 +81,9 @@ pub struct Forwarder {
     pub(super) window: Window<Arc<Event>>,
     pub(super) feed: Feed,
     pub(super) side: SideLane,
+    pub(super) lookout: Lookout,
+    pub(super) pace: Pace,
+    pub(super) calls: Calls,
     /// Sensors whose topics became the same.
     pub(super) namesakes: Namesakes,
     /// The broker has acknowledged an event since the start.
@@ -100,10 +108,17 @@ pub struct Forwarder {
     view: watch::Sender<UpstreamView>,
 }
 
+/// Whether two times are not the same for people.
+fn shows_otherwise(a: BootTime, b: BootTime) -> bool {
+    a.since(b).max(b.since(a)) >= Duration::from_secs(1)
+}
+
 /// How an attempt ended.
 enum Attempt {
     /// The task is over.
     Over,
+    /// The call is over; there is another one.
+    HungUp,
     /// A connection failed, or ended after this long.
     Failed(Explanation, Duration),
     /// This broker was left for a better one.
@@ -132,6 +147,9 @@ impl Forwarder {
             brokers: upstream.urls.len(),
             ..UpstreamView::default()
         });
+        let lookout = Lookout::new(upstream.order, store.clone(), delivered);
+        let pace = Pace::new(upstream.rate_limit, Instant::now());
+        let calls = Calls::new(upstream.calls.clone());
         let backoff = Backoff::new(upstream.backoff_min, upstream.backoff_max);
         let namesakes = Namesakes::new(&upstream.topic);
         let failover = Failover::new(upstream.urls.len());
@@ -146,6 +164,9 @@ impl Forwarder {
             window,
             feed,
             side: SideLane::new(side),
+            lookout,
+            pace,
+            calls,
             namesakes,
             has_delivered: false,
             reported: delivered,
@@ -168,8 +189,12 @@ impl Forwarder {
         self.network.look();
         while !self.shutdown.is_stopping() {
             let mut clock_set = self.clock.changes();
+            if self.next_call().await.is_err() {
+                break;
+            }
             let (explanation, lasted) = match self.attempt().await {
                 Attempt::Over => break,
+                Attempt::HungUp => continue,
                 Attempt::Failed(explanation, lasted) => (explanation, lasted),
                 Attempt::Moved(better) => {
                     self.failover.move_to(better);
@@ -212,9 +237,46 @@ impl Forwarder {
         }
         self.view.send_modify(|view| {
             view.connected = false;
+            view.between_calls = false;
             view.next_attempt = None;
             view.since = self.clock.boot();
         });
+    }
+
+    /// Returns when it is time to connect.
+    ///
+    /// # Errors
+    ///
+    /// The process is ending.
+    async fn next_call(&mut self) -> Result<(), Closed> {
+        let mut status = self.store.status();
+        let (mut shutdown, mut clock_set) = (self.shutdown.clone(), self.clock.changes());
+        let nudge = self.nudge.clone();
+        loop {
+            let is_urgent = self.calls.is_urgent(&status.borrow_and_update());
+            let now = self.clock.now();
+            let Decision::Wait { due, ask } = self.calls.decide(now, is_urgent) else { break };
+            self.view.send_if_modified(|view| {
+                let is_new = !view.between_calls || view.next_attempt.is_none_or(|at| shows_otherwise(at, due));
+                if is_new {
+                    view.between_calls = true;
+                    view.next_attempt = Some(due);
+                }
+                is_new
+            });
+            tokio::select! {
+                () = tokio::time::sleep(ask.since(now.boot)) => {}
+                changed = status.changed() => changed.map_err(|_| Closed)?,
+                () = nudge.nudged() => {
+                    tracing::info!("told to connect upstream now, between calls");
+                    self.calls.begin(self.clock.now());
+                }
+                _ = clock_set.changed() => self.clock.settled().await,
+                () = shutdown.wait() => return Err(Closed),
+            }
+        }
+        self.view.send_if_modified(|view| std::mem::take(&mut view.between_calls));
+        Ok(())
     }
 
     /// One connection, from reading the credentials to its end.
@@ -269,6 +331,10 @@ impl Forwarder {
                 return Attempt::Over;
             }
             End::StoreGone => return Attempt::Over,
+            End::HungUp => {
+                self.tell_hung_up();
+                return Attempt::HungUp;
+            }
             End::Moved(better) => return self.moved(better),
             End::Lost(lost) => lost,
         };
@@ -391,6 +457,21 @@ impl Forwarder {
             view.connected = true;
             view.since = self.clock.boot();
             view.window = self.window.limit();
+        });
+    }
+
+    /// The connection was ended by ourselves: what is in flight is sent again with the next one.
+    fn tell_hung_up(&mut self) {
+        let _ = self.window.on_connection_lost(Ending::Blameless);
+        self.calls.on_hung_up();
+        self.said_down = true;
+        let waiting = self.feed.status().waiting;
+        tracing::info!(waiting, "disconnected upstream until the next call");
+        let now = self.clock.boot();
+        self.view.send_modify(|view| {
+            view.connected = false;
+            view.since = now;
+            view.last_error = None;
         });
     }
 

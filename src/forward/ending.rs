@@ -14,6 +14,8 @@ use crate::config::model::Upstream;
 pub enum End {
     /// We were told to stop, and took our leave.
     Stopped,
+    /// The call is over: the next one is made when the schedule says so.
+    HungUp,
     /// This broker is left for a better one, and we took our leave.
     Moved(usize),
     /// The store is gone: the process is ending.

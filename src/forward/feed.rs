@@ -68,6 +68,21 @@ impl Feed {
         None
     }
 
+    /// The number of the next event.
+    pub fn front(&self) -> Option<u64> {
+        self.ready.front().map(|event| event.sequence)
+    }
+
+    /// Takes back the event handed out last.
+    pub fn put_back(&mut self, event: Arc<Event>) {
+        self.ready.push_front(event);
+    }
+
+    /// Everything up to here has been handed out, or is not to be.
+    pub fn passed(&self) -> u64 {
+        self.ready.front().map_or(self.next, |event| event.sequence).saturating_sub(1)
+    }
+
     /// About how many events are ready to be handed out.
     pub fn ready(&self) -> usize {
         self.ready.len()

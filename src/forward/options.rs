@@ -7,7 +7,7 @@ use std::time::Duration;
 use rumqttc::{LastWill, MqttOptions, QoS, TlsConfiguration, Transport};
 
 use super::tls::expiry::Certificates;
-use super::{side, status, tls};
+use super::{ahead, side, status, tls};
 use crate::clock::{SystemClock, WallTime};
 use crate::config::model::Upstream;
 
@@ -26,6 +26,11 @@ pub fn queue_ids(upstream: &Upstream) -> u16 {
     upstream.window.saturating_add(PACKET_ID_MARGIN)
 }
 
+/// How many packet ids come before those of what goes ahead of the queue.
+pub fn side_ids(upstream: &Upstream) -> u16 {
+    queue_ids(upstream).saturating_add(side::INFLIGHT_MAX)
+}
+
 /// Longest keep-alive MQTT can say: 16 bits of seconds.
 const KEEP_ALIVE_MAX: Duration = Duration::from_secs(65_535);
 
@@ -40,7 +45,7 @@ pub fn connection_options(
     seen: &Certificates,
 ) -> Result<MqttOptions, tls::TlsError> {
     let mut options = plain_options(upstream, &upstream.client_id, clock.earliest(), seen)?;
-    options.set_inflight(queue_ids(upstream).saturating_add(side::INFLIGHT_MAX));
+    options.set_inflight(side_ids(upstream).saturating_add(ahead::INFLIGHT_MAX));
     options.set_max_packet_size(INCOMING_BYTES_MAX, upstream.payload_bytes_max.saturating_add(PUBLISH_OVERHEAD_BYTES));
     if let Some(topic) = &upstream.status_topic {
         let retain = upstream.profile.retains();

@@ -7,6 +7,7 @@
 //! reasons: the packet id comes back at once, so it is never guessed, and a window's worth of events goes out in a few
 //! TLS records and system calls instead of one each.
 
+mod ahead;
 mod side;
 
 use std::future::Future;
@@ -74,6 +75,7 @@ impl<'a> Session<'a> {
     /// Takes over a connection right after its CONNACK.
     pub fn new(forwarder: &'a mut Forwarder, link: EventLoop) -> Self {
         let backlog_through = forwarder.feed.status().last_sequence;
+        forwarder.lookout.ahead.on_connected(backlog_through);
         let scout = Scout::start(&forwarder.upstream, forwarder.failover.at(), forwarder.clock.earliest());
         let trusted = forwarder.upstream.status_topic.is_none() && forwarder.has_delivered;
         Self {
@@ -106,10 +108,10 @@ impl<'a> Session<'a> {
         }
         self.forwarder.counters.upstream_inflight.set(0);
         // With the side lane's events in flight beside it no event of the queue is alone.
-        let side_inflight = self.leave_side(&end);
+        let beside = self.leave_side(&end) + self.leave_ahead(&end);
         let ending = match &end {
-            End::Lost(lost) if self.trusted && lost.is_by_broker() && side_inflight == 0 => Ending::Suspicious,
-            End::Lost(lost) if !self.trusted && lost.is_closed() && side_inflight == 0 => Ending::Abrupt,
+            End::Lost(lost) if self.trusted && lost.is_by_broker() && beside == 0 => Ending::Suspicious,
+            End::Lost(lost) if !self.trusted && lost.is_closed() && beside == 0 => Ending::Abrupt,
             _ => Ending::Blameless,
         };
         (end, ending)
@@ -136,11 +138,17 @@ impl<'a> Session<'a> {
             if self.is_proven() {
                 self.forwarder.tell_acknowledged();
             }
-            self.forwarder.counters.upstream_inflight.set(self.forwarder.window.inflight() as u64);
+            let inflight = self.forwarder.window.inflight() + self.forwarder.lookout.ahead.inflight();
+            self.forwarder.counters.upstream_inflight.set(inflight as u64);
             if self.stopping && (self.is_drained() || self.last_progress.elapsed() >= DRAIN_STALL_MAX) {
                 let text = status::stopped(self.forwarder.clock.wall());
                 self.farewell(text).await?;
                 return Ok(End::Stopped);
+            }
+            if self.is_call_over() {
+                let text = status::between_calls(self.forwarder.clock.wall());
+                self.farewell(text).await?;
+                return Ok(End::HungUp);
             }
             if let Some(better) = self.leaving
                 && !self.stopping
@@ -151,8 +159,10 @@ impl<'a> Session<'a> {
                 self.farewell(text).await?;
                 return Ok(End::Moved(better));
             }
-            let busy = self.expects_puback() || self.stopping || self.has_unreported();
+            let busy =
+                self.forwarder.calls.is_planned() || self.expects_puback() || self.stopping || self.has_unreported();
             let side_wanted = self.side_may_send() && self.forwarder.side.wants_more();
+            let (passed, pause) = (self.forwarder.passed(), self.forwarder.pace.take_held_until());
             tokio::select! {
                 polled = self.link.poll() => {
                     self.on_polled(polled)?;
@@ -163,6 +173,12 @@ impl<'a> Session<'a> {
                         return Ok(End::StoreGone);
                     }
                 }
+                scouted = self.forwarder.lookout.turn(passed) => {
+                    if scouted.is_err() {
+                        return Ok(End::StoreGone);
+                    }
+                }
+                () = tokio::time::sleep_until(pause.unwrap_or(self.last_progress)), if pause.is_some() => {}
                 () = self.forwarder.side.arrival(), if side_wanted => {}
                 better = self.scout.better(), if self.leaving.is_none() && !self.stopping => self.leaving = Some(better),
                 done = set_aside_done(&mut self.setting_aside), if self.setting_aside.is_some() => {
@@ -181,6 +197,7 @@ impl<'a> Session<'a> {
                         return Err(Lost::NoAcknowledgement);
                     }
                     self.check_side()?;
+                    self.check_ahead()?;
                 }
             }
         }
@@ -188,7 +205,7 @@ impl<'a> Session<'a> {
 
     /// Whether something is to be acknowledged, the side lane's events included.
     fn expects_puback(&self) -> bool {
-        self.is_waiting() || self.forwarder.side.inflight() > 0
+        self.is_waiting() || self.forwarder.side.inflight() > 0 || self.forwarder.lookout.ahead.inflight() > 0
     }
 
     /// Whether something of the queue, or a status, is to be acknowledged.
@@ -233,14 +250,17 @@ impl<'a> Session<'a> {
 
     /// Publishes as long as the window has room and there are events, then what the side lane may send, and flushes once.
     async fn publish_what_fits(&mut self) -> Result<(), Lost> {
+        let mut wrote = self.publish_ahead().await?;
         if self.forwarder.window.waits_for_room(self.forwarder.feed.ready()) {
-            return Ok(());
+            return if wrote { self.flush().await } else { Ok(()) };
         }
-        let mut wrote = false;
         // With a window of one an event stands under suspicion: send it only when the broker has shown that it takes
         // other messages on this connection.
         let shows_trust = self.forwarder.upstream.status_topic.is_some();
         while self.trusted || !shows_trust || self.forwarder.window.limit() > 1 {
+            if self.pause().is_some() {
+                break;
+            }
             let Some((sequence, event)) = self.next_event() else { break };
             let publish = match self.encode(&event, None) {
                 Ok(publish) => publish,
@@ -253,12 +273,16 @@ impl<'a> Session<'a> {
                 self.last_progress = Instant::now();
             }
             let bytes = publish.payload.len();
+            self.pay_for_queue(&publish);
             let (packet_id, packet) = self.number(publish)?;
             self.forwarder.window.on_outgoing(packet_id, bytes);
             self.forwarder.counters.events_published.add(1);
             self.write(packet).await?;
             wrote = true;
+            self.publish_ahead().await?;
         }
+        // Without the queue in between the line may go on.
+        wrote |= self.publish_ahead().await?;
         wrote |= self.publish_side().await?;
         if wrote {
             self.flush().await?;
@@ -273,11 +297,9 @@ impl<'a> Session<'a> {
             if let Some(next) = forwarder.window.next() {
                 return Some(next);
             }
-            if !forwarder.window.wants_more() {
+            if !forwarder.offer_next() {
                 return None;
             }
-            let event = forwarder.feed.pop()?;
-            forwarder.window.offer(event.sequence, event);
         }
     }
 
@@ -400,6 +422,8 @@ impl<'a> Session<'a> {
             self.last_progress = Instant::now();
         } else if self.on_side_puback(puback.pkid) {
             self.forwarder.counters.side_delivered.add(1);
+        } else if self.on_ahead_puback(puback.pkid) {
+            self.forwarder.counters.events_delivered.add(1);
         } else if let Puback::Delivered(_) = self.forwarder.window.on_puback(puback.pkid) {
             self.forwarder.counters.events_delivered.add(1);
             self.forwarder.has_delivered = true;

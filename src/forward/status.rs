@@ -1,8 +1,9 @@
 //! The gateway's own sign of life upstream: a retained message on `status_topic`, `tidegate/<gateway>/status` unless
 //! configured.
 //!
-//! Owns the texts: `online` (birth, after each connect), `offline` with reason `lost` (last will,
-//! published by the broker) `offline` with reason `stopped`, and with reason `moved` (both said by ourselves before we go). UTF-8 JSON. Never
+//! Owns the texts: `online` (birth, after each connect), `offline` with reason `lost` (last will, published by the
+//! broker), and `offline` with reasons `stopped`, `moved` and `scheduled` (said by ourselves before we go: for good, to
+//! another broker, or until the next call). UTF-8 JSON. Never
 //! sends anything.
 
 use serde::Serialize;
@@ -36,6 +37,11 @@ pub fn moved(time: WallTime) -> Vec<u8> {
     encode(&Status::Offline { reason: "moved", version: env!("CARGO_PKG_VERSION"), time: time.to_string() })
 }
 
+/// We go until the next scheduled call.
+pub fn between_calls(time: WallTime) -> Vec<u8> {
+    encode(&Status::Offline { reason: "scheduled", version: env!("CARGO_PKG_VERSION"), time: time.to_string() })
+}
+
 fn encode(status: &Status<'_>) -> Vec<u8> {
     serde_json::to_vec(status).expect("invariant: a map of texts and numbers is always JSON")
 }
@@ -55,7 +61,13 @@ mod tests {
             online,
             serde_json::json!({"state": "online", "version": version, "time": "2026-01-01T00:00:00Z", "waiting": 7})
         );
-        for (text, reason) in [(lost(time), "lost"), (stopped(time), "stopped"), (moved(time), "moved")] {
+        let said = [
+            (lost(time), "lost"),
+            (stopped(time), "stopped"),
+            (moved(time), "moved"),
+            (between_calls(time), "scheduled"),
+        ];
+        for (text, reason) in said {
             let text: serde_json::Value = serde_json::from_slice(&text).unwrap();
             assert_eq!(text["state"], "offline");
             assert_eq!(text["reason"], reason);

@@ -194,6 +194,17 @@ impl<T: Clone> Window<T> {
         true
     }
 
+    /// Takes an event that has already arrived, ahead of those before it: it only waits for them.
+    pub fn offer_done(&mut self, sequence: u64, item: T) {
+        if self.offer(sequence, item)
+            && let Some(flight) = self.flights.back_mut()
+        {
+            flight.state = State::Done;
+            self.skip_done();
+            self.advance();
+        }
+    }
+
     /// The event to send next, if one waits and there is room. It stays next until [`Window::on_outgoing`] or
     /// [`Window::set_aside`].
     pub fn next(&self) -> Option<(u64, T)> {

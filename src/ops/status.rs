@@ -151,6 +151,9 @@ pub struct UpstreamShown {
     pub last_error: Option<String>,
     /// When the next attempt is due, RFC 3339.
     pub next_attempt: Option<String>,
+    /// Not connected because `connect_when` says so; `next_attempt` is the next call.
+    #[serde(default)]
+    pub between_calls: bool,
     /// What is thought of the broker after failures; closed from a gateway of an earlier version.
     #[serde(default)]
     pub breaker: BreakerShown,
@@ -284,6 +287,7 @@ impl StatusSources {
                     brokers: view.brokers,
                     since: to_the_second(self.clock.wall_at(view.since)),
                     last_error: view.last_error.map(|error| error.to_string()),
+                    between_calls: view.between_calls,
                     breaker: BreakerShown {
                         state: view.breaker,
                         failures: if is_stable { 0 } else { view.failures },

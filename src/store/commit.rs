@@ -3,7 +3,6 @@
 //! Owns the order of steps that the promises of the store rest on. Part of [`Writer`]; the loop around is in
 //! [`super::writer`].
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -106,7 +105,8 @@ impl Writer {
         self.counters.events_stored.add(self.group.events.len() as u64);
         self.apply_dead();
         self.remember_told();
-        self.tail.extend(self.group.events.drain(..).map(Arc::new));
+        let events = std::mem::take(&mut self.group.events);
+        self.remember(events);
         self.checkpoint_if_due()?;
         Ok(Attempt::Done)
     }
@@ -144,7 +144,7 @@ impl Writer {
         if let Some(newest) = &self.ring.newest {
             self.told.note(newest.entry.number, &events);
         }
-        self.tail.extend(events.into_iter().map(Arc::new));
+        self.remember(events);
         Ok(())
     }
 

@@ -89,6 +89,9 @@ pub struct StoreStatus {
     pub delivered: u64,
     /// Events waiting to be delivered.
     pub waiting: u64,
+    /// By severity, least severe first: no event stored with a higher number than this is so severe. Of what an earlier
+    /// run has stored it is not known exactly; then it is rather too high.
+    pub last_of_severity: [u64; 5],
     /// Dead letters there are.
     pub dead: u64,
     /// How many of them are to be sent again.

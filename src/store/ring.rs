@@ -1,6 +1,6 @@
 //! The ring of generations: where each event is, and reading events back in order.
 //!
-//! Owns the catalogue in memory, the generation being written, and the one sealed generation that is open for reading.
+//! Owns the catalogue in memory, the generation being written, and the few sealed generations that are open for reading.
 //! Their removal is in [`super::removal`]. Decides nothing about what must go; that is the writer's.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -31,6 +31,10 @@ pub(super) struct Missing {
     pub whole: bool,
 }
 
+/// Sealed generations kept open besides the one being read: the forwarder has three reading places, and each may be just
+/// stepping from one generation into the next.
+const LATELY_MAX: usize = 3;
+
 /// The ring.
 pub(super) struct Ring {
     queue: PathBuf,
@@ -39,6 +43,11 @@ pub(super) struct Ring {
     /// The one being written; `None` while the disk lets nothing be written.
     pub newest: Option<Generation>,
     open: Option<Sealed>,
+    /// Others that were read lately, the latest first: several readers are in several places, and opening one reads all
+    /// of its file.
+    lately: VecDeque<Sealed>,
+    /// How often one was opened.
+    opens: u64,
     /// The events of the frame decoded last: readers come back for its rest.
     decoded: Vec<Arc<Event>>,
     /// No generation may be begun with this number or a lower one.
@@ -61,6 +70,8 @@ impl Ring {
             sealed: std::mem::take(&mut recovered.sealed),
             newest: None,
             open: None,
+            lately: VecDeque::new(),
+            opens: 0,
             decoded: Vec::new(),
             floor: recovered.highest,
             store: recovered.state.store,
@@ -243,7 +254,15 @@ impl Ring {
         if self.open.as_ref().is_some_and(|sealed| sealed.id == id) {
             return Ok(());
         }
-        self.open = None;
+        if let Some(open) = self.open.take() {
+            self.lately.push_front(open);
+        }
+        if let Some(at) = self.lately.iter().position(|sealed| sealed.id == id) {
+            self.open = self.lately.remove(at);
+            return Ok(());
+        }
+        self.lately.truncate(LATELY_MAX);
+        self.opens += 1;
         let dir = self.dir(&entry);
         let mut opened = Sealed::open(&dir, &entry, self.store);
         if opened.as_ref().is_ok_and(|sealed| sealed.fit == Fit::Foreign) && self.realign() {
@@ -299,10 +318,22 @@ impl Ring {
         Ok(self.open.as_ref())
     }
 
+    /// Closes a generation's file if it is open.
+    pub(super) fn let_go(&mut self, id: (u64, u32)) {
+        self.open.take_if(|sealed| sealed.id == id);
+        self.lately.retain(|sealed| sealed.id != id);
+    }
+
+    /// How often a sealed generation was opened so far.
+    #[cfg(test)]
+    pub(super) fn opens(&self) -> u64 {
+        self.opens
+    }
+
     /// Lets go of a generation that moves elsewhere.
     pub(super) fn close(&mut self, entry: &Entry) {
         let id = (entry.number, entry.revision);
-        self.open.take_if(|sealed| sealed.id == id);
+        self.let_go(id);
         self.decoded.clear();
     }
 }

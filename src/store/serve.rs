@@ -60,6 +60,25 @@ impl Writer {
         }
     }
 
+    /// Takes from the catalogue of a start how severe what waits may be.
+    pub(super) fn note_severities(&mut self) {
+        let newest = self.ring.newest.as_ref().map(|newest| &newest.entry);
+        for entry in self.ring.sealed.iter().chain(newest) {
+            for (last, count) in self.last_of_severity.iter_mut().zip(entry.counts) {
+                *last = if count > 0 { entry.last.max(*last) } else { *last };
+            }
+        }
+    }
+
+    /// Takes events that are on stable storage into memory.
+    pub(super) fn remember(&mut self, events: Vec<Event>) {
+        for event in &events {
+            let last = &mut self.last_of_severity[event.severity as usize];
+            *last = event.sequence.max(*last);
+        }
+        self.tail.extend(events.into_iter().map(Arc::new));
+    }
+
     /// Tells the world.
     pub(super) fn publish(&mut self) {
         let delivered = self.state.delivered;
@@ -74,6 +93,7 @@ impl Writer {
             last_sequence: self.state.next_sequence.saturating_sub(1),
             delivered,
             waiting: self.waiting,
+            last_of_severity: self.last_of_severity,
             dead,
             retries,
             bytes: self.total_bytes(),

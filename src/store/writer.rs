@@ -58,6 +58,8 @@ pub(super) struct Writer {
     pub(super) told: Told,
     /// The highest sequence number ever read by the forwarder: up to here an event may be on its way upstream.
     pub(super) handed_out: u64,
+    /// See [`StoreStatus::last_of_severity`](super::handle::StoreStatus::last_of_severity).
+    pub(super) last_of_severity: [u64; 5],
     /// Generations out of the catalogue and still on disk.
     pub(super) gone: Vec<super::state::Entry>,
     pub(super) next_commit: u64,
@@ -117,6 +119,7 @@ impl Writer {
             announcements: Vec::new(),
             told: Told::default(),
             handed_out: 0,
+            last_of_severity: [0; 5],
             gone: Vec::new(),
             next_commit: recovered.next_commit,
             synced_commit: recovered.next_commit.saturating_sub(1),
@@ -177,6 +180,7 @@ impl Writer {
             }
         }
         drop(carry);
+        writer.note_severities();
         if writer.ring.newest.is_some() {
             writer.keep_reserve();
         }

@@ -25,6 +25,7 @@ mod harness;
 mod kill;
 mod links;
 mod operator;
+mod order;
 mod outage;
 mod pipeline;
 mod reload;

@@ -256,5 +256,62 @@ pub static UPSTREAM: KeyTable = KeyTable {
             "reconnect_max",
             "backoff",
         ]),
+        with_default(
+            "order",
+            "\"oldest-first\", \"live-first\" or \"severity-first\"",
+            "\"oldest-first\"",
+            "What is sent first when more waits than the link takes. With \"live-first\" what happens now goes before \
+             what waited for an outage; with \"severity-first\" critical events go first, then high ones. Events of one \
+             sensor always keep their order, so what is sent early brings that sensor's earlier events along \
+             (\"severity-first\") or waits for them (\"live-first\"). A quarter of the link stays with the oldest.",
+        )
+        .near(&["priority", "queue_order", "send_order"]),
+        optional(
+            "rate_limit",
+            "table such as { events_per_second = 50, bytes_per_second = \"64KiB\" }",
+            "as fast as the broker takes them",
+            "The most that is sent in a second, counted over all events; one second's worth may go at once.",
+        )
+        .near(&["rate", "throttle", "bandwidth", "max_rate"]),
+        optional(
+            "connect_when",
+            "cron expression, five fields, in `gateway.time_zone`",
+            "connected all the time",
+            "For metered links: connects at these minutes, sends what waits and hangs up. While the clock is not \
+             synchronized the schedule's interval counts from call to call instead.",
+        )
+        .near(&["schedule", "cron", "connect_schedule", "call"]),
+        with_default(
+            "connect_for",
+            "duration, 10 s to 1 d",
+            "\"5m\"",
+            "The longest a scheduled call lasts; with `connect_when`.",
+        )
+        .near(&["call_for", "connect_duration"]),
+        with_default(
+            "connect_at_once",
+            "\"info\", \"low\", \"medium\", \"high\", \"critical\" or \"never\"",
+            "\"critical\"",
+            "Events this severe or more severe are called in at once; with `connect_when`.",
+        )
+        .near(&["call_at_once", "urgent"]),
+    ],
+};
+
+/// `rate_limit`
+pub static RATE_LIMIT: KeyTable = KeyTable {
+    title: "rate_limit",
+    noun: "`rate_limit`",
+    selector: "",
+    meaning: "The most that is sent upstream in a second; one key or both.",
+    keys: &[
+        optional("events_per_second", "1 to 100000", "any number", "Events.").near(&["events", "per_second", "rate"]),
+        optional(
+            "bytes_per_second",
+            "size, 64 B to 1 GiB",
+            "any number",
+            "Bytes of topics and payloads; what TLS, TCP and IP add (about a tenth) comes on top.",
+        )
+        .near(&["bytes", "bandwidth", "bytes_per_sec"]),
     ],
 };

@@ -131,6 +131,17 @@ fn values_out_of_bounds_are_told_with_the_bounds() {
     mistake("[upstream]", "[store]\nmax_bytes = \"1MiB\"\n[upstream]", "max_bytes", &["32MiB to 1TiB"]);
     mistake("[upstream]", "[upstream]\nwindow = 0", "window", &["1 to 1000"]);
     mistake("[upstream]", "[upstream]\nbackoff_min = \"1m\"\nbackoff_max = \"1s\"", "backoff_max", &["shorter"]);
+    mistake(
+        "[upstream]",
+        "[upstream]\nrate_limit = { events_per_second = 0 }",
+        "events_per_second",
+        &["out of bounds", "1 to 100000"],
+    );
+    mistake("[upstream]", "[upstream]\nrate_limit = {}", "rate_limit", &["limits nothing"]);
+    mistake("[upstream]", "[upstream]\nrate_limit = 50", "rate_limit", &["a table such as"]);
+    mistake("[upstream]", "[upstream]\norder = \"newest-first\"", "order", &["live-first"]);
+    mistake("[upstream]", "[upstream]\nconnect_when = \"*/15 * * *\"", "connect_when", &["4 fields"]);
+    mistake("[upstream]", "[upstream]\nconnect_for = \"1m\"", "connect_for", &["without `connect_when`"]);
     mistake("high = 8.0", "high = 8\ncontext = 101", "context", &["0 to 100"]);
 }
 

@@ -92,6 +92,9 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
     match table.title {
         "[gateway]" => "[gateway]\nid = \"g\"\n{}".into(),
         "[store]" => "[gateway]\nid = \"g\"\n[store]\n{}".into(),
+        "[upstream]" if key.name.starts_with("connect_") && key.name != "connect_timeout" => {
+            "[gateway]\nid = \"g\"\n[upstream]\nurl = \"mqtts://h\"\nconnect_when = \"*/15 * * * *\"\n{}".into()
+        }
         "[upstream]" => "[gateway]\nid = \"g\"\n[upstream]\nurl = \"mqtts://h\"\n{}".into(),
         "[[source]]" if key.only == ["serial"] => {
             "[[source]]\nname = \"s\"\ntype = \"serial\"\nport = \"/p\"\ndecode = { format = \"json\" }\n{}".into()
@@ -155,6 +158,9 @@ fn other_value(table: &keys::KeyTable, key: &keys::Key, default: &str) -> String
         (_, "when_full") => "\"reject\"".into(),
         (_, "retain_delivered") => "\"16MiB\"".into(),
         (_, "encoding") => "\"cbor\"".into(),
+        (_, "order") => "\"live-first\"".into(),
+        (_, "connect_for") => "\"1m\"".into(),
+        (_, "connect_at_once") => "\"never\"".into(),
         (_, "topic") => "\"t/{sensor}\"".into(),
         (_, "profile") => "\"mosquitto\"".into(),
         ("[upstream]", "payload_bytes_max") => "\"64KiB\"".into(),

@@ -27,7 +27,7 @@ impl Session<'_> {
     /// Publishes what the side lane has and may send; true when something was written.
     pub(super) async fn publish_side(&mut self) -> Result<bool, Lost> {
         let mut wrote = false;
-        while self.side_may_send() {
+        while self.side_may_send() && self.pause().is_none() {
             let Some((slot, event, mark)) = self.forwarder.side.peek() else { break };
             let mut publish = match self.encode(&event, Some(mark)) {
                 Ok(publish) => publish,
@@ -38,6 +38,7 @@ impl Session<'_> {
                 }
             };
             let bytes = publish.payload.len();
+            self.pay_for_queue(&publish);
             publish.pkid = queue_ids(&self.forwarder.upstream).saturating_add(1).saturating_add(slot);
             let (_, packet) = self.register(publish)?;
             self.forwarder.side.on_outgoing(slot, bytes, Instant::now());

@@ -14,7 +14,9 @@ pub use mosquitto::{Collector, Gate, Mosquitto, free_port};
 pub use pki::{Pki, unix_in_days, write_secret};
 pub use store::{FakeStore, event};
 
-use crate::config::model::{BrokerUrl, Credentials, Encoding, EventPart, Template, TemplatePart, Upstream};
+use crate::config::model::{
+    BrokerUrl, Credentials, Encoding, EventPart, Order, RateLimit, Template, TemplatePart, Upstream,
+};
 use crate::forward::profile::Profile;
 
 /// The sequence number of an event on the wire (CloudEvents has it as text).
@@ -66,5 +68,8 @@ pub fn upstream(host: &str, port: u16, credentials: Option<Credentials>) -> Upst
         ack_timeout: Duration::from_secs(20),
         backoff_min: Duration::from_millis(20),
         backoff_max: Duration::from_millis(100),
+        order: Order::default(),
+        rate_limit: RateLimit::default(),
+        calls: None,
     }
 }

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 
 use super::packets::{Inbox, Incoming, Outgoing, Violation};
 use crate::clock::{SystemClock, WallTime};
-use crate::config::model::{Credentials, Encoding, MqttSource, Template, Upstream};
+use crate::config::model::{Credentials, Encoding, MqttSource, Order, RateLimit, Template, Upstream};
 use crate::forward::explain::{self, Explanation, Phase};
 use crate::forward::profile::Profile;
 use crate::forward::tls;
@@ -159,5 +159,8 @@ pub(super) fn view(config: &MqttSource) -> Upstream {
         ack_timeout: CONNECT_TIMEOUT,
         backoff_min: super::RETRY.0,
         backoff_max: super::RETRY.1,
+        order: Order::default(),
+        rate_limit: RateLimit::default(),
+        calls: None,
     }
 }

@@ -7,6 +7,7 @@ mod faults;
 mod foreign;
 mod inspect;
 mod model;
+mod places;
 mod power;
 mod promises;
 mod quota;

@@ -1,0 +1,173 @@
+//! Reads the store for what may go ahead of the queue, see [`super::ahead`].
+//!
+//! Owns two reading places, the lookout's and the sweep's, and how much of the time a sweep may take. With
+//! oldest-first, and while the queue keeps up, it reads nothing.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::ahead::Ahead;
+use crate::config::model::Order;
+use crate::event::Event;
+use crate::store::handle::{Closed, StoreHandle, StoreStatus};
+
+/// Events read at once, as the queue's own read-ahead has it.
+const READ_EVENTS_MAX: usize = 512;
+
+/// Stored bytes read at once.
+const READ_BYTES_MAX: usize = 256 * 1024;
+
+/// The queue is behind when so many events wait for it; with fewer there is nothing to overtake.
+const BEHIND_EVENTS_MIN: u64 = 64;
+
+/// After a sweep the next one waits this many times as long as the last one's reading took: on a slow machine reading
+/// a large backlog over and over would leave the processor to nothing else.
+const REST_SHARE: u32 = 3;
+
+/// The least a sweep rests, and how soon a store that hands out nothing is asked again.
+const REST_MIN: Duration = Duration::from_secs(1);
+
+type Reading = Pin<Box<dyn Future<Output = Result<Vec<Arc<Event>>, Closed>> + Send>>;
+
+/// Who asked for a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    Lookout,
+    Sweep,
+}
+
+/// The readers and what they choose.
+pub struct Lookout {
+    /// What they have chosen.
+    pub ahead: Ahead<Arc<Event>>,
+    /// How many of these have left since the queue's last one.
+    pub run: usize,
+    store: StoreHandle,
+    status: watch::Receiver<StoreStatus>,
+    reading: Option<(Reader, Instant, Reading)>,
+    /// Read for the sweep and not shown to it yet, for want of room.
+    held: VecDeque<Arc<Event>>,
+    last_reader: Reader,
+    /// How long the sweep under way has waited for the store.
+    sweep_cost: Duration,
+    sweep_not_before: Instant,
+    read_not_before: Instant,
+}
+
+impl Lookout {
+    /// Starts behind what has been delivered.
+    pub fn new(order: Order, store: StoreHandle, delivered: u64) -> Self {
+        let now = Instant::now();
+        Self {
+            ahead: Ahead::new(order, delivered),
+            run: 0,
+            status: store.status(),
+            store,
+            reading: None,
+            held: VecDeque::new(),
+            last_reader: Reader::Sweep,
+            sweep_cost: Duration::ZERO,
+            sweep_not_before: now,
+            read_not_before: now,
+        }
+    }
+
+    /// Reads on where something is wanted, and returns when something was read. `passed`: the queue has handed out
+    /// everything up to here. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// The store is gone: the process is ending.
+    pub async fn turn(&mut self, passed: u64) -> Result<(), Closed> {
+        if !self.ahead.is_on() {
+            return std::future::pending().await;
+        }
+        loop {
+            self.show_held(passed);
+            if self.reading.is_none() {
+                self.ask(passed);
+            }
+            if let Some((reader, asked, reading)) = &mut self.reading {
+                let (reader, asked, events) = (*reader, *asked, reading.await);
+                self.reading = None;
+                self.take(reader, asked, events?, passed);
+                return Ok(());
+            }
+            let not_before = self.read_not_before.max(self.sweep_not_before);
+            tokio::select! {
+                changed = self.status.changed() => changed.map_err(|_| Closed)?,
+                () = tokio::time::sleep_until(not_before), if not_before > Instant::now() => {}
+            }
+        }
+    }
+
+    /// Begins a read if one is wanted.
+    fn ask(&mut self, passed: u64) {
+        let (last, now) = (self.status.borrow_and_update().last_sequence, Instant::now());
+        if last <= passed + BEHIND_EVENTS_MIN || now < self.read_not_before {
+            return;
+        }
+        let unseen = last.saturating_sub(self.ahead.seen().max(passed));
+        if unseen < READ_EVENTS_MAX as u64 && now >= self.sweep_not_before {
+            let was_sweeping = self.ahead.is_sweeping();
+            self.ahead.begin_sweep(passed);
+            if !was_sweeping {
+                self.sweep_cost = Duration::ZERO;
+            }
+            // One that gave way has begun anew.
+            self.sweep_not_before = now + REST_MIN;
+        }
+        let sweep_from = if self.held.is_empty() { self.ahead.sweep_from(passed) } else { None };
+        let reader = match sweep_from {
+            Some(from) if unseen == 0 || self.last_reader == Reader::Lookout => (Reader::Sweep, from),
+            _ if unseen > 0 => (Reader::Lookout, self.ahead.seen().max(passed) + 1),
+            _ => return,
+        };
+        let (store, from) = (self.store.clone(), reader.1);
+        self.last_reader = reader.0;
+        let reading = Box::pin(async move { store.read(from, READ_EVENTS_MAX, READ_BYTES_MAX).await });
+        self.reading = Some((reader.0, now, reading));
+    }
+
+    fn take(&mut self, reader: Reader, asked: Instant, events: Vec<Arc<Event>>, passed: u64) {
+        let now = Instant::now();
+        if events.is_empty() {
+            self.read_not_before = now + REST_MIN;
+        }
+        match reader {
+            Reader::Lookout => {
+                for event in events {
+                    let (sequence, severity, subject) = (event.sequence, event.severity, Arc::clone(&event.subject));
+                    self.ahead.look(sequence, &subject, severity, event, passed);
+                }
+            }
+            Reader::Sweep => {
+                self.sweep_cost += now - asked;
+                self.held.extend(events);
+                self.show_held(passed);
+            }
+        }
+    }
+
+    /// Shows the sweep what was read for it, as far as there is room.
+    fn show_held(&mut self, passed: u64) {
+        let was_sweeping = self.ahead.is_sweeping();
+        // The queue may have passed the end of it.
+        let _ = self.ahead.sweep_from(passed);
+        while let Some(event) = self.held.front() {
+            if !self.ahead.sweep(event.sequence, &event.subject, Arc::clone(event), passed) {
+                return;
+            }
+            self.held.pop_front();
+        }
+        if was_sweeping && !self.ahead.is_sweeping() {
+            self.sweep_not_before = Instant::now() + (self.sweep_cost * REST_SHARE).max(REST_MIN);
+        }
+    }
+}
