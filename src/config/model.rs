@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use alarm::{Alarm, Condition, RateDirection, ScheduleSpan, SetPoint, Severity};
 
 pub use super::cron::Cron;
@@ -30,6 +32,13 @@ pub struct Config {
     pub upstream: Option<Upstream>,
 }
 
+impl Config {
+    /// Whether the gateway is a source of its own readings: if so configured, or else if an alarm names one.
+    pub fn watches_itself(&self) -> bool {
+        self.gateway.watch.unwrap_or_else(|| self.alarms.iter().any(Alarm::names_gateway))
+    }
+}
+
 /// `[gateway]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gateway {
@@ -41,6 +50,12 @@ pub struct Gateway {
     pub shutdown_grace: Duration,
     /// `log_level`: error, warn, info, debug or trace. Default info.
     pub log_level: LogLevel,
+    /// `log_format`. Default auto.
+    pub log_format: LogFormat,
+    /// `watch`: whether the gateway is a source of its own readings; `None`: when an alarm names them.
+    pub watch: Option<bool>,
+    /// `watch_every`. Default 30 s.
+    pub watch_every: Duration,
     /// `control_socket`: where the running gateway is asked; `None` for "off". Default [`CONTROL_SOCKET`].
     pub control_socket: Option<PathBuf>,
 }
@@ -48,8 +63,31 @@ pub struct Gateway {
 /// Where the running gateway is asked when nothing else is configured.
 pub const CONTROL_SOCKET: &str = "/run/tidegate/control.sock";
 
-/// How much is logged.
+/// How lines of the log are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `"auto"`: to the journal with fields under systemd, else as text.
+    Auto,
+    /// `"text"`: for people.
+    Text,
+    /// `"json"`: one object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum LogLevel {
     Error,
@@ -57,6 +95,33 @@ pub enum LogLevel {
     Info,
     Debug,
     Trace,
+}
+
+impl LogLevel {
+    /// All there are, by name.
+    pub const NAMED: [(&str, Self); 5] = [
+        ("error", Self::Error),
+        ("warn", Self::Warn),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+        ("trace", Self::Trace),
+    ];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        Self::NAMED[self as usize].0
+    }
+}
+
+impl std::str::FromStr for LogLevel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = Self::NAMED.into_iter().find(|(name, _)| *name == text);
+        named
+            .map(|(_, level)| level)
+            .ok_or_else(|| format!("`{text}` is no level; expected error, warn, info, debug or trace"))
+    }
 }
 
 /// `[[source]]`
