@@ -56,7 +56,7 @@ pub struct Observed {
     /// How many durations.
     pub count: u64,
     /// By bucket: upper bound in seconds and how many lie between it and the one before; the last bound is
-    /// [`f64::MAX`] and stands for no bound.
+    /// [`f64::INFINITY`].
     pub buckets: Vec<(f64, u64)>,
 }
 
@@ -72,7 +72,7 @@ impl Histogram {
     /// What was counted so far. The count is that of the buckets, so that the two always agree.
     pub fn observed(&self) -> Observed {
         let counts = self.buckets.iter().chain([&self.longer]).map(|bucket| bucket.load(Ordering::Relaxed));
-        let buckets: Vec<(f64, u64)> = BOUNDS_S.into_iter().chain([f64::MAX]).zip(counts).collect();
+        let buckets: Vec<(f64, u64)> = BOUNDS_S.into_iter().chain([f64::INFINITY]).zip(counts).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
         Observed { sum_s: Duration::from_micros(self.sum_us.load(Ordering::Relaxed)).as_secs_f64(), count, buckets }
     }
@@ -98,7 +98,7 @@ mod tests {
         }
         let observed = histogram.observed();
         let of = |bound: f64| observed.buckets.iter().find(|(upper, _)| *upper == bound).map(|(_, count)| *count);
-        assert_eq!([of(0.0005), of(0.001), of(1.0), of(f64::MAX)], [Some(2), Some(1), Some(1), Some(1)]);
+        assert_eq!([of(0.0005), of(0.001), of(1.0), of(f64::INFINITY)], [Some(2), Some(1), Some(1), Some(1)]);
         assert_eq!(observed.count, 5);
         assert!((observed.sum_s - 86_401.001_002).abs() < 1e-6, "{}", observed.sum_s);
     }
