@@ -164,7 +164,8 @@ fn put(datagram: &mut Vec<u8>, name: &str, value: &str) {
 /// Cuts a text at a character's boundary, and shows that it is cut.
 fn cut(text: &mut String, bytes_max: usize) {
     if text.len() > bytes_max {
-        text.truncate(text.floor_char_boundary(bytes_max));
+        let end = (0..=bytes_max).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
         text.push('…');
     }
 }
