@@ -39,8 +39,9 @@ impl Watcher {
             return;
         }
         if let Some((_, _, task)) = self.running.take() {
-            // It holds nothing that would be lost.
+            // It holds nothing that would be lost, and has no time to say that it is gone.
             task.abort();
+            self.counters.source(&Arc::from(own::NAME)).up.set(0);
         }
         self.running = wanted.map(|plan| self.start(plan));
     }

@@ -312,7 +312,7 @@ impl<'a> Session<'a> {
         let changed = wire::topic(&upstream.topic, event, &self.forwarder.gateway, &rules, &mut topic)
             .map_err(|error| format!("no valid topic: {error}"))?;
         if let Some(other) = self.forwarder.namesakes.meet(&topic, &event.subject, changed) {
-            tracing::warn!(topic, %other, subject = %event.subject, "two sensors have one topic; rename one of them");
+            tracing::warn!(topic, %other, sensor = %event.subject, "two sensors have one topic; rename one of them");
         }
         let mut payload = Vec::with_capacity(self.payload_bytes_hint);
         let gateway = &self.forwarder.gateway;
