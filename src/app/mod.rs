@@ -372,7 +372,7 @@ impl App {
     async fn stop(self) -> Result<(), Failure> {
         let grace = self.config.gateway.shutdown_grace;
         let deadline = Instant::now() + grace;
-        self.service.stopping();
+        self.service.stopping(grace);
         tracing::info!(grace_ms = grace.as_millis() as u64, "stopping");
         self.watcher.stop().await;
         self.sources.stop(grace / SOURCES_GRACE_SHARE).await;

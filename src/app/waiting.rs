@@ -115,7 +115,7 @@ pub(super) async fn open(
             }
         };
         if is_over {
-            service.stopping();
+            service.stopping(Duration::ZERO);
             tracing::info!("stopped; the store was never opened");
             break None;
         }

@@ -37,5 +37,6 @@ mod rotten;
 mod serial;
 mod systemd;
 mod tls;
+mod unit;
 mod waiting;
 mod watch;
