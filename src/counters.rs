@@ -164,6 +164,10 @@ pub struct Counters {
     pub upstream_disconnects: Counter,
     /// Gauge: events in flight upstream.
     pub upstream_inflight: Counter,
+    /// Events that the broker took although nobody subscribes to their topic (MQTT 5 only).
+    pub upstream_unmatched: Counter,
+    /// Events that the broker refused in its acknowledgement (MQTT 5 only), each time it did.
+    pub upstream_refusals: Counter,
     /// Turns of the engine's loop: the watchdog's evidence.
     pub engine_turns: Counter,
     /// Turns of the store's loop: the watchdog's evidence.

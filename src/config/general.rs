@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::model::{
-    CONTROL_SOCKET, Encoding, EventPart, Gateway, LogLevel, Store, Template, TemplatePart, Upstream, WhenFull,
+    BrokerUrl, CONTROL_SOCKET, Encoding, EventPart, Gateway, LogLevel, Mode, Protocol, Store, Template, TemplatePart,
+    Upstream, WhenFull,
 };
 use super::section::Section;
 use super::suggest::nearest;
 use super::template::{self, Place};
-use super::text::Text;
-use super::tree::{Context, Spot};
+use super::text::{Text, text, wrong_type};
+use super::tree::{Context, Data, Spot};
 use super::{broker, units, url};
+use crate::event::wire;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -26,6 +28,18 @@ pub const KEEP_ALIVE_MAX: Duration = Duration::from_secs(18 * 3600);
 const TOPIC_SLASHES_MAX: usize = 7;
 
 const DEFAULT_TOPIC: &str = "tidegate/{gateway}/{severity}/{sensor}";
+
+/// User properties; each goes with every event.
+const USER_PROPERTIES_MAX: usize = 16;
+
+/// Longest name or value of a user property, bytes.
+const USER_PROPERTY_BYTES_MAX: usize = 256;
+
+/// Protocol names offered in the TLS handshake.
+const ALPN_MAX: usize = 8;
+
+/// Longest of them, bytes: what TLS can express.
+const ALPN_BYTES_MAX: usize = 255;
 
 /// Longest path, bytes.
 const PATH_BYTES_MAX: usize = 4095;
@@ -157,6 +171,16 @@ pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str) -> 
     };
     let encodings = [("json", Encoding::Json), ("cbor", Encoding::Cbor)];
     let encoding = section.choice(ctx, "encoding", &encodings).unwrap_or(Encoding::Json);
+    let protocols = [("3.1.1", Protocol::V311), ("5", Protocol::V5)];
+    let protocol = section.choice(ctx, "protocol", &protocols).unwrap_or(Protocol::V311);
+    let modes = [("structured", Mode::Structured), ("binary", Mode::Binary)];
+    let mode = section.choice(ctx, "mode", &modes).unwrap_or(Mode::Structured);
+    let message_expiry = section.duration(ctx, "message_expiry", SECOND..=3660 * DAY);
+    let user_properties = user_properties(ctx, section);
+    if protocol == Protocol::V311 {
+        needs_mqtt_5(ctx, section, mode);
+    }
+    let alpn = alpn(ctx, section, url.as_ref());
     let window = section.integer(ctx, "window", 1..=1000).unwrap_or(256);
     let payload_bytes_max = section.size(ctx, "payload_bytes_max", 4 << 10..=16 << 20).unwrap_or(128 << 10);
     let keep_alive = section.duration(ctx, "keep_alive", SECOND..=KEEP_ALIVE_MAX).unwrap_or(30 * SECOND);
@@ -175,6 +199,11 @@ pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str) -> 
         client_id,
         topic: topic?,
         encoding,
+        protocol,
+        mode,
+        message_expiry,
+        user_properties,
+        alpn,
         window,
         payload_bytes_max: usize::try_from(payload_bytes_max).unwrap_or(usize::MAX),
         keep_alive,
@@ -183,6 +212,67 @@ pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str) -> 
         backoff_min,
         backoff_max,
     })
+}
+
+/// Refuses what MQTT 3.1.1 cannot express.
+fn needs_mqtt_5(ctx: &mut Context<'_>, section: &Section<'_>, mode: Mode) {
+    for name in ["mode", "message_expiry", "user_properties"] {
+        if let Some(entry) = section.entry(name)
+            && (name != "mode" || mode == Mode::Binary)
+        {
+            ctx.error(entry.key, format!("`{name}` needs MQTT 5"))
+                .label("MQTT 3.1.1 has no properties to carry it")
+                .help("set protocol = \"5\" if the broker speaks it, or remove this key");
+        }
+    }
+}
+
+/// `user_properties`
+fn user_properties(ctx: &mut Context<'_>, section: &Section<'_>) -> Vec<(String, String)> {
+    let Some(entry) = section.entry("user_properties") else { return Vec::new() };
+    let Data::Table(entries) = &entry.value.data else {
+        wrong_type(ctx, &entry.value, "user_properties", "a table, as in { site = \"north\" }");
+        return Vec::new();
+    };
+    if entries.len() > USER_PROPERTIES_MAX {
+        ctx.error(entry.key, format!("{} user properties", entries.len()))
+            .label(format!("at most {USER_PROPERTIES_MAX}: they go with every event"));
+        return Vec::new();
+    }
+    let mut properties = Vec::new();
+    for entry in entries {
+        let name = Text::of_key(entry);
+        let Some(value) = text(ctx, &entry.value, "a user property") else { continue };
+        for text in [&name, &value] {
+            if text.value.len() > USER_PROPERTY_BYTES_MAX || text.value.contains(char::is_control) {
+                ctx.error(text.spot, "this cannot be a user property")
+                    .label(format!("at most {USER_PROPERTY_BYTES_MAX} bytes, no control characters"));
+            }
+        }
+        if wire::ATTRIBUTES.contains(&name.value.as_str()) {
+            ctx.error(name.spot, format!("`{}` is an attribute of every event", name.value))
+                .label("in binary mode the two would be mixed up")
+                .help("choose another name");
+        }
+        properties.push((name.value, value.value));
+    }
+    properties
+}
+
+/// `alpn`
+fn alpn(ctx: &mut Context<'_>, section: &Section<'_>, url: Option<&BrokerUrl>) -> Vec<String> {
+    if let Some(entry) = section.entry("alpn")
+        && url.is_some_and(|url| !url.tls)
+    {
+        ctx.error(entry.key, "`alpn` has no effect without TLS").help("write mqtts:// in `url`, or remove it");
+    }
+    let names = section.texts(ctx, "alpn", ALPN_MAX).unwrap_or_default();
+    for name in &names {
+        if name.value.is_empty() || name.value.len() > ALPN_BYTES_MAX {
+            ctx.error(name.spot, "this is no protocol name").label(format!("1 to {ALPN_BYTES_MAX} bytes, as \"mqtt\""));
+        }
+    }
+    names.into_iter().map(|name| name.value).collect()
 }
 
 fn topic(ctx: &mut Context<'_>, text: &Text) -> Option<Template> {

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::{EventLoop, MqttOptions};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -15,6 +14,7 @@ use super::backoff::{Backoff, STABLE};
 use super::ending::End;
 use super::explain::{self, Explanation, Phase};
 use super::feed::Feed;
+use super::link::{Link, Options};
 use super::options::connection_options;
 use super::repeats::{Repeats, Say};
 use super::session::Session;
@@ -27,9 +27,6 @@ use crate::counters::Counters;
 use crate::event::Event;
 use crate::shutdown::Shutdown;
 use crate::store::handle::{Closed, DeadAttempt, Refusal, StoreHandle};
-
-/// Requests the library may hold for us. We hand packets to it directly and use its channel for nothing.
-const REQUESTS_MAX: usize = 1;
 
 /// How things are upstream, for status and the page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +62,10 @@ pub struct Forwarder {
     attempts: (u64, Vec<DeadAttempt>),
     backoff: Backoff,
     repeats: Repeats,
+    /// What was told of events set aside, of pauses that the broker wants, and of our status.
+    set_aside: Repeats,
+    pauses: Repeats,
+    refused_status: Repeats,
     /// The last thing said was that we are not connected.
     said_down: bool,
     warned: Vec<String>,
@@ -110,6 +111,9 @@ impl Forwarder {
             attempts: (0, Vec::new()),
             backoff,
             repeats: Repeats::default(),
+            set_aside: Repeats::default(),
+            pauses: Repeats::default(),
+            refused_status: Repeats::default(),
             said_down: true,
             warned: Vec::new(),
             view,
@@ -150,25 +154,20 @@ impl Forwarder {
             Ok(options) => options,
             Err(error) => return Attempt::Failed(Explanation::plain(error.to_string()), Duration::ZERO),
         };
-        let mut link = EventLoop::new(options, REQUESTS_MAX);
-        // Ours counts; the library's own limit, in whole seconds, must only not come before it.
-        let limit = self.upstream.connect_timeout;
-        link.network_options.set_connection_timeout(limit.as_secs().saturating_add(1));
-        link.network_options.set_tcp_nodelay(true);
         let mut shutdown = self.shutdown.clone();
         let connected = tokio::select! {
-            connected = tokio::time::timeout(limit, link.poll()) => connected,
+            connected = tokio::time::timeout(self.upstream.connect_timeout, Link::connect(&options)) => connected,
             () = shutdown.wait() => return Attempt::Over,
         };
-        match connected {
-            Ok(Ok(_connack)) => {}
-            Ok(Err(error)) => {
-                let explanation = explain::time_of_connection(&error, &self.clock.view(), self.clock.wall())
-                    .unwrap_or_else(|| explain::connection(&error, &self.upstream, Phase::Connecting));
+        let link = match connected {
+            Ok(Ok(link)) => link,
+            Ok(Err(fault)) => {
+                let explanation = explain::time_of_fault(&fault, &self.clock.view(), self.clock.wall())
+                    .unwrap_or_else(|| explain::fault(&fault, &self.upstream, Phase::Connecting));
                 return Attempt::Failed(explanation, Duration::ZERO);
             }
             Err(_) => return Attempt::Failed(explain::timeout(&self.upstream, Phase::Connecting), Duration::ZERO),
-        }
+        };
         let since = Instant::now();
         self.tell_connected();
         // What was evicted while we were away is not sent again.
@@ -199,7 +198,7 @@ impl Forwarder {
     }
 
     /// Reads the credentials aside, since files may lie on a slow disk and parsing keys takes its time.
-    async fn options(&mut self) -> Result<MqttOptions, tls::TlsError> {
+    async fn options(&mut self) -> Result<Options, tls::TlsError> {
         let (upstream, gateway, clock) = (self.upstream.clone(), Arc::clone(&self.gateway), Arc::clone(&self.clock));
         let read = tokio::task::spawn_blocking(move || {
             let options = connection_options(&upstream, &gateway, &clock)?;
@@ -246,6 +245,39 @@ impl Forwarder {
         self.store.delivered(mark)?;
         self.reported = mark;
         Ok(())
+    }
+
+    /// An event goes to the dead letters. A broker that refuses a topic refuses many: the same is told now and then.
+    pub(super) fn tell_set_aside(&mut self, sequence: u64, event: &Event, reason: &str) {
+        let subject = &event.subject;
+        match self.set_aside.note(reason, self.clock.boot()) {
+            Say::First => tracing::warn!(sequence, %subject, reason, "event set aside: it cannot be sent"),
+            Say::Again { times, over } => {
+                let over = explain::human(Duration::from_secs(over.as_secs()));
+                tracing::warn!(sequence, %subject, times, over, reason, "events still set aside: they cannot be sent");
+            }
+            Say::Nothing => tracing::debug!(sequence, %subject, reason, "event set aside: it cannot be sent"),
+        }
+    }
+
+    /// The broker wants a pause.
+    pub(super) fn tell_pause(&mut self, why: &str, wait: Duration) {
+        let wait = explain::human(wait);
+        match self.pauses.note(why, self.clock.boot()) {
+            Say::First => tracing::warn!(wait, "the broker wants a pause: {why}"),
+            Say::Again { times, over } => {
+                let over = explain::human(Duration::from_secs(over.as_secs()));
+                tracing::warn!(wait, times, over, "the broker still wants pauses: {why}");
+            }
+            Say::Nothing => tracing::debug!(wait, "the broker wants a pause: {why}"),
+        }
+    }
+
+    /// The broker does not take our status.
+    pub(super) fn tell_refused_status(&mut self, why: &str) {
+        if self.refused_status.note(why, self.clock.boot()) == Say::First {
+            tracing::warn!("the gateway's status is refused, events go on: {why}");
+        }
     }
 
     fn tell_connected(&mut self) {

@@ -16,8 +16,8 @@ fn upstream() -> Upstream {
 }
 
 fn tls_text(error: rustls::Error) -> Explanation {
-    let error = ConnectionError::Tls(rumqttc::TlsError::Io(io::Error::new(io::ErrorKind::InvalidData, error)));
-    connection(&error, &upstream(), Phase::Connecting)
+    let error = Fault::Io(io::Error::new(io::ErrorKind::InvalidData, error));
+    fault(&error, &upstream(), Phase::Connecting)
 }
 
 #[track_caller]
@@ -78,13 +78,15 @@ fn a_certificate_from_another_ca_names_the_file_to_look_at() {
 #[test]
 fn every_return_code_of_the_broker_has_its_sentence() {
     for (code, parts) in [
-        (ConnectReturnCode::BadUserNamePassword, vec!["user \"boiler\"", "/etc/tidegate/password"]),
-        (ConnectReturnCode::NotAuthorized, vec!["user \"boiler\"", "client id \"tidegate-test\"", "access rules"]),
-        (ConnectReturnCode::BadClientId, vec!["\"tidegate-test\"", "`client_id`"]),
-        (ConnectReturnCode::ServiceUnavailable, vec!["not available"]),
-        (ConnectReturnCode::RefusedProtocolVersion, vec!["MQTT 3.1.1"]),
+        (4, vec!["user \"boiler\"", "/etc/tidegate/password"]),
+        (5, vec!["user \"boiler\"", "client id \"tidegate-test\"", "access rules"]),
+        (2, vec!["\"tidegate-test\"", "`client_id`"]),
+        (3, vec!["not available"]),
+        (1, vec!["MQTT 3.1.1"]),
+        (9, vec!["does not know (9)", "MQTT 5-only"]),
     ] {
-        let told = connection(&ConnectionError::ConnectionRefused(code), &upstream(), Phase::Connecting);
+        let no = Fault::Refused { reason: code, text: None, server: None };
+        let told = fault(&no, &upstream(), Phase::Connecting);
         assert_says(&told.text, &["broker.example.com:8883"]);
         assert_says(&told.text, &parts);
     }
@@ -99,11 +101,8 @@ fn alerts_say_what_is_wrong_with_our_certificate() {
     let mut with_certificate = upstream();
     with_certificate.credentials.cert_file = Some(PathBuf::from("/etc/tidegate/client.pem"));
     let error = rustls::Error::AlertReceived(AlertDescription::UnknownCA);
-    let error = ConnectionError::MqttState(StateError::Deserialization(mqttbytes::Error::Io(io::Error::new(
-        io::ErrorKind::InvalidData,
-        error,
-    ))));
-    let told = connection(&error, &with_certificate, Phase::Connected);
+    let error = Fault::Io(io::Error::new(io::ErrorKind::InvalidData, error));
+    let told = fault(&error, &with_certificate, Phase::Connected);
     assert_says(&told.text, &["does not know the CA", "/etc/tidegate/client.pem"]);
 }
 

@@ -1,4 +1,4 @@
-//! Forwarding: events from the store to the upstream broker, at least once, in order, over TLS MQTT 3.1.1.
+//! Forwarding: events from the store to the upstream broker, at least once, in order, over TLS MQTT, 3.1.1 or 5.
 //!
 //! The pure parts are [`window`] (what is in flight), [`side`] (what goes beside the queue), [`backoff`] (how long to wait), [`explain`] (what to tell people)
 //! and [`status`] (our sign of life). [`tls`] reads credentials, `feed` reads ahead in the store, `session` is one
@@ -9,8 +9,10 @@ pub mod backoff;
 mod client;
 mod ending;
 pub mod explain;
+mod explain_mqtt5;
 mod explain_time;
 mod feed;
+pub mod link;
 mod options;
 mod probe;
 pub mod repeats;

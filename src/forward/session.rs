@@ -1,30 +1,31 @@
 //! One connection upstream, from CONNACK to its end.
 //!
 //! Owns the packet flow: fill the window, write, take acknowledgements, tell the store. Everything that must outlive
-//! the connection is in the [`Forwarder`]'s window and feed; the MQTT library's own queues are thrown away with it.
-//!
-//! Packets are handed to the library's state and network directly instead of through its request channel, for two
-//! reasons: the packet id comes back at once, so it is never guessed, and a window's worth of events goes out in a few
-//! TLS records and system calls instead of one each.
+//! the connection is in the [`Forwarder`]'s window and feed; the [`Link`] is thrown away with it.
 
+mod draft;
+mod refused;
 mod side;
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::{ConnectionError, EventLoop, Incoming, Packet, Publish, QoS, Request, StateError};
 use tokio::time::Instant;
 
+use super::backoff::Backoff;
 use super::client::Forwarder;
 use super::ending::{End, Lost};
+use super::link::{Link, Message, Puback};
 use super::options::queue_ids;
-use super::side::Mark;
+use super::side::{INFLIGHT_MAX, Mark};
 use super::status;
-use super::window::{Ending, Puback};
-use crate::event::{Event, wire};
+use super::window::{self, Ending};
+use crate::event::Event;
 use crate::store::handle::{Closed, DeadAttempt, Refusal};
+use draft::Draft;
 
 /// How often deadlines are looked at, and how long the store may wait for the delivered mark.
 const TICK: Duration = Duration::from_millis(250);
@@ -38,11 +39,16 @@ const DRAIN_STALL_MAX: Duration = Duration::from_secs(3);
 /// How long the farewell may take.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
 
-/// Longest topic sent, bytes. The portable profile is stricter; this is what MQTT can express.
-const TOPIC_BYTES_MAX: usize = 65_535;
-
 /// Acknowledgements after which the store is told even in the middle of a tick.
 const DELIVERED_REPORT_EVENTS: u64 = 1_000;
+
+/// An event that is to go to the dead letters.
+struct Condemned {
+    sequence: u64,
+    event: Arc<Event>,
+    reason: String,
+    attempts: u32,
+}
 
 /// An event on its way to the dead letters.
 struct SettingAside {
@@ -53,7 +59,7 @@ struct SettingAside {
 /// A connection that is up.
 pub struct Session<'a> {
     forwarder: &'a mut Forwarder,
-    link: EventLoop,
+    link: Link,
     /// Events up to here were in the store before the connection came up.
     backlog_through: u64,
     /// The last packet id of the queue's share.
@@ -63,15 +69,28 @@ pub struct Session<'a> {
     /// The broker has acknowledged our birth: it takes messages from us.
     trusted: bool,
     setting_aside: Option<SettingAside>,
+    /// To be set aside after it; at most a window.
+    condemned: VecDeque<Condemned>,
+    /// Which packet ids are in use, by number.
+    in_use: Vec<bool>,
+    messages_inflight: usize,
+    /// Nothing new is published before this: the broker asked for a pause.
+    paused_until: Option<Instant>,
+    pauses: Backoff,
     last_progress: Instant,
     stopping: bool,
-    payload_bytes_hint: usize,
+    draft: Draft,
 }
 
 impl<'a> Session<'a> {
     /// Takes over a connection right after its CONNACK.
-    pub fn new(forwarder: &'a mut Forwarder, link: EventLoop) -> Self {
+    pub fn new(forwarder: &'a mut Forwarder, link: Link) -> Self {
         let backlog_through = forwarder.feed.status().last_sequence;
+        let draft = Draft::new(&forwarder.upstream);
+        let ids = usize::from(queue_ids(&forwarder.upstream)) + usize::from(INFLIGHT_MAX);
+        let pauses = Backoff::new(forwarder.upstream.backoff_min, refused::PAUSE_MAX);
+        // One place is left for a status.
+        forwarder.window.on_connected(usize::from(link.terms().receive_maximum).saturating_sub(1));
         Self {
             forwarder,
             link,
@@ -80,9 +99,14 @@ impl<'a> Session<'a> {
             status_packet: None,
             trusted: false,
             setting_aside: None,
+            condemned: VecDeque::new(),
+            in_use: vec![false; ids + 1],
+            messages_inflight: 0,
+            paused_until: None,
+            pauses,
             last_progress: Instant::now(),
             stopping: false,
-            payload_bytes_hint: 1024,
+            draft,
         }
     }
 
@@ -90,7 +114,7 @@ impl<'a> Session<'a> {
     pub async fn run(mut self) -> (End, Ending) {
         let end = self.forward().await;
         // Acknowledgements that arrived together with the end count.
-        self.take_events();
+        let _ = self.take_read();
         self.report_delivered(true);
         self.forwarder.counters.upstream_inflight.set(0);
         // With the side lane's events in flight beside it no event of the queue is alone.
@@ -116,7 +140,8 @@ impl<'a> Session<'a> {
         let tick = tokio::time::sleep(TICK);
         tokio::pin!(tick);
         loop {
-            if self.setting_aside.is_none() {
+            self.set_next_aside();
+            if self.setting_aside.is_none() && !self.is_paused() {
                 self.within(FlowLimit::Acknowledgement, Write::Events).await?;
             }
             self.report_delivered(false);
@@ -126,10 +151,11 @@ impl<'a> Session<'a> {
                 return Ok(End::Stopped);
             }
             let busy = self.expects_puback() || self.stopping || self.has_unreported();
-            let side_wanted = self.side_may_send() && self.forwarder.side.wants_more();
+            let side_wanted = self.side_may_send() && self.has_credit() && self.forwarder.side.wants_more();
+            let paused_until = self.paused_until;
             tokio::select! {
-                polled = self.link.poll() => {
-                    self.on_polled(polled)?;
+                puback = self.link.next() => {
+                    self.on_puback(puback?)?;
                     self.take_what_is_there().await?;
                 }
                 turned = self.forwarder.feed.turn() => {
@@ -138,6 +164,7 @@ impl<'a> Session<'a> {
                     }
                 }
                 () = self.forwarder.side.arrival(), if side_wanted => {}
+                () = pause_over(paused_until), if paused_until.is_some() => self.paused_until = None,
                 done = set_aside_done(&mut self.setting_aside), if self.setting_aside.is_some() => {
                     let Ok(sequence) = done else { return Ok(End::StoreGone) };
                     self.setting_aside = None;
@@ -169,8 +196,20 @@ impl<'a> Session<'a> {
         self.forwarder.window.inflight() > 0 || self.status_packet.is_some()
     }
 
+    /// Whether the broker takes another message now; one place stays free for a status.
+    fn has_credit(&self) -> bool {
+        self.messages_inflight < usize::from(self.link.terms().receive_maximum).saturating_sub(1).max(1)
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused_until.is_some()
+    }
+
     fn is_drained(&self) -> bool {
-        self.forwarder.window.is_empty() && self.setting_aside.is_none() && self.forwarder.feed.is_drained()
+        self.forwarder.window.is_empty()
+            && self.condemned.is_empty()
+            && self.setting_aside.is_none()
+            && self.forwarder.feed.is_drained()
     }
 
     fn has_unreported(&self) -> bool {
@@ -206,28 +245,25 @@ impl<'a> Session<'a> {
         let mut wrote = false;
         // With a window of one an event stands under suspicion: send it only when the broker has shown that it takes
         // other messages on this connection.
-        while self.trusted || self.forwarder.window.limit() > 1 {
+        while (self.trusted || self.forwarder.window.limit() > 1) && self.has_credit() {
             let Some((sequence, event)) = self.next_event() else { break };
-            let publish = match self.encode(&event, None) {
-                Ok(publish) => publish,
-                Err(reason) => {
-                    self.set_aside(sequence, event, reason);
-                    break;
-                }
-            };
+            if let Err(reason) = self.encode(&event, None) {
+                self.condemned.push_back(Condemned { sequence, event, reason, attempts: 0 });
+                self.set_next_aside();
+                break;
+            }
             if !self.is_waiting() {
                 self.last_progress = Instant::now();
             }
-            let bytes = publish.payload.len();
-            let (packet_id, packet) = self.number(publish)?;
-            self.forwarder.window.on_outgoing(packet_id, bytes);
+            let packet_id = self.number()?;
+            self.forwarder.window.on_outgoing(packet_id, self.draft.payload.len());
             self.forwarder.counters.events_published.add(1);
-            self.write(packet).await?;
+            self.publish_draft(packet_id).await?;
             wrote = true;
         }
         wrote |= self.publish_side().await?;
         if wrote {
-            self.flush().await?;
+            self.link.flush().await?;
         }
         Ok(())
     }
@@ -247,127 +283,131 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The PUBLISH of an event, of the side lane if it has a mark, or why there can be none.
-    fn encode(&mut self, event: &Event, mark: Option<Mark>) -> Result<Publish, String> {
-        let event = &*self.forwarder.clock.repaired(event, &self.forwarder.counters.events_repaired);
-        let upstream = &self.forwarder.upstream;
-        let mut topic = String::new();
-        wire::topic(&upstream.topic, event, &self.forwarder.gateway, &mut topic)
-            .map_err(|error| format!("no valid topic: {error}"))?;
-        if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX || topic.contains(['+', '#', '\0']) {
-            let start: String = topic.chars().take(64).collect();
-            return Err(format!("no valid topic: \"{start}\" ({} bytes)", topic.len()));
+    /// Drafts the PUBLISH of an event, of the side lane if it has a mark, or says why there can be none.
+    fn encode(&mut self, event: &Event, mark: Option<Mark>) -> Result<(), String> {
+        let forwarder = &mut *self.forwarder;
+        let event = &*forwarder.clock.repaired(event, &forwarder.counters.events_repaired);
+        let backlog = mark.is_some() || event.sequence <= self.backlog_through;
+        let replayed = mark == Some(Mark::Replayed);
+        self.draft.event(event, &forwarder.gateway, &forwarder.upstream, backlog, replayed)?;
+        let bytes = self.link.publish_bytes(&self.draft.topic, &self.draft.payload, &self.draft.properties);
+        match self.link.terms().packet_bytes_max {
+            Some(max) if bytes > usize::try_from(max).unwrap_or(usize::MAX) => {
+                Err(format!("the message has {bytes} bytes, more than the {max} that the broker takes"))
+            }
+            _ => Ok(()),
         }
-        let mut payload = Vec::with_capacity(self.payload_bytes_hint);
-        let gateway = &self.forwarder.gateway;
-        if mark == Some(Mark::Replayed) {
-            wire::encode_replayed(event, gateway, upstream.encoding, &mut payload);
-        } else {
-            let backlog = mark.is_some() || event.sequence <= self.backlog_through;
-            wire::encode(event, gateway, upstream.encoding, backlog, &mut payload);
-        }
-        if payload.len() > upstream.payload_bytes_max {
-            return Err(format!(
-                "the payload has {} bytes, more than `payload_bytes_max` ({})",
-                payload.len(),
-                upstream.payload_bytes_max
-            ));
-        }
-        self.payload_bytes_hint = payload.len() + payload.len() / 8;
-        Ok(Publish::new(topic, QoS::AtLeastOnce, payload))
     }
 
-    /// Sends an event to the dead letters; publishing waits until it is there, acknowledgements do not.
-    fn set_aside(&mut self, sequence: u64, event: Arc<Event>, reason: String) {
-        tracing::warn!(sequence, subject = %event.subject, reason, "event set aside: it cannot be sent");
+    /// Writes what is drafted.
+    async fn publish_draft(&mut self, packet_id: u16) -> Result<(), Lost> {
+        let Draft { topic, payload, properties, .. } = &self.draft;
+        let message = Message { topic, payload, retain: false, packet_id, properties };
+        Ok(self.link.publish(message).await?)
+    }
+
+    /// Sends the next condemned event to the dead letters; publishing waits until it is there, acknowledgements do not.
+    fn set_next_aside(&mut self) {
+        if self.setting_aside.is_some() {
+            return;
+        }
+        let Some(Condemned { sequence, event, reason, attempts }) = self.condemned.pop_front() else { return };
+        self.forwarder.tell_set_aside(sequence, &event, &reason);
         let store = self.forwarder.store.clone();
-        let attempt = DeadAttempt { time: self.forwarder.clock.wall(), text: format!("not sent: {reason}") };
-        let refusal = Refusal { reason, attempts: 0, history: vec![attempt] };
+        let way = if attempts == 0 { "not sent" } else { "refused" };
+        let attempt = DeadAttempt { time: self.forwarder.clock.wall(), text: format!("{way}: {reason}") };
+        let refusal = Refusal { reason, attempts, history: vec![attempt] };
         let done = Box::pin(async move { store.dead_letter(event, refusal).await });
         self.setting_aside = Some(SettingAside { sequence, done });
     }
 
     async fn publish_status(&mut self, text: Vec<u8>) -> Result<(), Lost> {
-        let mut publish = Publish::new(status::topic(&self.forwarder.gateway), QoS::AtLeastOnce, text);
-        publish.retain = true;
-        let (packet_id, packet) = self.number(publish)?;
+        let topic = status::topic(&self.forwarder.gateway);
+        let packet_id = self.number()?;
         self.status_packet = Some(packet_id);
         self.last_progress = Instant::now();
-        self.write(packet).await?;
-        self.flush().await
+        let retain = self.link.terms().retains;
+        let properties = &self.draft.status_properties;
+        self.link.publish(Message { topic: &topic, payload: &text, retain, packet_id, properties }).await?;
+        Ok(self.link.flush().await?)
     }
 
-    /// Gives a PUBLISH the next packet id of the queue's share, and shows it to the library.
-    fn number(&mut self, mut publish: Publish) -> Result<(u16, Packet), Lost> {
+    /// The next packet id of the queue's share.
+    fn number(&mut self) -> Result<u16, Lost> {
         self.last_id = self.last_id % queue_ids(&self.forwarder.upstream) + 1;
-        publish.pkid = self.last_id;
-        self.register(publish)
+        self.register(self.last_id)
     }
 
-    /// Shows a PUBLISH with its packet id to the library.
-    fn register(&mut self, publish: Publish) -> Result<(u16, Packet), Lost> {
-        match self.link.state.handle_outgoing_packet(Request::Publish(publish))? {
-            Some(Packet::Publish(publish)) => Ok((publish.pkid, Packet::Publish(publish))),
-            // The id is still in use: it belongs to a message that was never acknowledged while a whole window of
-            // others was.
+    /// Takes a packet id into use.
+    fn register(&mut self, packet_id: u16) -> Result<u16, Lost> {
+        match self.in_use.get_mut(usize::from(packet_id)) {
+            Some(in_use) if !*in_use => {
+                *in_use = true;
+                self.messages_inflight += 1;
+                Ok(packet_id)
+            }
+            // The id belongs to a message that was never acknowledged while a whole window of others was.
             _ => Err(Lost::PacketIds),
-        }
-    }
-
-    async fn write(&mut self, packet: Packet) -> Result<(), Lost> {
-        match &mut self.link.network {
-            Some(network) => Ok(network.write(packet).await?),
-            None => Err(StateError::ConnectionAborted.into()),
-        }
-    }
-
-    async fn flush(&mut self) -> Result<(), Lost> {
-        match &mut self.link.network {
-            Some(network) => Ok(network.flush().await?),
-            None => Err(StateError::ConnectionAborted.into()),
         }
     }
 
     /// Takes everything that has already arrived, so that the next write fills all the room there is at once.
     async fn take_what_is_there(&mut self) -> Result<(), Lost> {
         for _ in 0..POLLS_MAX {
-            self.take_events();
+            self.take_read()?;
             if !self.expects_puback() {
                 break;
             }
             tokio::select! {
                 biased;
-                polled = self.link.poll() => self.on_polled(polled)?,
+                puback = self.link.next() => self.on_puback(puback?)?,
                 () = std::future::ready(()) => break,
             }
         }
         Ok(())
     }
 
-    /// Takes what the library has put aside for later polls.
-    fn take_events(&mut self) {
-        while let Some(event) = self.link.state.events.pop_front() {
-            self.on_event(&event);
+    /// Takes what has been read and not looked at yet.
+    fn take_read(&mut self) -> Result<(), Lost> {
+        while let Some(puback) = self.link.take()? {
+            self.on_puback(puback)?;
         }
-    }
-
-    fn on_polled(&mut self, polled: Result<rumqttc::Event, ConnectionError>) -> Result<(), Lost> {
-        self.on_event(&polled?);
         Ok(())
     }
 
-    fn on_event(&mut self, event: &rumqttc::Event) {
-        let rumqttc::Event::Incoming(Incoming::PubAck(puback)) = event else { return };
-        if self.status_packet == Some(puback.pkid) {
+    fn on_puback(&mut self, puback: Puback) -> Result<(), Lost> {
+        let packet_id = puback.packet_id;
+        match self.in_use.get_mut(usize::from(packet_id)) {
+            Some(in_use) if *in_use => *in_use = false,
+            _ => return Err(refused::unsolicited(packet_id)),
+        }
+        self.messages_inflight -= 1;
+        if self.status_packet == Some(packet_id) {
             self.status_packet = None;
             self.trusted = true;
             self.last_progress = Instant::now();
-        } else if self.on_side_puback(puback.pkid) {
+            if puback.reason >= refused::FAILURES_FROM {
+                self.tell_status_refused(&puback);
+            }
+            return Ok(());
+        }
+        if puback.reason >= refused::FAILURES_FROM {
+            self.on_refusal(&puback);
+            return Ok(());
+        }
+        if self.on_side_puback(packet_id) {
             self.forwarder.counters.side_delivered.add(1);
-        } else if let Puback::Delivered(_) = self.forwarder.window.on_puback(puback.pkid) {
+        } else if let window::Puback::Delivered(_) = self.forwarder.window.on_puback(packet_id) {
             self.forwarder.counters.events_delivered.add(1);
             self.last_progress = Instant::now();
+        } else {
+            return Ok(());
         }
+        self.pauses = Backoff::new(self.forwarder.upstream.backoff_min, refused::PAUSE_MAX);
+        if puback.reason == refused::NO_SUBSCRIBERS {
+            self.forwarder.counters.upstream_unmatched.add(1);
+        }
+        Ok(())
     }
 
     /// Tells the store how far we are: at once when nothing is in flight, else now and then.
@@ -390,17 +430,14 @@ impl<'a> Session<'a> {
         self.within(FlowLimit::Farewell, Write::Status(text)).await?;
         let until = Instant::now() + FAREWELL_MAX;
         while self.status_packet.is_some() {
-            match tokio::time::timeout_at(until, self.link.poll()).await {
-                Ok(polled) => self.on_polled(polled)?,
+            match tokio::time::timeout_at(until, self.link.next()).await {
+                Ok(puback) => self.on_puback(puback?)?,
                 Err(_) => return Err(Lost::NoAcknowledgement),
             }
         }
-        if let Some(packet) = self.link.state.handle_outgoing_packet(Request::Disconnect(rumqttc::Disconnect))? {
-            self.write(packet).await?;
-            self.flush().await?;
-        }
+        self.link.disconnect().await?;
         // The broker closes; leaving before it has read everything could cost the DISCONNECT.
-        let closed = async { while self.link.poll().await.is_ok() {} };
+        let closed = async { while self.link.next().await.is_ok() {} };
         let _ = tokio::time::timeout_at(until, closed).await;
         Ok(())
     }
@@ -422,6 +459,14 @@ enum Write {
 async fn set_aside_done(setting_aside: &mut Option<SettingAside>) -> Result<u64, Closed> {
     match setting_aside {
         Some(aside) => aside.done.as_mut().await.map(|()| aside.sequence),
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until a pause is over.
+async fn pause_over(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
         None => std::future::pending().await,
     }
 }

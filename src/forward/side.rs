@@ -201,6 +201,23 @@ impl SideLane {
         true
     }
 
+    /// The broker has refused this slot: for now (`why` is none; it is sent again, alone), or for good. False when no
+    /// event in flight has it.
+    pub fn on_refusal(&mut self, slot: u16, why: Option<String>) -> bool {
+        let Some(place) = self.flights.iter().position(|flight| flight.slot == slot) else { return false };
+        let Some(flight) = self.flights.remove(place) else { return false };
+        self.inflight_bytes -= flight.bytes;
+        match why {
+            Some(why) => settle(flight.item, Outcome::Refused(why)),
+            None => {
+                self.queued.push_front(flight.item);
+                self.limit = 1;
+                self.acked_since_growth = 0;
+            }
+        }
+        true
+    }
+
     /// Whether an event in flight has waited for its acknowledgement for this long.
     pub fn is_overdue(&self, now: Instant, limit: Duration) -> bool {
         self.flights.front().is_some_and(|flight| now.saturating_duration_since(flight.sent) >= limit)

@@ -189,6 +189,36 @@ pub static UPSTREAM: KeyTable = KeyTable {
             "How events are written (CloudEvents, structured).",
         )
         .near(&["format", "codec", "content_type"]),
+        with_default(
+            "protocol",
+            "\"3.1.1\" or \"5\"",
+            "\"3.1.1\"",
+            "The version of MQTT that the broker is spoken to in.",
+        )
+        .near(&["mqtt_version", "protocol_version", "version", "mqtt"]),
+        with_default(
+            "mode",
+            "\"structured\" or \"binary\"",
+            "\"structured\"",
+            "Binary: attributes as user properties, only the data as payload (MQTT 5).",
+        )
+        .near(&["content_mode", "cloudevents_mode"]),
+        optional(
+            "message_expiry",
+            "duration, 1 s to 10 years",
+            "never",
+            "After this long, counted from when the broker gets it, the broker drops an event nobody fetched (MQTT 5).",
+        )
+        .near(&["expiry", "ttl", "message_expiry_interval"]),
+        optional(
+            "user_properties",
+            "table of texts, at most 16",
+            "none",
+            "Sent with every event, as in `{ site = \"north\" }` (MQTT 5).",
+        )
+        .near(&["properties", "user_property"]),
+        optional("alpn", "list of texts", "none", "Protocol names offered in the TLS handshake, as in `[\"mqtt\"]`.")
+            .near(&["alpn_protocols"]),
         with_default("window", "1 to 1000", "256", "Events in flight at a time.").near(&[
             "inflight",
             "max_inflight",

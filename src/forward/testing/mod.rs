@@ -14,7 +14,9 @@ pub use mosquitto::{Collector, Gate, Mosquitto, free_port};
 pub use pki::{Pki, unix_in_days, write_secret};
 pub use store::{FakeStore, event};
 
-use crate::config::model::{BrokerUrl, Credentials, Encoding, EventPart, Template, TemplatePart, Upstream};
+use crate::config::model::{
+    BrokerUrl, Credentials, Encoding, EventPart, Mode, Protocol, Template, TemplatePart, Upstream,
+};
 
 /// The sequence number of an event on the wire (CloudEvents has it as text).
 pub fn sequence_of(event: &serde_json::Value) -> u64 {
@@ -52,6 +54,11 @@ pub fn upstream(host: &str, port: u16, credentials: Option<Credentials>) -> Upst
             event(EventPart::Sensor),
         ]),
         encoding: Encoding::Json,
+        protocol: Protocol::V311,
+        mode: Mode::Structured,
+        message_expiry: None,
+        user_properties: Vec::new(),
+        alpn: Vec::new(),
         window: 64,
         payload_bytes_max: 128 * 1024,
         keep_alive: Duration::from_secs(30),
