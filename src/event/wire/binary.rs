@@ -64,43 +64,39 @@ pub fn encode_data(event: &Event, encoding: Encoding, out: &mut Vec<u8>) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail on the spot")]
 
+    use proptest::prelude::*;
     use serde_json::{Map, Value};
 
     use super::*;
-    use crate::event::samples;
+    use crate::event::samples::any_event;
     use crate::event::wire;
 
-    #[test]
-    fn attributes_and_data_are_those_of_the_structured_form() {
-        for event in samples::all() {
-            for replayed in [false, true] {
-                let mut whole = Vec::new();
-                let marks = if replayed {
-                    wire::encode_replayed(&event, "gw", Encoding::Json, &mut whole);
-                    Marks { backlog: true, replayed }
-                } else {
-                    wire::encode(&event, "gw", Encoding::Json, false, &mut whole);
-                    Marks { backlog: false, replayed }
-                };
-                let mut structured: Map<String, Value> = serde_json::from_slice(&whole).unwrap();
-                let mut data = Vec::new();
-                encode_data(&event, Encoding::Json, &mut data);
-                assert_eq!(serde_json::from_slice::<Value>(&data).unwrap(), structured.remove("data").unwrap());
-                encode_data(&event, Encoding::Cbor, &mut data);
-                assert!(ciborium::from_reader::<ciborium::Value, _>(&data[..]).unwrap().is_map());
-                structured.remove("datacontenttype").unwrap();
-                let mut seen = Map::new();
-                attributes(&event, "gw", marks, |name, value| {
-                    assert!(ATTRIBUTES.contains(&name), "{name}");
-                    let value = match value {
-                        "true" => Value::Bool(true),
-                        "false" => Value::Bool(false),
-                        text => Value::from(text),
-                    };
-                    assert!(seen.insert(name.to_owned(), value).is_none());
-                });
-                assert_eq!(seen, structured);
+    proptest! {
+        #[test]
+        fn attributes_and_data_are_those_of_the_structured_form(event in any_event(), replayed in any::<bool>()) {
+            let mut whole = Vec::new();
+            if replayed {
+                wire::encode_replayed(&event, "gw", Encoding::Json, &mut whole);
+            } else {
+                wire::encode(&event, "gw", Encoding::Json, false, &mut whole);
             }
+            let mut structured: Map<String, Value> = serde_json::from_slice(&whole).unwrap();
+            let mut data = Vec::new();
+            encode_data(&event, Encoding::Json, &mut data);
+            prop_assert_eq!(serde_json::from_slice::<Value>(&data).unwrap(), structured.remove("data").unwrap());
+            encode_data(&event, Encoding::Cbor, &mut data);
+            prop_assert!(ciborium::from_reader::<ciborium::Value, _>(&data[..]).unwrap().is_map());
+            structured.remove("datacontenttype").unwrap();
+            let mut seen = Map::new();
+            attributes(&event, "gw", Marks { backlog: replayed, replayed }, |name, value| {
+                assert!(ATTRIBUTES.contains(&name), "{name}");
+                let value = match name {
+                    "backlog" | "replayed" => Value::Bool(value == "true"),
+                    _ => Value::from(value),
+                };
+                assert!(seen.insert(name.to_owned(), value).is_none());
+            });
+            prop_assert_eq!(seen, structured);
         }
     }
 }

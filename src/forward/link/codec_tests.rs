@@ -56,17 +56,25 @@ fn the_size_announced_is_never_below_the_size_sent() {
 
 #[test]
 fn a_welcome_of_rumqttcs_is_understood() {
-    let mut properties = packets5::ConnAckProperties::new();
-    properties.receive_max = Some(20);
-    properties.max_packet_size = Some(4_000);
-    properties.topic_alias_max = Some(10);
-    properties.server_keep_alive = Some(5);
-    properties.retain_available = Some(0);
-    properties.max_qos = Some(1);
-    properties.reason_string = Some("be\nwelcome".to_owned());
-    properties.assigned_client_identifier = Some("x".to_owned());
-    properties.session_expiry_interval = Some(0);
-    properties.user_properties = vec![("a".to_owned(), "b".to_owned())];
+    let properties = packets5::ConnAckProperties {
+        session_expiry_interval: Some(0),
+        receive_max: Some(20),
+        max_qos: Some(1),
+        retain_available: Some(0),
+        max_packet_size: Some(4_000),
+        assigned_client_identifier: Some("x".to_owned()),
+        topic_alias_max: Some(10),
+        reason_string: Some("be\nwelcome".to_owned()),
+        user_properties: vec![("a".to_owned(), "b".to_owned())],
+        wildcard_subscription_available: Some(1),
+        subscription_identifiers_available: Some(1),
+        shared_subscription_available: Some(1),
+        server_keep_alive: Some(5),
+        response_information: None,
+        server_reference: None,
+        authentication_method: None,
+        authentication_data: None,
+    };
     let connack = packets5::ConnAck {
         session_present: false,
         code: packets5::ConnectReturnCode::Success,
