@@ -50,6 +50,11 @@ fn render(status: &Status) -> String {
             lines.extend(upstream.next_attempt.iter().map(|time| format!("          next attempt at {time}")));
         }
     }
+    if let Some(unmatched) = status.upstream.as_ref().map(|upstream| upstream.unmatched).filter(|count| *count > 0) {
+        lines.push(format!(
+            "          {unmatched} delivered events had no subscriber at the broker: is anybody listening?"
+        ));
+    }
     if let Some(replay) = &status.replay {
         lines.push(format!("replay    {}", replay.line()));
         lines.extend(replay.fault.iter().map(|fault| format!("          {fault}")));

@@ -144,6 +144,9 @@ pub struct UpstreamShown {
     pub inflight: u64,
     /// Events acknowledged since the start.
     pub delivered: u64,
+    /// Of them, events that nobody at the broker subscribes to (known with MQTT 5 only).
+    #[serde(default)]
+    pub unmatched: u64,
 }
 
 /// Where a status is made from.
@@ -220,6 +223,7 @@ impl StatusSources {
                     next_attempt: view.next_attempt.map(|at| to_the_second(self.clock.wall_at(at))),
                     inflight: counters.upstream_inflight.get(),
                     delivered: counters.events_delivered.get(),
+                    unmatched: counters.upstream_unmatched.get(),
                 }
             }),
             replay: self.replays.view().filter(ReplayView::is_active),

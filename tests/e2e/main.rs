@@ -20,6 +20,7 @@ mod events;
 mod full;
 mod harness;
 mod kill;
+mod mqtt5;
 mod operator;
 mod outage;
 mod pipeline;

@@ -3,6 +3,7 @@
 
 mod credentials;
 mod faults;
+mod mqtt5;
 mod retry;
 mod side_lane;
 
