@@ -34,7 +34,7 @@ use support::stats::{grouped, median};
 use tidegate::clock::SystemClock;
 use tidegate::config::model::Upstream;
 use tidegate::event::wire;
-use tidegate::forward::{self, tls};
+use tidegate::forward::{self, nudge::Nudge, tls};
 use tidegate::shutdown;
 
 const ROUNDS: usize = 3;
@@ -120,7 +120,16 @@ fn drain_store(upstream: &Upstream, events: usize) -> Drained {
         let clock = Arc::new(SystemClock::new());
         let gateway = Arc::from(GATEWAY);
         let (_, side) = forward::side::channel();
-        let (task, _) = forward::spawn(upstream.clone(), gateway, store, side, Arc::clone(&counters), clock, shutdown);
+        let (task, _) = forward::spawn(
+            upstream.clone(),
+            gateway,
+            store,
+            side,
+            Nudge::default(),
+            Arc::clone(&counters),
+            clock,
+            shutdown,
+        );
         let mut status = opened.handle.status();
         status.wait_for(|status| status.waiting == 0).await.unwrap();
         trigger.stop();

@@ -23,7 +23,7 @@ use crate::counters::Counters;
 use crate::engine::{Engine, Output, Settings};
 use crate::error::Failure;
 use crate::event::GatewayStarted;
-use crate::forward;
+use crate::forward::{self, nudge::Nudge};
 use crate::ops::control::Routes;
 use crate::ops::progress::{Progress, Turns};
 use crate::ops::status::{Configured, StatusSources};
@@ -192,7 +192,9 @@ impl App {
         tokio::spawn(forward::retry::run(store.clone(), side.clone(), Arc::clone(&clock)));
         let surroundings = replay::Surroundings::new(&config.store.path, store.clone(), side, Arc::clone(&clock));
         let (replays, replaying) = replay::spawn(surroundings);
-        let mut forwarder = Forwarder::new(store.clone(), side_exit, Arc::clone(&counters), Arc::clone(&clock));
+        let nudge = Nudge::default();
+        let mut forwarder =
+            Forwarder::new(store.clone(), side_exit, nudge.clone(), Arc::clone(&counters), Arc::clone(&clock));
         forwarder.follow(config.upstream.as_ref(), &config.gateway.id);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -219,6 +221,7 @@ impl App {
             status: Arc::new(move || status.status()),
             store: store.clone(),
             replays,
+            nudge,
             gateway: Arc::clone(&config.gateway.id),
             clock: Arc::clone(&clock),
             events: Arc::new(control::events::Events::new(config.store.path.clone(), store.clone())),

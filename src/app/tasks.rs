@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use crate::clock::SystemClock;
 use crate::config::model::{Source, Upstream};
 use crate::counters::Counters;
+use crate::forward::nudge::Nudge;
 use crate::forward::side::SideReceiver;
 use crate::forward::{self, UpstreamView};
 use crate::shutdown::{self, Trigger};
@@ -154,13 +155,20 @@ pub struct Forwarder {
     gateway: Arc<str>,
     store: StoreHandle,
     side: SideReceiver,
+    nudge: Nudge,
     counters: Arc<Counters>,
     clock: Arc<SystemClock>,
 }
 
 impl Forwarder {
-    pub fn new(store: StoreHandle, side: SideReceiver, counters: Arc<Counters>, clock: Arc<SystemClock>) -> Self {
-        Self { running: None, gateway: Arc::from(""), store, side, counters, clock }
+    pub fn new(
+        store: StoreHandle,
+        side: SideReceiver,
+        nudge: Nudge,
+        counters: Arc<Counters>,
+        clock: Arc<SystemClock>,
+    ) -> Self {
+        Self { running: None, gateway: Arc::from(""), store, side, nudge, counters, clock }
     }
 
     /// Makes the running forwarder that of the configuration; an unchanged one is not touched.
@@ -221,6 +229,7 @@ impl Forwarder {
             Arc::clone(&self.gateway),
             self.store.clone(),
             self.side.clone(),
+            self.nudge.clone(),
             Arc::clone(&self.counters),
             Arc::clone(&self.clock),
             shutdown,

@@ -18,6 +18,7 @@ use crate::clock::SystemClock;
 use crate::config::model::Config;
 use crate::counters::Counters;
 use crate::error::Failure;
+use crate::forward::nudge::Nudge;
 use crate::ops::control::{self, Routes};
 use crate::ops::logging;
 use crate::ops::status::{Configured, StatusSources};
@@ -69,6 +70,7 @@ pub(super) async fn open(
         status: Arc::new(move || sources.status()),
         store: no_store.clone(),
         replays: Replays::none(),
+        nudge: Nudge::default(),
         gateway: Arc::clone(&config.gateway.id),
         clock: Arc::clone(clock),
         events: Arc::new(control::events::Events::new(config.store.path.clone(), no_store)),

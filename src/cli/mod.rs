@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod events;
 pub mod replay;
 pub mod status;
+pub mod upstream;
 
 use std::path::PathBuf;
 
@@ -142,6 +143,9 @@ Exit codes: 0 done, 1 no gateway answers or there is no such letter, 2 usage.")]
     /// Have the running gateway send delivered events again, marked as replayed and behind what is new
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::Arguments),
+    /// Have the running gateway connect upstream now instead of at its next attempt
+    #[command(after_help = upstream::EXAMPLES)]
+    Upstream(upstream::Arguments),
     /// Watch the whole job on this machine: no hardware, no broker, no configuration needed
     #[cfg(feature = "demo")]
     Demo {
@@ -213,6 +217,7 @@ impl Arguments {
             }
             Command::Events(arguments) => arguments.execute(),
             Command::Replay(arguments) => arguments.execute(),
+            Command::Upstream(arguments) => arguments.execute(),
             #[cfg(feature = "demo")]
             Command::Demo { fast, keep } => demo::run(fast, keep),
         }

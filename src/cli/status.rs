@@ -5,7 +5,8 @@ use std::path::Path;
 use crate::cli::client;
 use crate::clock::ClockState;
 use crate::error::Failure;
-use crate::ops::status::{ClockShown, Status};
+use crate::forward::breaker::State;
+use crate::ops::status::{BreakerShown, ClockShown, Status, UpstreamShown};
 
 /// Prints the status for a person, or as JSON.
 ///
@@ -36,19 +37,42 @@ fn clock(clock: &ClockShown) -> Vec<String> {
     lines
 }
 
+fn upstream(upstream: &UpstreamShown) -> Vec<String> {
+    let BreakerShown { state, failures, next_attempt } = &upstream.breaker;
+    let mut lines = Vec::new();
+    if upstream.connected {
+        lines.push(format!(
+            "upstream  connected since {}, {} in flight, {} delivered",
+            upstream.since, upstream.inflight, upstream.delivered
+        ));
+    } else {
+        lines.push(format!("upstream  not connected since {}", upstream.since));
+        lines.extend(upstream.last_error.iter().map(|error| format!("          {error}")));
+        lines.extend(upstream.next_attempt.iter().map(|time| format!("          next attempt at {time}")));
+    }
+    let row = if *failures == 1 { "1 failure".to_owned() } else { format!("{failures} failures in a row") };
+    match state {
+        State::Closed if upstream.connected || *failures == 0 => {}
+        State::Closed => lines.push(format!("          circuit breaker closed, {row}")),
+        State::Open => {
+            lines.push(format!("          circuit breaker OPEN, {row}: the next connection starts with few events"));
+        }
+        State::HalfOpen => {
+            let doing = if upstream.connected { "a few events go first" } else { "an attempt is under way" };
+            lines.push(format!("          circuit breaker half-open, {row}: {doing}"));
+        }
+    }
+    if next_attempt.is_some() {
+        lines.push("          `tidegate upstream reconnect` tries at once".to_owned());
+    }
+    lines
+}
+
 fn render(status: &Status) -> String {
     let mut lines = vec![format!("tidegate {} on gateway {}", status.version, status.gateway)];
     match &status.upstream {
         None => lines.push("upstream  not configured: events are stored and not forwarded".to_owned()),
-        Some(upstream) if upstream.connected => lines.push(format!(
-            "upstream  connected since {}, {} in flight, {} delivered",
-            upstream.since, upstream.inflight, upstream.delivered
-        )),
-        Some(upstream) => {
-            lines.push(format!("upstream  not connected since {}", upstream.since));
-            lines.extend(upstream.last_error.iter().map(|error| format!("          {error}")));
-            lines.extend(upstream.next_attempt.iter().map(|time| format!("          next attempt at {time}")));
-        }
+        Some(upstream) => lines.extend(self::upstream(upstream)),
     }
     if let Some(unmatched) = status.upstream.as_ref().map(|upstream| upstream.unmatched).filter(|count| *count > 0) {
         lines.push(format!(
@@ -121,6 +145,34 @@ mod tests {
             last_jump: None,
             repaired: 0,
         }
+    }
+
+    #[test]
+    fn the_upstream_tells_what_is_wrong_when_it_is_tried_again_and_what_is_thought_of_it() {
+        let shown = |connected: bool, state, failures| {
+            let next_attempt = (!connected && state != State::HalfOpen).then(|| "2026-11-21T07:05:00Z".to_owned());
+            let breaker = BreakerShown { state, failures, next_attempt: next_attempt.clone() };
+            upstream(&UpstreamShown {
+                connected,
+                since: "2026-11-21T07:00:00Z".into(),
+                last_error: Some("the cable is out".into()),
+                next_attempt,
+                breaker,
+                window: 256,
+                inflight: 3,
+                delivered: 40,
+            })
+            .join("\n")
+        };
+        let text = shown(true, State::Closed, 7);
+        assert_eq!(text, "upstream  connected since 2026-11-21T07:00:00Z, 3 in flight, 40 delivered");
+        let text = shown(false, State::Closed, 1);
+        assert!(text.contains("breaker closed, 1 failure") && text.contains("the cable is out"), "{text}");
+        let text = shown(false, State::Open, 7);
+        assert!(text.contains("breaker OPEN, 7 failures in a row") && text.contains("upstream reconnect"), "{text}");
+        let text = shown(false, State::HalfOpen, 7);
+        assert!(text.contains("half-open") && text.contains("under way") && !text.contains("reconnect"), "{text}");
+        assert!(shown(true, State::HalfOpen, 7).contains("a few events go first"));
     }
 
     #[test]

@@ -95,3 +95,7 @@ mod tests {
         assert_eq!(backoff.after(Duration::ZERO, 1.0), Duration::from_secs(5));
     }
 }
+
+#[cfg(test)]
+#[path = "backoff_herd.rs"]
+mod herd;

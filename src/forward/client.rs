@@ -11,14 +11,18 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::backoff::{Backoff, STABLE};
+use super::breaker::{self, Breaker};
 use super::ending::End;
 use super::explain::{self, Explanation, Phase};
 use super::feed::Feed;
-use super::link::{Link, Options};
+use super::link::{Fault, Link, Options};
+use super::network::Network;
+use super::nudge::Nudge;
 use super::options::connection_options;
 use super::repeats::{Repeats, Say};
 use super::session::Session;
 use super::side::{SideLane, SideReceiver};
+use super::sniff;
 use super::tls;
 use super::window::{Quarantine, Window};
 use crate::clock::{BootTime, SystemClock};
@@ -41,6 +45,8 @@ pub struct UpstreamView {
     pub next_attempt: Option<BootTime>,
     /// Failures since the last connection that lasted.
     pub failures: u32,
+    /// What is thought of the broker.
+    pub breaker: breaker::State,
     /// Events that may be in flight at the moment; smaller than configured after connections without progress.
     pub window: usize,
 }
@@ -61,6 +67,9 @@ pub struct Forwarder {
     /// The event under suspicion, and how its attempts ended: as many as it takes to set it aside.
     attempts: (u64, Vec<DeadAttempt>),
     backoff: Backoff,
+    pub(super) breaker: Breaker,
+    nudge: Nudge,
+    network: Network,
     repeats: Repeats,
     /// What was told of events set aside, of pauses that the broker wants, and of our status.
     set_aside: Repeats,
@@ -82,11 +91,13 @@ enum Attempt {
 
 impl Forwarder {
     /// Sets everything up; nothing happens before [`Forwarder::run`].
+    #[allow(clippy::too_many_arguments, reason = "called once; a struct would only repeat the names")]
     pub fn new(
         upstream: Upstream,
         gateway: Arc<str>,
         store: StoreHandle,
         side: SideReceiver,
+        nudge: Nudge,
         counters: Arc<Counters>,
         clock: Arc<SystemClock>,
         shutdown: Shutdown,
@@ -110,6 +121,9 @@ impl Forwarder {
             reported: delivered,
             attempts: (0, Vec::new()),
             backoff,
+            breaker: Breaker::default(),
+            nudge,
+            network: Network::of_this_machine(),
             repeats: Repeats::default(),
             set_aside: Repeats::default(),
             pauses: Repeats::default(),
@@ -123,6 +137,7 @@ impl Forwarder {
 
     /// Forwards until told to stop or the store is gone.
     pub async fn run(mut self) {
+        self.network.look();
         while !self.shutdown.is_stopping() {
             let mut clock_set = self.clock.changes();
             let (explanation, lasted) = match self.attempt().await {
@@ -131,10 +146,23 @@ impl Forwarder {
             };
             self.counters.upstream_disconnects.add(1);
             let wait = self.backoff.after(lasted, fastrand::f64());
+            let opened = self.breaker.on_failure(lasted);
             self.tell_failure(explanation, lasted, wait);
+            if opened {
+                self.tell_open();
+            }
+            // What came up while a connection was there is no news; what did during an attempt is.
+            if !lasted.is_zero() {
+                self.network.look();
+            }
+            let nudge = self.nudge.clone();
             let mut shutdown = self.shutdown.clone();
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                () = self.network.gained(fastrand::f64()) => {
+                    tracing::info!("this machine has got a network connection: connecting upstream");
+                }
+                () = nudge.nudged() => tracing::info!("told to connect upstream now"),
                 // What failed by the time may work by another.
                 _ = clock_set.changed() => self.clock.settled().await,
                 () = shutdown.wait() => {}
@@ -149,7 +177,11 @@ impl Forwarder {
 
     /// One connection, from reading the credentials to its end.
     async fn attempt(&mut self) -> Attempt {
-        self.view.send_modify(|view| view.next_attempt = None);
+        let probe = self.breaker.on_attempt();
+        self.view.send_modify(|view| {
+            view.next_attempt = None;
+            view.breaker = self.breaker.state();
+        });
         let options = match self.options().await {
             Ok(options) => options,
             Err(error) => return Attempt::Failed(Explanation::plain(error.to_string()), Duration::ZERO),
@@ -162,13 +194,14 @@ impl Forwarder {
         let link = match connected {
             Ok(Ok(link)) => link,
             Ok(Err(fault)) => {
-                let explanation = explain::time_of_fault(&fault, &self.clock.view(), self.clock.wall())
-                    .unwrap_or_else(|| explain::fault(&fault, &self.upstream, Phase::Connecting));
-                return Attempt::Failed(explanation, Duration::ZERO);
+                return Attempt::Failed(self.why(&fault).await, Duration::ZERO);
             }
             Err(_) => return Attempt::Failed(explain::timeout(&self.upstream, Phase::Connecting), Duration::ZERO),
         };
         let since = Instant::now();
+        if let Some(events) = probe {
+            self.window.start_small(events);
+        }
         self.tell_connected();
         // What was evicted while we were away is not sent again.
         self.window.forget_through(self.feed.settled());
@@ -195,6 +228,17 @@ impl Forwarder {
             return Attempt::Over;
         }
         Attempt::Failed(explanation, since.elapsed())
+    }
+
+    /// Why there was no connection, in words; asks what else answers there where that is the trouble.
+    async fn why(&mut self, fault: &Fault) -> Explanation {
+        if explain::is_other_protocol(fault)
+            && let Some(explanation) = sniff::explain(&self.upstream).await
+        {
+            return explanation;
+        }
+        explain::time_of_fault(fault, &self.clock.view(), self.clock.wall())
+            .unwrap_or_else(|| explain::fault(fault, &self.upstream, Phase::Connecting))
     }
 
     /// Reads the credentials aside, since files may lie on a slow disk and parsing keys takes its time.
@@ -280,6 +324,30 @@ impl Forwarder {
         }
     }
 
+    /// Enough has failed that the next connection only probes.
+    fn tell_open(&mut self) {
+        let failures = self.breaker.failures();
+        if self.repeats.note("breaker open", self.clock.boot()) == Say::First {
+            tracing::warn!(
+                failures,
+                "circuit breaker open: the next connection starts with {} events in flight",
+                breaker::PROBE_EVENTS
+            );
+        }
+    }
+
+    /// The broker has acknowledged an event, or there is none and it has acknowledged that we are here.
+    pub(super) fn tell_acknowledged(&mut self) {
+        if !self.breaker.on_acknowledged() {
+            return;
+        }
+        self.view.send_modify(|view| view.breaker = self.breaker.state());
+        let failures = self.breaker.failures();
+        if self.repeats.note("breaker closed", self.clock.boot()) == Say::First {
+            tracing::info!(failures, "circuit breaker closed: the broker acknowledges again");
+        }
+    }
+
     fn tell_connected(&mut self) {
         self.counters.upstream_connects.add(1);
         self.counters.upstream_up.set(1);
@@ -316,7 +384,7 @@ impl Forwarder {
             Say::Nothing => tracing::debug!(waiting, retry_in, "not connected upstream: {}", explanation.text),
         }
         let now = self.clock.boot();
-        let failures = self.backoff.failures();
+        let (failures, breaker) = (self.breaker.failures(), self.breaker.state());
         self.view.send_modify(|view| {
             if view.connected {
                 view.connected = false;
@@ -325,6 +393,7 @@ impl Forwarder {
             view.last_error = Some(explanation.text.into());
             view.next_attempt = Some(now.after(wait));
             view.failures = failures;
+            view.breaker = breaker;
             view.window = self.window.limit();
         });
     }

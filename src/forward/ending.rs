@@ -37,7 +37,8 @@ impl Lost {
         match self {
             Self::Ended(error) => explain::fault(error, upstream, Phase::Connected),
             Self::NoAcknowledgement => Explanation::plain(format!(
-                "{place} has acknowledged nothing for {}; it hangs or is overloaded (look into its log)",
+                "{place} has acknowledged nothing for {}; the network in between is down (also without a word: a router that \
+                 forgot the connection), or the broker hangs or is overloaded (look into its log)",
                 explain::human(upstream.ack_timeout)
             )),
             Self::NotTaken => explain::timeout(upstream, Phase::Connected),

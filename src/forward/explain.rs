@@ -81,7 +81,7 @@ pub fn violation(what: &str, upstream: &Upstream) -> Explanation {
 /// Explains an error of the operating system or of TLS beneath it.
 pub fn io(error: &io::Error, upstream: &Upstream, phase: Phase) -> Explanation {
     if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return tls(inner, upstream);
+        return tls(inner, upstream, phase);
     }
     let place = place(upstream);
     let host = &upstream.url.host;
@@ -116,8 +116,14 @@ pub fn io(error: &io::Error, upstream: &Upstream, phase: Phase) -> Explanation {
 }
 
 /// Explains an error of TLS.
-fn tls(error: &rustls::Error, upstream: &Upstream) -> Explanation {
+fn tls(error: &rustls::Error, upstream: &Upstream, phase: Phase) -> Explanation {
     let place = place(upstream);
+    if is_damage(error, phase) {
+        return Explanation::plain(format!(
+            "what passes between this gateway and {place} arrives changed ({error}); TLS has noticed, so nothing wrong was \
+             taken: look for a bad cable, modem or radio link, or a proxy that meddles"
+        ));
+    }
     match error {
         rustls::Error::InvalidCertificate(error) => certificate(error, upstream),
         rustls::Error::AlertReceived(alert) => Explanation::plain(alert_text(*alert, upstream)),
@@ -134,6 +140,36 @@ fn tls(error: &rustls::Error, upstream: &Upstream) -> Explanation {
     }
 }
 
+/// Whether it means that bytes were changed on the way. Once a handshake has been completed nothing else explains a
+/// record that cannot be read, on our side or (as its alerts say) on the broker's.
+fn is_damage(error: &rustls::Error, phase: Phase) -> bool {
+    match error {
+        rustls::Error::DecryptError | rustls::Error::AlertReceived(AlertDescription::BadRecordMac) => true,
+        rustls::Error::InvalidMessage(_)
+        | rustls::Error::InappropriateMessage { .. }
+        | rustls::Error::PeerSentOversizedRecord
+        | rustls::Error::AlertReceived(
+            AlertDescription::UnexpectedMessage
+            | AlertDescription::RecordOverflow
+            | AlertDescription::DecodeError
+            | AlertDescription::ProtocolVersion,
+        ) => phase == Phase::Connected,
+        _ => false,
+    }
+}
+
+/// Whether something answered that speaks neither TLS nor MQTT.
+pub fn is_other_protocol(fault: &Fault) -> bool {
+    match fault {
+        Fault::NotMqtt => true,
+        Fault::Io(error) => {
+            let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            matches!(inner, Some(rustls::Error::InvalidMessage(_)))
+        }
+        _ => false,
+    }
+}
+
 /// Explains why the broker's certificate is not taken.
 fn certificate(error: &CertificateError, upstream: &Upstream) -> Explanation {
     let host = &upstream.url.host;
@@ -143,8 +179,10 @@ fn certificate(error: &CertificateError, upstream: &Upstream) -> Explanation {
     };
     match error {
         CertificateError::UnknownIssuer => Explanation::plain(format!(
-            "the broker's certificate is not signed by a CA in {trusted}; put the certificate of the CA that signed it \
-             there"
+            "the certificate shown by {} is not signed by a CA in {trusted}; if the broker has a certificate of another \
+             CA now, put that CA's certificate there; if not, somebody else answers in its place (sign-in page or TLS \
+             inspection of the network)",
+            place(upstream)
         )),
         CertificateError::BadSignature => Explanation::plain(format!(
             "the broker's certificate is signed by another key than that of the CA of the same name in {trusted}; put \
@@ -325,8 +363,8 @@ pub fn timeout(upstream: &Upstream, phase: Phase) -> Explanation {
     let place = place(upstream);
     Explanation::plain(match phase {
         Phase::Connecting => format!(
-            "{place} did not answer within {}; a firewall may swallow our packets, the address may be wrong, or the \
-             network is down",
+            "{place} did not answer within {}; a firewall may swallow our packets, the address may be wrong, the network \
+             is down, or the broker hangs",
             human(upstream.connect_timeout)
         ),
         Phase::Connected => format!("{place} does not take our data any more; the network in between is down"),

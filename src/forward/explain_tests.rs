@@ -72,7 +72,7 @@ fn a_certificate_from_another_ca_names_the_file_to_look_at() {
     let mut system = upstream();
     system.credentials.ca_file = None;
     let error = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-    assert_says(&tls(&error, &system).text, &["system's root certificates", "`ca_file`"]);
+    assert_says(&tls(&error, &system, Phase::Connecting).text, &["system's root certificates", "`ca_file`"]);
 }
 
 #[test]
@@ -129,4 +129,30 @@ fn the_operating_systems_errors_have_their_sentences() {
 #[test]
 fn an_ipv6_address_is_written_with_brackets() {
     assert_eq!(place(&testing::upstream("::1", 1883, None)), "[::1]:1883");
+}
+
+#[test]
+fn bytes_that_were_changed_on_the_way_are_told_as_such_and_only_in_an_established_session() {
+    let told = |error, phase| tls(&error, &upstream(), phase).text;
+    for error in [
+        rustls::Error::DecryptError,
+        rustls::Error::AlertReceived(AlertDescription::BadRecordMac),
+        rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType),
+        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion),
+    ] {
+        assert_says(&told(error, Phase::Connected), &["arrives changed", "cable"]);
+    }
+    let foreign = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+    assert_says(&told(foreign, Phase::Connecting), &["something other than TLS"]);
+}
+
+#[test]
+fn only_what_speaks_neither_tls_nor_mqtt_is_another_protocol() {
+    let of_tls = |error| Fault::Io(io::Error::new(io::ErrorKind::InvalidData, error));
+    let foreign = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+    assert!(is_other_protocol(&of_tls(foreign)));
+    assert!(!is_other_protocol(&of_tls(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))));
+    assert!(is_other_protocol(&Fault::NotMqtt));
+    assert!(!is_other_protocol(&Fault::Io(io::ErrorKind::ConnectionReset.into())));
+    assert!(!is_other_protocol(&Fault::Refused { reason: 5, text: None, server: None }));
 }

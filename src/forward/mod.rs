@@ -1,11 +1,12 @@
 //! Forwarding: events from the store to the upstream broker, at least once, in order, over TLS MQTT, 3.1.1 or 5.
 //!
-//! The pure parts are [`window`] (what is in flight), [`side`] (what goes beside the queue), [`backoff`] (how long to wait), [`explain`] (what to tell people)
-//! and [`status`] (our sign of life). [`tls`] reads credentials, `feed` reads ahead in the store, `session` is one
+//! The pure parts are [`window`] (what is in flight), [`side`] (what goes beside the queue), [`backoff`] (how long to wait), [`breaker`] (how much to
+//! send at first), [`explain`] (what to tell people) and [`status`] (our sign of life). [`tls`] reads credentials, `feed` reads ahead in the store, `session` is one
 //! connection and `client` all of them. Never sends an event that is not on stable storage, and never lets go of one
 //! that is not acknowledged.
 
 pub mod backoff;
+pub mod breaker;
 mod client;
 mod ending;
 pub mod explain;
@@ -13,12 +14,15 @@ mod explain_mqtt5;
 mod explain_time;
 mod feed;
 pub mod link;
+mod network;
+pub mod nudge;
 mod options;
 mod probe;
 pub mod repeats;
 pub mod retry;
 mod session;
 pub mod side;
+mod sniff;
 pub mod status;
 pub mod tls;
 pub mod window;
@@ -33,6 +37,7 @@ use crate::config::model::Upstream;
 use crate::counters::Counters;
 use crate::shutdown::Shutdown;
 use crate::store::handle::StoreHandle;
+use nudge::Nudge;
 use side::SideReceiver;
 
 pub use client::UpstreamView;
@@ -40,17 +45,19 @@ pub use probe::probe;
 
 /// Starts forwarding. The task ends after `shutdown` once the store is drained or draining stalls (abort it when the
 /// grace time is over; what is left stays in the store), or when the store is gone. `side` brings events that are sent
-/// while the queue has none.
+/// while the queue has none; `nudge` ends a wait for the next attempt.
+#[allow(clippy::too_many_arguments, reason = "called once; a struct would only repeat the names")]
 pub fn spawn(
     upstream: Upstream,
     gateway: Arc<str>,
     store: StoreHandle,
     side: SideReceiver,
+    nudge: Nudge,
     counters: Arc<Counters>,
     clock: Arc<SystemClock>,
     shutdown: Shutdown,
 ) -> (JoinHandle<()>, watch::Receiver<UpstreamView>) {
-    let (forwarder, view) = client::Forwarder::new(upstream, gateway, store, side, counters, clock, shutdown);
+    let (forwarder, view) = client::Forwarder::new(upstream, gateway, store, side, nudge, counters, clock, shutdown);
     (tokio::spawn(forwarder.run()), view)
 }
 

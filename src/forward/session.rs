@@ -115,6 +115,7 @@ impl<'a> Session<'a> {
         let end = self.forward().await;
         // Acknowledgements that arrived together with the end count.
         let _ = self.take_read();
+        self.set_rest_aside().await;
         self.report_delivered(true);
         self.forwarder.counters.upstream_inflight.set(0);
         // With the side lane's events in flight beside it no event of the queue is alone.
@@ -145,6 +146,9 @@ impl<'a> Session<'a> {
                 self.within(FlowLimit::Acknowledgement, Write::Events).await?;
             }
             self.report_delivered(false);
+            if self.is_proven() {
+                self.forwarder.tell_acknowledged();
+            }
             self.forwarder.counters.upstream_inflight.set(self.forwarder.window.inflight() as u64);
             if self.stopping && (self.is_drained() || self.last_progress.elapsed() >= DRAIN_STALL_MAX) {
                 self.farewell().await?;
@@ -203,6 +207,12 @@ impl<'a> Session<'a> {
 
     fn is_paused(&self) -> bool {
         self.paused_until.is_some()
+    }
+
+    /// Whether the broker has shown on this connection that it takes what we send: an event, or that we are here when
+    /// there is none.
+    fn is_proven(&self) -> bool {
+        self.forwarder.window.has_progress() || (self.trusted && self.is_drained())
     }
 
     fn is_drained(&self) -> bool {
@@ -319,6 +329,21 @@ impl<'a> Session<'a> {
         let refusal = Refusal { reason, attempts, history: vec![attempt] };
         let done = Box::pin(async move { store.dead_letter(event, refusal).await });
         self.setting_aside = Some(SettingAside { sequence, done });
+    }
+
+    /// Sees all that is condemned into the dead letters: on the next connection the broker would refuse it again.
+    async fn set_rest_aside(&mut self) {
+        loop {
+            self.set_next_aside();
+            let Ok(sequence) = (match self.setting_aside {
+                Some(_) => set_aside_done(&mut self.setting_aside).await,
+                None => return,
+            }) else {
+                return;
+            };
+            self.setting_aside = None;
+            self.forwarder.window.set_aside(sequence);
+        }
     }
 
     async fn publish_status(&mut self, text: Vec<u8>) -> Result<(), Lost> {

@@ -292,6 +292,12 @@ impl<T: Clone> Window<T> {
         self.suspect
     }
 
+    /// Starts a connection with no more than `limit` events in flight; it grows by what is acknowledged.
+    pub fn start_small(&mut self, limit: usize) {
+        self.limit = self.limit.min(limit.max(1));
+        self.acked_since_growth = 0;
+    }
+
     /// Everything up to here was evicted from the store meanwhile. Between connections only: what is in flight stays.
     pub fn forget_through(&mut self, sequence: u64) {
         for flight in self.flights.iter_mut().take_while(|flight| flight.sequence <= sequence) {

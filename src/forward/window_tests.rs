@@ -432,3 +432,17 @@ proptest! {
         prop_assert!(world.window.delivered() >= world.last_offered);
     }
 }
+
+#[test]
+fn a_small_start_grows_by_what_is_acknowledged() {
+    let mut window = window_of(64, 200);
+    window.start_small(8);
+    assert_eq!(send_all(&mut window), (1..=8).collect::<Vec<_>>());
+    for packet_id in 1..=8 {
+        window.on_puback(packet_id);
+    }
+    assert_eq!(window.limit(), 16);
+    assert_eq!(send_all(&mut window), (9..=24).collect::<Vec<_>>());
+    window.start_small(32);
+    assert_eq!(window.limit(), 16, "it never grows by it");
+}

@@ -11,7 +11,8 @@ use tokio::sync::watch;
 
 use crate::clock::{ClockState, SystemClock, WallTime};
 use crate::counters::Counters;
-use crate::forward::UpstreamView;
+use crate::forward::backoff::STABLE;
+use crate::forward::{UpstreamView, breaker};
 use crate::ops::wear::{self, Wear, WearShown};
 use crate::replay::{ReplayView, Replays};
 use crate::store::handle::StoreStatus;
@@ -140,6 +141,12 @@ pub struct UpstreamShown {
     pub last_error: Option<String>,
     /// When the next attempt is due, RFC 3339.
     pub next_attempt: Option<String>,
+    /// What is thought of the broker after failures; closed from a gateway of an earlier version.
+    #[serde(default)]
+    pub breaker: BreakerShown,
+    /// Events that may be in flight at the moment; 0 from a gateway of an earlier version.
+    #[serde(default)]
+    pub window: usize,
     /// Events in flight.
     pub inflight: u64,
     /// Events acknowledged since the start.
@@ -147,6 +154,18 @@ pub struct UpstreamShown {
     /// Of them, events that nobody at the broker subscribes to (known with MQTT 5 only).
     #[serde(default)]
     pub unmatched: u64,
+}
+
+/// The circuit breaker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerShown {
+    /// closed: as usual; open: waits for the next attempt; half-open: an attempt, or a connection that must first prove
+    /// itself with a few events.
+    pub state: breaker::State,
+    /// Failures in a row: since the last connection that lasted a minute.
+    pub failures: u32,
+    /// When the next attempt is due, RFC 3339; `None` while connected or connecting.
+    pub next_attempt: Option<String>,
 }
 
 /// Where a status is made from.
@@ -216,11 +235,19 @@ impl StatusSources {
                 .map(|written| self.wear.show(self.clock.boot(), written, counters.events_stored.get())),
             upstream: configured.upstream.map(|view| {
                 let view = view.borrow().clone();
+                let next_attempt = view.next_attempt.map(|at| to_the_second(self.clock.wall_at(at)));
+                let is_stable = view.connected && self.clock.boot().since(view.since) >= STABLE;
                 UpstreamShown {
                     connected: view.connected,
                     since: to_the_second(self.clock.wall_at(view.since)),
                     last_error: view.last_error.map(|error| error.to_string()),
-                    next_attempt: view.next_attempt.map(|at| to_the_second(self.clock.wall_at(at))),
+                    breaker: BreakerShown {
+                        state: view.breaker,
+                        failures: if is_stable { 0 } else { view.failures },
+                        next_attempt: next_attempt.clone(),
+                    },
+                    next_attempt,
+                    window: view.window,
                     inflight: counters.upstream_inflight.get(),
                     delivered: counters.events_delivered.get(),
                     unmatched: counters.upstream_unmatched.get(),

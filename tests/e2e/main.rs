@@ -20,6 +20,7 @@ mod events;
 mod full;
 mod harness;
 mod kill;
+mod links;
 mod mqtt5;
 mod operator;
 mod outage;

@@ -16,6 +16,7 @@ use fastrand::Rng;
 use crate::stage::Stage;
 use crate::support::consumer::{Consumer, LOST};
 use crate::support::gateway::{Gateway, crossing_value, reading, tidegate};
+use crate::support::summary::{Kind, Summary};
 use crate::support::{LONG, PATIENT, long_run, wait_until};
 
 /// Sensors that talk.
@@ -198,6 +199,8 @@ struct Tally {
     lost: u64,
     announced: u64,
     jumped: u64,
+    repeated: u64,
+    out_of_order: u64,
 }
 
 #[test]
@@ -247,6 +250,20 @@ fn whatever_is_found_on_disk_the_gateway_starts_and_accounts_for_every_event() {
         }
     }
     println!("{tally:?}");
+    // Each case has asserted that every event that is missing lies in an announced range.
+    let Tally { cases, events, arrived, lost, repeated, out_of_order, .. } = tally;
+    Summary {
+        kind: Kind::Corruptions,
+        rounds: cases,
+        acknowledged: events,
+        arrived,
+        lost: events - arrived - lost,
+        announced: lost,
+        repeated,
+        out_of_order,
+        refused_starts: 0,
+    }
+    .add();
 }
 
 /// Fills the stores.
@@ -406,7 +423,10 @@ fn run(stage: &mut Stage, stores: &Stores, case: &Case, is_killed: bool, seed: u
     tally.lost += missing.len() as u64;
     tally.announced += if has_jumped { 0 } else { announced };
     tally.jumped += u64::from(has_jumped);
+    tally.repeated += consumer.repeats();
+    tally.out_of_order += consumer.out_of_order();
     drop(gateway);
+    consumer.leave();
     let _ = Command::new("chmod").arg("-R").arg("u+rwX").arg(&dir).status();
     fs::remove_dir_all(&dir).unwrap();
 }

@@ -215,6 +215,7 @@ pub struct Consumer {
     seen: Arc<Mutex<Seen>>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    session: (SocketAddr, String),
 }
 
 impl Consumer {
@@ -234,6 +235,7 @@ impl Consumer {
         let ended = Arc::new(AtomicBool::new(false));
         let (confirmed, confirmation) = mpsc::channel();
         let client_id = client_id.to_owned();
+        let session = (address, client_id.clone());
         let thread = thread::spawn({
             let (seen, ended) = (Arc::clone(&seen), Arc::clone(&ended));
             move || {
@@ -245,7 +247,15 @@ impl Consumer {
             }
         });
         confirmation.recv_timeout(SOON).expect("the broker confirms the consumer's subscription");
-        Self { seen, ended, thread: Some(thread) }
+        Self { seen, ended, thread: Some(thread), session }
+    }
+
+    /// Ends it and its session, for which the broker would go on keeping every message.
+    #[allow(dead_code, reason = "only tests with many consumers of one broker need it")]
+    pub fn leave(self) {
+        let (address, client_id) = self.session.clone();
+        drop(self);
+        Session::connect(address, &client_id, true).expect("the broker ends the consumer's session");
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

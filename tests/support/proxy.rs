@@ -1,11 +1,20 @@
-//! A TCP proxy that stands for the network: it can be cut, refuse, swallow everything, and be repaired.
+//! A TCP proxy that stands for the network: it can be cut, refuse, swallow everything, do much else that networks do
+//! ([`Fault`]), and be repaired.
+//!
+//! Owns its port and one thread for each connection (`pipe`), which holds both sockets alone, so that a reset is one.
 
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+mod fault;
+mod pipe;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+pub use fault::{Fault, Way};
 
 use super::free_port;
 use super::wait::{SOON, wait_until};
@@ -13,14 +22,11 @@ use super::wait::{SOON, wait_until};
 /// How long a thread of the proxy may take to notice that its world has changed.
 const NOTICE: Duration = Duration::from_millis(5);
 
-/// Bytes passed on at a time.
-const CHUNK_BYTES: usize = 64 * 1024;
-
 /// What the network does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Mode {
-    /// Passes everything on.
+    /// Passes everything on, as far as the fault lets it.
     Open,
     /// Connections are taken and kept, but no byte arrives anywhere: a router that has lost its uplink.
     Stalled,
@@ -34,9 +40,15 @@ enum Mode {
 struct Shared {
     mode: AtomicU8,
     target: Mutex<SocketAddr>,
-    /// Both ends of every connection since the last cut.
-    streams: Mutex<Vec<TcpStream>>,
+    fault: Mutex<Fault>,
+    /// Changes with `fault`, so that connections need not look at that all the time.
+    fault_number: AtomicU64,
+    /// Connections there are, by number.
+    connections: Mutex<BTreeSet<u64>>,
+    /// Connections with a number up to this one are to end.
+    cut_through: AtomicU64,
     accepted: AtomicU64,
+    forgotten: AtomicU64,
     passed_bytes: AtomicU64,
     listening: AtomicU8,
 }
@@ -49,6 +61,14 @@ impl Shared {
             2 => Mode::Down,
             _ => Mode::Ended,
         }
+    }
+
+    fn connections(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.connections.lock().expect("no holder panics")
+    }
+
+    fn is_cut(&self, connection: u64) -> bool {
+        connection <= self.cut_through.load(Ordering::SeqCst) || matches!(self.mode(), Mode::Down | Mode::Ended)
     }
 }
 
@@ -72,8 +92,12 @@ impl Proxy {
         let shared = Arc::new(Shared {
             mode: AtomicU8::new(Mode::Open as u8),
             target: Mutex::new(target),
-            streams: Mutex::default(),
+            fault: Mutex::new(Fault::None),
+            fault_number: AtomicU64::new(0),
+            connections: Mutex::default(),
+            cut_through: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
+            forgotten: AtomicU64::new(0),
             passed_bytes: AtomicU64::new(0),
             listening: AtomicU8::new(1),
         });
@@ -94,6 +118,11 @@ impl Proxy {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
+    /// Connections that [`Fault::ForgetIdle`] has forgotten so far.
+    pub fn forgotten(&self) -> u64 {
+        self.shared.forgotten.load(Ordering::SeqCst)
+    }
+
     /// Bytes passed on so far, both ways.
     pub fn passed_bytes(&self) -> u64 {
         self.shared.passed_bytes.load(Ordering::SeqCst)
@@ -101,10 +130,9 @@ impl Proxy {
 
     /// Breaks all connections; new ones are served.
     pub fn cut(&self) {
-        let streams = std::mem::take(&mut *self.shared.streams.lock().expect("no holder panics"));
-        for stream in streams {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        let last = self.accepted();
+        self.shared.cut_through.fetch_max(last, Ordering::SeqCst);
+        wait_until("the connections to end", SOON, || self.shared.connections().range(..=last).next().is_none());
     }
 
     /// Breaks all connections and refuses new ones until [`Proxy::restore`].
@@ -119,8 +147,15 @@ impl Proxy {
         self.set(Mode::Stalled);
     }
 
-    /// Passes everything on again, also what was held back.
+    /// From now on the network does this, also to the connections there are.
+    pub fn inject(&self, fault: Fault) {
+        *self.shared.fault.lock().expect("no holder panics") = fault;
+        self.shared.fault_number.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Passes everything on again, also what was held back. Connections from which a fault has taken something end.
     pub fn restore(&self) {
+        self.inject(Fault::None);
         self.set(Mode::Open);
         wait_until("the proxy to listen", SOON, || self.shared.listening.load(Ordering::SeqCst) == 1);
     }
@@ -138,12 +173,9 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.set(Mode::Ended);
-        self.cut();
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
         }
-        // Connections taken between the cut and the end of the acceptor.
-        self.cut();
     }
 }
 
@@ -170,62 +202,17 @@ fn accept_all(port: u16, listener: TcpListener, shared: &Arc<Shared>) {
         }
         match listener.as_ref().map(TcpListener::accept) {
             Some(Ok((client, _))) => {
-                shared.accepted.fetch_add(1, Ordering::SeqCst);
+                let mut connections = shared.connections();
+                let number = shared.accepted.fetch_add(1, Ordering::SeqCst) + 1;
+                connections.insert(number);
                 let shared = Arc::clone(shared);
-                thread::spawn(move || serve(client, &shared));
+                thread::spawn(move || {
+                    // An error is how a connection ends.
+                    let _ = pipe::serve(client, number, &shared);
+                    shared.connections().remove(&number);
+                });
             }
             _ => thread::park_timeout(NOTICE),
         }
     }
-}
-
-fn serve(client: TcpStream, shared: &Arc<Shared>) {
-    // A stalled network takes the connection (the near router answers) and reaches nobody.
-    while shared.mode() == Mode::Stalled {
-        thread::park_timeout(NOTICE);
-    }
-    let target = *shared.target.lock().expect("no holder panics");
-    let server = if shared.mode() == Mode::Open { TcpStream::connect(target) } else { return };
-    let Ok(server) = server else { return };
-    let ends = (|| {
-        client.set_nonblocking(false)?;
-        for stream in [&client, &server] {
-            stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(NOTICE))?;
-        }
-        Ok::<_, io::Error>([(client.try_clone()?, server.try_clone()?), (server.try_clone()?, client.try_clone()?)])
-    })();
-    let Ok(ends) = ends else { return };
-    {
-        let mut streams = shared.streams.lock().expect("no holder panics");
-        if shared.mode() != Mode::Open && shared.mode() != Mode::Stalled {
-            return;
-        }
-        streams.extend([client, server]);
-    }
-    for (from, to) in ends {
-        let shared = Arc::clone(shared);
-        thread::spawn(move || pass_on(from, to, &shared));
-    }
-}
-
-fn pass_on(mut from: TcpStream, mut to: TcpStream, shared: &Shared) {
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        let count = match from.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => continue,
-            Err(_) => break,
-        };
-        while shared.mode() == Mode::Stalled {
-            thread::park_timeout(NOTICE);
-        }
-        if shared.mode() != Mode::Open || to.write_all(&chunk[..count]).is_err() {
-            break;
-        }
-        shared.passed_bytes.fetch_add(count as u64, Ordering::SeqCst);
-    }
-    let _ = from.shutdown(Shutdown::Both);
-    let _ = to.shutdown(Shutdown::Both);
 }

@@ -157,6 +157,12 @@ async fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, shared: &Mutex<Sha
     let mut aliases: HashMap<u16, String> = HashMap::new();
     loop {
         let first = stream.read_u8().await?;
+        if *manner.lock().unwrap() == Manner::Http {
+            // Whatever it is asked, in whatever protocol.
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\n\r\n<html>").await?;
+            stream.write_all(&[b'x'; 4096]).await?;
+            std::future::pending::<()>().await;
+        }
         let mut body = vec![0; remaining_length(&mut stream).await?];
         stream.read_exact(&mut body).await?;
         let manner = *manner.lock().unwrap();
@@ -165,11 +171,6 @@ async fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, shared: &Mutex<Sha
             1 => match manner {
                 Manner::Mute => std::future::pending().await,
                 Manner::ClosesAtConnect => return Ok(()),
-                Manner::Http => {
-                    stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\n\r\n<html>").await?;
-                    stream.write_all(&[b'x'; 4096]).await?;
-                    std::future::pending().await
-                }
                 Manner::Refuses(code) => {
                     let refusal: &[u8] = if is_v5 { &[0x20, 3, 0, code, 0] } else { &[0x20, 2, 0, code] };
                     stream.write_all(refusal).await?;

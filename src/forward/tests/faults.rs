@@ -115,7 +115,7 @@ async fn every_kind_of_broker_that_is_none_gets_its_sentence_and_is_tried_again(
     store.add(3);
     let brief = Upstream { connect_timeout: Duration::from_millis(500), ..upstream("127.0.0.1", broker.port, None) };
     let running = Running::start(brief, &store);
-    running.error_with("something other than MQTT").await;
+    running.error_with("answers HTTP, not MQTT").await;
     broker.behave(Manner::ClosesAtConnect);
     running.error_with("closed the connection before it accepted us").await;
     broker.behave(Manner::Mute);

@@ -1,6 +1,7 @@
 //! The forwarder against a store in memory and brokers, real (mosquitto with TLS) and misbehaving.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail on the spot")]
 
+mod breaker;
 mod credentials;
 mod faults;
 mod mqtt5;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::nudge::Nudge;
 use super::side::{self, SideSender};
 use super::testing::{
     Collector, FakeBroker, FakeStore, Gate, Manner, Mosquitto, PATIENCE, Pki, free_port, unix_in_days, until, upstream,
@@ -30,6 +32,7 @@ struct Running {
     view: watch::Receiver<UpstreamView>,
     counters: Arc<Counters>,
     side: SideSender,
+    nudge: Nudge,
 }
 
 impl Running {
@@ -39,8 +42,9 @@ impl Running {
         let clock = Arc::new(SystemClock::new());
         let (side, exit) = side::channel();
         let gateway = "boiler-room-7".into();
-        let (task, view) = spawn(upstream, gateway, store.handle(), exit, Arc::clone(&counters), clock, shutdown);
-        Self { trigger, task, view, counters, side }
+        let (nudge, store) = (Nudge::default(), store.handle());
+        let (task, view) = spawn(upstream, gateway, store, exit, nudge.clone(), Arc::clone(&counters), clock, shutdown);
+        Self { trigger, task, view, counters, side, nudge }
     }
 
     async fn stop(self) -> Arc<Counters> {

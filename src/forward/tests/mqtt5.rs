@@ -103,7 +103,8 @@ async fn a_topic_that_mosquitto_forbids_goes_to_the_dead_letters_and_the_rest_fl
     let pki = server_pki();
     let acl = pki.file("acl");
     std::fs::write(&acl, "topic write tidegate/+/status\ntopic write tidegate/+/medium/#\n").unwrap();
-    let extra = format!("allow_anonymous true\nacl_file {}", acl.display());
+    // Without a number mosquitto 2.0.11 hangs up after each refusal.
+    let extra = format!("allow_anonymous true\nacl_file {}\nmax_inflight_messages 20", acl.display());
     let broker = Mosquitto::start(&pki, "server", &extra);
     let store = FakeStore::new();
     store.add(10);

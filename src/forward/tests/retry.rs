@@ -44,7 +44,8 @@ impl Half {
         let (side, exit) = side::channel();
         let retries = tokio::spawn(retry::run(opened.handle.clone(), side, Arc::clone(&clock)));
         let handle = opened.handle.clone();
-        let (forwarder, _) = spawn(upstream, "gw1".into(), handle, exit, Arc::clone(&counters), clock, shutdown);
+        let (forwarder, _) =
+            spawn(upstream, "gw1".into(), handle, exit, Nudge::default(), Arc::clone(&counters), clock, shutdown);
         Self { opened, counters, trigger, forwarder, retries }
     }
 

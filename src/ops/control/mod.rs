@@ -9,6 +9,7 @@ pub mod alarms;
 pub mod dead;
 pub mod events;
 pub mod replay;
+pub mod upstream;
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
@@ -24,6 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::app::pipeline::Command;
 use crate::clock::SystemClock;
+use crate::forward::nudge::Nudge;
 use crate::ops::status::Status;
 use crate::replay::Replays;
 use crate::shutdown::Shutdown;
@@ -49,6 +51,8 @@ pub struct Routes {
     pub store: StoreHandle,
     /// To what sends delivered events again.
     pub replays: Replays,
+    /// To the forwarder while it waits for its next attempt.
+    pub nudge: Nudge,
     /// `gateway.id`
     pub gateway: Arc<str>,
     /// The time.
@@ -69,6 +73,7 @@ pub async fn spawn(path: &Path, routes: Routes, mut shutdown: Shutdown) -> Resul
         .merge(dead::routes())
         .merge(events::routes())
         .merge(replay::routes())
+        .merge(upstream::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(routes);
     let path = path.to_owned();
