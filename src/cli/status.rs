@@ -161,6 +161,7 @@ mod tests {
                 window: 256,
                 inflight: 3,
                 delivered: 40,
+                unmatched: 0,
             })
             .join("\n")
         };
