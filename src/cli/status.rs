@@ -97,6 +97,11 @@ fn render(status: &Status) -> String {
         let back = if number > 1 && upstream.connected { "; the ones before it are tried now and then" } else { "" };
         lines.push(format!("          broker {broker}, number {number} of {of}{back}"));
     }
+    if let Some(unmatched) = status.upstream.as_ref().map(|upstream| upstream.unmatched).filter(|count| *count > 0) {
+        lines.push(format!(
+            "          {unmatched} delivered events had no subscriber at the broker: is anybody listening?"
+        ));
+    }
     if let Some(replay) = &status.replay {
         lines.push(format!("replay    {}", replay.line()));
         lines.extend(replay.fault.iter().map(|fault| format!("          {fault}")));
@@ -184,6 +189,7 @@ mod tests {
                 window: 256,
                 inflight: 3,
                 delivered: 40,
+                unmatched: 0,
             })
             .join("\n")
         };

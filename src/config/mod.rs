@@ -17,6 +17,7 @@ mod general;
 mod interpolate;
 mod keys;
 mod load;
+mod mqtt;
 mod pacing;
 mod reference;
 mod render;

@@ -72,6 +72,8 @@ struct Taken<T> {
     sequence: u64,
     bucket: usize,
     item: T,
+    /// Its place among all that were ever taken.
+    turn: u64,
 }
 
 /// One that is sent and not acknowledged.
@@ -104,7 +106,9 @@ pub struct Ahead<T> {
     sweep: Option<Sweep>,
     seen: u64,
     live_after: u64,
+    /// In order of their turns.
     line: VecDeque<Taken<T>>,
+    turns: u64,
     flights: VecDeque<Flight<T>>,
     inflight_bytes: usize,
     /// Numbers in the line and in flight.
@@ -128,6 +132,7 @@ impl<T: Clone> Ahead<T> {
             seen: delivered,
             live_after: u64::MAX,
             line: VecDeque::new(),
+            turns: 0,
             flights: VecDeque::new(),
             inflight_bytes: 0,
             under_way: BTreeSet::new(),
@@ -251,7 +256,8 @@ impl<T: Clone> Ahead<T> {
 
     fn take(&mut self, sequence: u64, bucket: usize, item: T) {
         self.under_way.insert(sequence);
-        self.line.push_back(Taken { sequence, bucket, item });
+        self.turns += 1;
+        self.line.push_back(Taken { sequence, bucket, item, turn: self.turns });
     }
 
     fn has_room(&self, line_max: usize) -> bool {
@@ -304,6 +310,30 @@ impl<T: Clone> Ahead<T> {
         true
     }
 
+    /// The broker has refused this slot: it is sent again, or is the queue's, and what follows it of its subject too.
+    /// False when no event in flight has it.
+    pub fn on_refusal(&mut self, slot: u16, again: bool) -> bool {
+        let place = self.flights.iter().position(|flight| flight.slot == slot);
+        let Some(flight) = place.and_then(|place| self.flights.remove(place)) else { return false };
+        self.inflight_bytes -= flight.bytes;
+        let bucket = flight.taken.bucket;
+        if flight.taken.sequence > self.settled {
+            self.take_back(flight.taken);
+        } else {
+            self.under_way.remove(&flight.taken.sequence);
+        }
+        if !again {
+            self.leave_bucket(bucket);
+        }
+        true
+    }
+
+    /// Puts what was sent back to its place in the line.
+    fn take_back(&mut self, taken: Taken<T>) {
+        let place = self.line.partition_point(|other| other.turn < taken.turn);
+        self.line.insert(place, taken);
+    }
+
     /// Events sent and not acknowledged.
     pub fn inflight(&self) -> usize {
         self.flights.len()
@@ -330,7 +360,7 @@ impl<T: Clone> Ahead<T> {
         while let Some(flight) = self.flights.pop_back() {
             // What was evicted meanwhile is not sent again: the queue has gone past it.
             if flight.taken.sequence > self.settled {
-                self.line.push_front(flight.taken);
+                self.take_back(flight.taken);
             } else {
                 self.under_way.remove(&flight.taken.sequence);
             }

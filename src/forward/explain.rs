@@ -6,15 +6,16 @@
 use std::io;
 use std::time::Duration;
 
-use rumqttc::{ConnectReturnCode, ConnectionError, StateError, mqttbytes};
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError};
 
-pub use super::explain_time::{time_of_connection, time_of_io};
+use super::explain_mqtt5 as mqtt5;
+pub use super::explain_time::{time_of_fault, time_of_io};
+use super::link::Fault;
 pub use super::repeats::{Repeats, Say};
 use super::tls::verify::Stranger;
 use crate::clock::WallTime;
-use crate::config::model::Upstream;
+use crate::config::model::{Protocol, Upstream};
 
 /// What happened, told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,46 +46,39 @@ pub enum Phase {
 }
 
 /// Explains what ended (or prevented) a connection.
-pub fn connection(error: &ConnectionError, upstream: &Upstream, phase: Phase) -> Explanation {
-    match error {
-        ConnectionError::Io(error) => io(error, upstream, phase),
-        ConnectionError::Tls(error) => match error {
-            rumqttc::TlsError::Io(error) => io(error, upstream, phase),
-            rumqttc::TlsError::TLS(error) => tls(error, upstream, phase),
-            rumqttc::TlsError::DNSName(_) | rumqttc::TlsError::Addr(_) => Explanation::plain(format!(
-                "\"{}\" is neither a host name nor an address; correct `url` in [upstream]",
-                upstream.url.host
-            )),
-            other => Explanation::plain(format!("TLS with {} failed: {other}", place(upstream))),
+pub fn fault(fault: &Fault, upstream: &Upstream, phase: Phase) -> Explanation {
+    match fault {
+        Fault::Io(error) => io(error, upstream, phase),
+        Fault::BadHost => Explanation::plain(format!(
+            "\"{}\" is neither a host name nor an address; correct `url` in [upstream]",
+            upstream.url.host
+        )),
+        Fault::NotMqtt => not_mqtt(upstream),
+        Fault::Refused { reason, text, server } => match upstream.protocol {
+            Protocol::V311 => refused(*reason, upstream),
+            Protocol::V5 => mqtt5::refused(*reason, text.as_deref(), server.as_deref(), upstream),
         },
-        ConnectionError::ConnectionRefused(code) => refused(*code, upstream),
-        ConnectionError::NotConnAck(_) => not_mqtt(upstream),
-        ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => timeout(upstream, phase),
-        ConnectionError::MqttState(error) => state(error, upstream, phase),
-        ConnectionError::RequestsDone => Explanation::plain("the connection was closed on our side"),
+        Fault::OnlyQosZero => Explanation::plain(format!(
+            "{} takes messages of QoS 0 only, which may be lost; allow QoS 1 there",
+            place(upstream)
+        )),
+        Fault::Closed => closed(upstream, phase),
+        Fault::Goodbye { reason, text, server } => {
+            mqtt5::goodbye(*reason, text.as_deref(), server.as_deref(), upstream)
+        }
+        Fault::NoPong(limit) => Explanation::plain(format!(
+            "{} has not answered a ping for {}; the network in between is down or the broker hangs",
+            place(upstream),
+            human(*limit)
+        )),
+        Fault::Violation(what) => violation(what, upstream),
     }
 }
 
-/// Explains a session that MQTT's rules ended.
-fn state(error: &StateError, upstream: &Upstream, phase: Phase) -> Explanation {
-    match error {
-        StateError::Io(error) => io(error, upstream, phase),
-        StateError::Deserialization(mqttbytes::Error::Io(error)) => io(error, upstream, phase),
-        StateError::Deserialization(mqttbytes::Error::InvalidConnectReturnCode(code)) => Explanation::plain(format!(
-            "{} refused the connection with a code that MQTT 3.1.1 does not know ({code}); is it an MQTT 5-only broker?",
-            place(upstream)
-        )),
-        StateError::Deserialization(_) | StateError::WrongPacket if phase == Phase::Connecting => not_mqtt(upstream),
-        StateError::ConnectionAborted => closed(upstream, phase),
-        StateError::AwaitPingResp => Explanation::plain(format!(
-            "{} has not answered a ping for {}; the network in between is down or the broker hangs",
-            place(upstream),
-            human(upstream.keep_alive)
-        )),
-        other => {
-            Explanation::plain(format!("{} does not keep to MQTT 3.1.1 ({other}); look into its log", place(upstream)))
-        }
-    }
+/// The broker breaks the protocol.
+pub fn violation(what: &str, upstream: &Upstream) -> Explanation {
+    let version = upstream.protocol.name();
+    Explanation::plain(format!("{} does not keep to {version} ({what}); look into its log", place(upstream)))
 }
 
 /// Explains an error of the operating system or of TLS beneath it.
@@ -162,19 +156,16 @@ fn is_damage(error: &rustls::Error, phase: Phase) -> bool {
             | AlertDescription::RecordOverflow
             | AlertDescription::DecodeError
             | AlertDescription::ProtocolVersion,
-        ) => phase == Phase::Connected,
+        ) => phase != Phase::Connecting,
         _ => false,
     }
 }
 
 /// Whether something answered that speaks neither TLS nor MQTT.
-pub fn is_other_protocol(error: &ConnectionError) -> bool {
-    match error {
-        ConnectionError::NotConnAck(_) | ConnectionError::MqttState(StateError::WrongPacket) => true,
-        ConnectionError::MqttState(StateError::Deserialization(error)) => {
-            !matches!(error, mqttbytes::Error::Io(_) | mqttbytes::Error::InvalidConnectReturnCode(_))
-        }
-        ConnectionError::Io(error) | ConnectionError::Tls(rumqttc::TlsError::Io(error)) => {
+pub fn is_other_protocol(fault: &Fault) -> bool {
+    match fault {
+        Fault::NotMqtt => true,
+        Fault::Io(error) => {
             let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
             matches!(inner, Some(rustls::Error::InvalidMessage(_)))
         }
@@ -326,33 +317,46 @@ fn alert_text(alert: AlertDescription, upstream: &Upstream) -> String {
 }
 
 /// Explains a CONNACK that says no (MQTT 3.1.1, table 3.1).
-fn refused(code: ConnectReturnCode, upstream: &Upstream) -> Explanation {
+fn refused(code: u8, upstream: &Upstream) -> Explanation {
     let place = place(upstream);
-    let user = match (&upstream.credentials.username, &upstream.credentials.password_file) {
+    Explanation::plain(match code {
+        1 => format!("{place} does not speak MQTT 3.1.1; enable that version there"),
+        2 => bad_client_id(upstream),
+        3 => format!("{place} says that it is not available at the moment; nothing to do here"),
+        4 => bad_login(upstream),
+        5 => not_let_in(upstream),
+        code => format!(
+            "{place} refused the connection with a code that MQTT 3.1.1 does not know ({code}); is it an MQTT 5-only \
+             broker?"
+        ),
+    })
+}
+
+/// The user as configured, and where the password comes from.
+fn user(upstream: &Upstream) -> String {
+    match (&upstream.credentials.username, &upstream.credentials.password_file) {
         (Some(user), Some(file)) => format!("user \"{user}\" with the password in {}", file.display()),
         (Some(user), None) => format!("user \"{user}\" without a password, `password_file` is not set"),
         (None, _) => "no user name, `username` is not set".to_owned(),
-    };
-    Explanation::plain(match code {
-        ConnectReturnCode::BadUserNamePassword => {
-            format!("{place} refuses the user name or password ({user}); correct one of them")
-        }
-        ConnectReturnCode::NotAuthorized => format!(
-            "{place} does not let this gateway in ({user}, client id \"{}\"); correct user or password, or allow it in \
-             the broker's access rules",
-            upstream.client_id
-        ),
-        ConnectReturnCode::BadClientId => {
-            format!("{place} does not take the client id \"{}\"; set another `client_id`", upstream.client_id)
-        }
-        ConnectReturnCode::ServiceUnavailable => {
-            format!("{place} says that it is not available at the moment; nothing to do here")
-        }
-        ConnectReturnCode::RefusedProtocolVersion => {
-            format!("{place} does not speak MQTT 3.1.1; enable that version there")
-        }
-        ConnectReturnCode::Success => format!("{place} accepted and refused the connection at once"),
-    })
+    }
+}
+
+pub(super) fn bad_client_id(upstream: &Upstream) -> String {
+    format!("{} does not take the client id \"{}\"; set another `client_id`", place(upstream), upstream.client_id)
+}
+
+pub(super) fn bad_login(upstream: &Upstream) -> String {
+    format!("{} refuses the user name or password ({}); correct one of them", place(upstream), user(upstream))
+}
+
+pub(super) fn not_let_in(upstream: &Upstream) -> String {
+    format!(
+        "{} does not let this gateway in ({}, client id \"{}\"); correct user or password, or allow it in the broker's \
+         access rules",
+        place(upstream),
+        user(upstream),
+        upstream.client_id
+    )
 }
 
 /// The peer closed the connection without a word.
@@ -390,7 +394,7 @@ fn closed(upstream: &Upstream, phase: Phase) -> Explanation {
 }
 
 /// Where birth and last will go.
-fn status_topic(upstream: &Upstream) -> &str {
+pub(super) fn status_topic(upstream: &Upstream) -> &str {
     upstream.status_topic.as_deref().unwrap_or("off")
 }
 

@@ -66,6 +66,67 @@ fn after_a_loss_the_unacknowledged_are_sent_again_in_order_and_the_others_are_no
 }
 
 #[test]
+fn a_refused_event_is_sent_again_before_new_ones_and_the_window_shrinks() {
+    let mut window = window_of(4, 6);
+    assert_eq!(send_all(&mut window), [1, 2, 3, 4]);
+    assert_eq!(window.on_refusal(2, Refusal::NotNow), Refused::Again);
+    assert_eq!((window.inflight(), window.limit(), window.is_all_sent()), (3, 2, false));
+    assert_eq!(send_all(&mut window), [0_u64; 0], "what is in flight fills the smaller window");
+    for packet_id in [1, 3, 4] {
+        assert!(matches!(window.on_puback(packet_id), Puback::Delivered(_)));
+    }
+    assert_eq!(window.delivered(), 1);
+    assert_eq!(send_all(&mut window), [2, 5], "it goes first; what is done behind it still takes its place");
+    window.on_puback(2);
+    assert_eq!(window.delivered(), 4);
+}
+
+#[test]
+fn an_event_refused_for_good_holds_its_place_until_it_is_set_aside() {
+    let mut window = window_of(4, 5);
+    send_all(&mut window);
+    let aside = Quarantine { sequence: 2, item: 2, attempts: 1 };
+    assert_eq!(window.on_refusal(2, Refusal::Never), Refused::SetAside(aside));
+    assert_eq!(window.on_refusal(2, Refusal::Never), Refused::Unknown);
+    window.on_puback(1);
+    window.on_puback(3);
+    assert_eq!((window.delivered(), window.is_empty()), (1, false));
+    window.set_aside(2);
+    assert_eq!((window.delivered(), window.inflight()), (3, 1));
+    assert_eq!(send_all(&mut window), [5]);
+}
+
+#[test]
+fn an_event_refused_without_a_reason_is_set_aside_the_third_time_across_connections() {
+    let mut window = window_of(4, 1);
+    send_all(&mut window);
+    assert_eq!(window.on_refusal(1, Refusal::Unclear), Refused::Again);
+    assert_eq!(window.on_refusal(1, Refusal::Unclear), Refused::Unknown, "it is not in flight");
+    window.on_connection_lost(Ending::Blameless);
+    send_all(&mut window);
+    for _ in 0..10 {
+        assert_eq!(window.on_refusal(1, Refusal::NotNow), Refused::Again, "a quota never counts against it");
+        send_all(&mut window);
+    }
+    assert_eq!(window.on_refusal(1, Refusal::Unclear), Refused::Again);
+    send_all(&mut window);
+    assert!(matches!(window.on_refusal(1, Refusal::Unclear), Refused::SetAside(Quarantine { attempts: 3, .. })));
+    window.on_connection_lost(Ending::Blameless);
+    assert_eq!(send_all(&mut window), [1], "not in the dead letters yet: the broker may say it again");
+}
+
+#[test]
+fn a_broker_that_takes_few_at_a_time_bounds_the_window_for_its_connection() {
+    let mut window = window_of(8, 20);
+    window.on_connected(3);
+    assert_eq!(send_all(&mut window), [1, 2, 3]);
+    assert_eq!(window.limit(), 3);
+    window.on_connection_lost(Ending::Blameless);
+    window.on_connected(1_000);
+    assert_eq!(window.limit(), 4, "halved for want of progress, and bound no more");
+}
+
+#[test]
 fn numbers_may_be_missing_and_repeats_are_refused() {
     let mut window = Window::new(4, 10);
     assert!(!window.offer(10, 10));

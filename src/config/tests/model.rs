@@ -161,6 +161,8 @@ fn other_value(table: &keys::KeyTable, key: &keys::Key, default: &str) -> String
         (_, "order") => "\"live-first\"".into(),
         (_, "connect_for") => "\"1m\"".into(),
         (_, "connect_at_once") => "\"never\"".into(),
+        (_, "protocol") => "\"5\"".into(),
+        (_, "mode") => "\"binary\"".into(),
         (_, "topic") => "\"t/{sensor}\"".into(),
         (_, "profile") => "\"mosquitto\"".into(),
         ("[upstream]", "payload_bytes_max") => "\"64KiB\"".into(),
@@ -185,6 +187,10 @@ fn every_key_with_a_default_changes_the_configuration_when_set() {
             let Default::Toml(toml) = key.default else { continue };
             let mut carrier = carrier(table, key);
             let value = other_value(table, key, toml);
+            if key.name == "mode" {
+                // Binary mode needs MQTT 5.
+                carrier = carrier.replace("{}", "protocol = \"5\"\n{}");
+            }
             if key.name == "header" {
                 // The two ways of naming columns exclude each other.
                 carrier = carrier.replace("columns = [\"a\"]\n", "");

@@ -5,6 +5,7 @@ mod breaker;
 mod brokers;
 mod credentials;
 mod faults;
+mod mqtt5;
 mod retry;
 mod side_lane;
 
