@@ -18,13 +18,18 @@
 //! Subjects are told apart by a hash into [`BUCKETS`] places, so that memory does not grow with sensors. Two subjects in
 //! one place are taken for one: they keep their order to each other too, which may cost one a wait, and never harms.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod stretches;
+mod sweep;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::window::SUSPICIONS_MAX;
 use crate::config::model::{Order, Severity};
+use stretches::Stretches;
+use sweep::Sweep;
 
 /// Places for subjects. With a thousand sensors in a backlog, one in thirty others shares a place with one of them.
 pub const BUCKETS: usize = 32_768;
@@ -83,16 +88,6 @@ struct Flight<T> {
     slot: u16,
     bytes: usize,
     sent: Instant,
-}
-
-/// A sweep under way.
-#[derive(Debug)]
-struct Sweep {
-    next: u64,
-    through: u64,
-    level: usize,
-    /// By bucket: up to which number its events are taken.
-    pulled: Box<[u64]>,
 }
 
 /// The line and what it takes to fill it.
@@ -179,78 +174,6 @@ impl<T: Clone> Ahead<T> {
         self.left[bucket] = sequence;
         if let Some(level) = level {
             self.wanted[level][bucket] = sequence;
-        }
-    }
-
-    /// Begins a sweep if one is wanted, first for what is critical. One for high events gives way to it.
-    pub fn begin_sweep(&mut self, passed: u64) {
-        if self.order != Order::SeverityFirst {
-            return;
-        }
-        let level_now = self.sweep.as_ref().map_or(LEVELS, |sweep| sweep.level);
-        for level in 0..level_now {
-            let through = self.wanted[level].iter().copied().max().unwrap_or(0);
-            if through > passed {
-                let pulled = self.wanted[level].clone();
-                self.sweep = Some(Sweep { next: passed + 1, through, level, pulled });
-                return;
-            }
-        }
-    }
-
-    /// Where the sweep under way reads on; `None` without one, or while it finds no room.
-    pub fn sweep_from(&mut self, passed: u64) -> Option<u64> {
-        let sweep = self.sweep.as_mut()?;
-        sweep.next = sweep.next.max(passed + 1);
-        if sweep.next > sweep.through {
-            self.end_sweep();
-            return None;
-        }
-        let next = sweep.next;
-        self.has_room(SWEPT_MAX).then_some(next)
-    }
-
-    /// Whether a sweep is under way.
-    pub fn is_sweeping(&self) -> bool {
-        self.sweep.is_some()
-    }
-
-    /// Shows the sweep the next event in sequence. False when there is no room: it is to be shown again.
-    pub fn sweep(&mut self, sequence: u64, subject: &str, item: T, passed: u64) -> bool {
-        let has_room = self.has_room(SWEPT_MAX);
-        let Some(sweep) = &mut self.sweep else { return true };
-        if sequence < sweep.next {
-            return true;
-        }
-        let bucket = bucket_of(subject);
-        let is_wanted = sequence > passed
-            && sequence <= sweep.pulled[bucket]
-            && !self.under_way.contains(&sequence)
-            && !self.delivered.contains(sequence);
-        if is_wanted && !has_room {
-            return false;
-        }
-        sweep.next = sequence + 1;
-        let is_over = sequence >= sweep.through;
-        if is_wanted {
-            self.take(sequence, bucket, item);
-        }
-        if is_over {
-            self.end_sweep();
-        }
-        true
-    }
-
-    fn end_sweep(&mut self) {
-        let Some(sweep) = self.sweep.take() else { return };
-        let [critical, high] = &mut self.wanted;
-        for (bucket, through) in sweep.pulled.iter().copied().enumerate().filter(|(_, through)| *through > 0) {
-            // Nothing of the bucket is left to the queue, up to there.
-            for last in [&mut self.left, &mut *critical, &mut *high] {
-                if last[bucket] <= through {
-                    last[bucket] = 0;
-                }
-            }
         }
     }
 
@@ -411,53 +334,10 @@ fn bucket_of(subject: &str) -> usize {
     crc32c::crc32c(subject.as_bytes()) as usize % BUCKETS
 }
 
-/// Numbers, kept as stretches of consecutive ones: first and last.
-#[derive(Debug, Default)]
-struct Stretches {
-    stretches: BTreeMap<u64, u64>,
-    count: u64,
-}
-
-impl Stretches {
-    fn contains(&self, number: u64) -> bool {
-        self.stretches.range(..=number).next_back().is_some_and(|(_, last)| number <= *last)
-    }
-
-    fn insert(&mut self, number: u64) {
-        if self.contains(number) {
-            return;
-        }
-        self.count += 1;
-        let last = self.stretches.remove(&(number + 1)).unwrap_or(number);
-        match self.stretches.range_mut(..number).next_back() {
-            Some((_, before)) if *before + 1 == number => *before = last,
-            _ => drop(self.stretches.insert(number, last)),
-        }
-    }
-
-    fn forget_through(&mut self, through: u64) {
-        while let Some((first, last)) = self.stretches.pop_first() {
-            if first > through {
-                self.stretches.insert(first, last);
-                return;
-            }
-            self.count -= last.min(through) - first + 1;
-            if last > through {
-                self.stretches.insert(through + 1, last);
-                return;
-            }
-        }
-    }
-
-    fn count(&self) -> u64 {
-        self.count
-    }
-
-    fn stretches(&self) -> usize {
-        self.stretches.len()
-    }
-}
-
 #[cfg(test)]
 #[path = "ahead_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "ahead_model_tests.rs"]
+mod model_tests;

@@ -5,6 +5,7 @@
 //! a restart.
 
 mod tell;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::breaker::{self, Breaker};
+use super::breaker::Breaker;
 use super::calls::{Calls, Decision};
 use super::ending::End;
 use super::explain::{self, Explanation, Phase};
@@ -31,43 +32,15 @@ use super::session::Session;
 use super::side::{SideLane, SideReceiver};
 use super::sniff;
 use super::tls;
-use super::tls::expiry::Certificates;
 use super::window::{Ending, Quarantine, Window};
-use crate::clock::{BootTime, SystemClock};
+use crate::clock::SystemClock;
 use crate::config::model::Upstream;
 use crate::counters::Counters;
 use crate::event::Event;
 use crate::shutdown::Shutdown;
 use crate::store::handle::{Closed, DeadAttempt, Refusal, StoreHandle};
-
-/// How things are upstream, for status and the page.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UpstreamView {
-    /// Whether the broker has accepted us and the connection is up.
-    pub connected: bool,
-    /// The broker whose turn it is, `host:port`; `None` before the first attempt.
-    pub broker: Option<Arc<str>>,
-    /// Its number in `urls`, from 1; 0 before the first attempt.
-    pub broker_number: usize,
-    /// How many brokers there are.
-    pub brokers: usize,
-    /// Since when that is so; by the boot clock, since the wall clock may be set meanwhile.
-    pub since: BootTime,
-    /// Why the last connection failed or ended, in words; stays until the next one does.
-    pub last_error: Option<Arc<str>>,
-    /// When the next attempt is due; `None` while connected or connecting.
-    pub next_attempt: Option<BootTime>,
-    /// Failures since the last connection that lasted.
-    pub failures: u32,
-    /// Not connected because the schedule says so; `next_attempt` is when the next call is due.
-    pub between_calls: bool,
-    /// What is thought of the broker.
-    pub breaker: breaker::State,
-    /// When the certificates end that the connection depends on.
-    pub certificates: Certificates,
-    /// Events that may be in flight at the moment; smaller than configured after connections without progress.
-    pub window: usize,
-}
+pub use view::UpstreamView;
+use view::shows_otherwise;
 
 /// The task's state.
 pub struct Forwarder {
@@ -109,11 +82,6 @@ pub struct Forwarder {
     /// The last thing said was that we are not connected.
     said_down: bool,
     view: watch::Sender<UpstreamView>,
-}
-
-/// Whether two times are not the same for people.
-fn shows_otherwise(a: BootTime, b: BootTime) -> bool {
-    a.since(b).max(b.since(a)) >= Duration::from_secs(1)
 }
 
 /// How an attempt ended.

@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::{AlertDescription, CertificateError};
+
 use super::*;
 use crate::forward::testing;
+use crate::forward::tls::verify::Stranger;
 
 fn upstream() -> Upstream {
     let credentials = crate::config::model::Credentials {

@@ -16,6 +16,7 @@ mod ending;
 pub mod explain;
 mod explain_mqtt5;
 mod explain_time;
+mod explain_tls;
 pub mod failover;
 mod feed;
 pub mod link;

@@ -6,7 +6,13 @@
 //! what is returned. Order: events leave in sequence order on every connection, acknowledged ones are not sent again,
 //! so the first deliveries of one sensor are in sequence order too.
 
+mod search;
+mod verdict;
+
 use std::collections::VecDeque;
+
+use search::Trace;
+pub use verdict::{Ending, Puback, Quarantine, Refusal, Refused};
 
 /// Connections in a row that an event must have ended on its own before it is set aside. One may be chance and two bad
 /// luck; with three, and a broker that acknowledged something else on each of them, the event is what it refuses.
@@ -44,76 +50,6 @@ enum State {
     Refused,
     /// Acknowledged or set aside; waits for those before it.
     Done,
-}
-
-/// What a PUBACK meant.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Puback<T> {
-    /// An event of ours is delivered.
-    Delivered(T),
-    /// No event in flight has that packet id (a status message has, or the broker repeats itself).
-    Unknown,
-}
-
-/// What the broker means by refusing an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Not now: the fault is not the event's. It is sent again, however often.
-    NotNow,
-    /// It does not say: sent again, but not for ever.
-    Unclear,
-    /// Never: this event will not do.
-    Never,
-}
-
-/// What follows from a refusal.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Refused<T> {
-    /// It is sent again.
-    Again,
-    /// It is to be set aside.
-    SetAside(Quarantine<T>),
-    /// No event in flight has that packet id.
-    Unknown,
-}
-
-/// What a connection that ended says about the events that were in flight on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// The broker took other messages on this connection and ended it, or left the event alone unacknowledged: if there
-    /// was just one event, it is a suspect.
-    Suspicious,
-    /// The broker ended it before we saw it acknowledge anything. A broker that closes at one message often takes the
-    /// acknowledgements of those before it with it: a reason to look closer, none to blame an event.
-    Abrupt,
-    /// The network, the operator or a broker that takes nothing at all: no event is to blame.
-    Blameless,
-}
-
-/// An event that is to be set aside: it ended [`SUSPICIONS_MAX`] connections on its own, or the broker refused it.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Quarantine<T> {
-    /// Its sequence number; report [`Window::set_aside`] once it is in the dead letters.
-    pub sequence: u64,
-    /// The event.
-    pub item: T,
-    /// How many connections it ended, or how often it was refused.
-    pub attempts: u32,
-}
-
-/// Suspicious ends within one window's worth of events after which the window narrows. The first may be chance; a link
-/// that is merely bad gets past a window's worth between two ends, or fails without being suspicious.
-const ENDS_MAX: u32 = 3;
-
-/// Where connections have ended suspiciously of late.
-#[derive(Clone, Copy, Debug)]
-struct Trace {
-    /// The oldest event in flight at the last of these ends.
-    first: u64,
-    /// The newest event in flight at the first of them.
-    through: u64,
-    /// How many there were.
-    ends: u32,
 }
 
 /// The window over events of type `T` (an `Arc` in the gateway, so that a clone is cheap).
@@ -329,18 +265,6 @@ impl<T: Clone> Window<T> {
         self.advance();
     }
 
-    /// Whether the search for one bad event is under way at a broker that takes the others: the window has narrowed, and
-    /// the broker has acknowledged events since the last one was set aside. Then the next connection need not wait long. A broker that takes no event at all is not hurried: it would only
-    /// have one good event after the other set aside sooner.
-    pub fn is_isolating(&self) -> bool {
-        self.takes_events && self.delivered < self.narrow_through
-    }
-
-    /// The event under suspicion, and how many connections it has ended on its own.
-    pub fn suspect(&self) -> Option<(u64, u32)> {
-        self.suspect
-    }
-
     /// Starts a connection with no more than `limit` events in flight; it grows by what is acknowledged.
     pub fn start_small(&mut self, limit: usize) {
         self.limit = self.limit.min(limit.max(1));
@@ -399,22 +323,6 @@ impl<T: Clone> Window<T> {
         quarantine
     }
 
-    /// Keeps where the connection has ended, and narrows the window when that is where others have ended before.
-    fn note_suspicion(&mut self) {
-        let sent = |flight: &&Flight<T>| matches!(flight.state, State::Sent { .. });
-        let Some(first) = self.flights.iter().find(sent).map(|flight| flight.sequence) else { return };
-        let last = self.flights.iter().rfind(sent).map_or(first, |flight| flight.sequence);
-        let before = self.trace.filter(|trace| first <= trace.through);
-        let ends = before.map_or(1, |trace| trace.ends.saturating_add(1));
-        let again = before.is_some_and(|trace| trace.first == first);
-        self.trace = Some(Trace { first, through: before.map_or(last, |trace| trace.through), ends });
-        if again || ends >= ENDS_MAX {
-            self.limit = 1;
-            self.acked_since_growth = 0;
-            self.narrow_through = self.narrow_through.max(last);
-        }
-    }
-
     /// Doubles a small window after it has been acknowledged once over.
     fn grow(&mut self) {
         if self.limit == self.limit_max || self.delivered < self.narrow_through {
@@ -456,3 +364,11 @@ impl<T: Clone> Window<T> {
 #[cfg(test)]
 #[path = "window_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "window_search_tests.rs"]
+mod search_tests;
+
+#[cfg(test)]
+#[path = "window_model_tests.rs"]
+mod model_tests;

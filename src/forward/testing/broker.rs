@@ -37,8 +37,8 @@ pub enum Manner {
     Answers { sequence: u64, reason: u8, times: usize },
     /// Says this goodbye (MQTT 5) instead of acknowledging an event.
     Goodbye(u8),
-    /// Takes three messages at a time and two topic aliases (MQTT 5), and acknowledges events in pairs.
-    Narrow,
+    /// Takes three messages at a time and so many topic aliases (MQTT 5), and acknowledges events in pairs.
+    Narrow { aliases: u8 },
 }
 
 /// What it got.
@@ -185,7 +185,7 @@ async fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, shared: &Mutex<Sha
                     let id = String::from_utf8(body[at + 2..at + 2 + id_len].to_vec()).unwrap();
                     shared.lock().unwrap().client_ids.push(id);
                     let welcome: &[u8] = match manner {
-                        Manner::Narrow => &[0x20, 9, 0, 0, 6, 33, 0, 3, 34, 0, 2],
+                        Manner::Narrow { aliases } => &[0x20, 9, 0, 0, 6, 33, 0, 3, 34, 0, aliases],
                         _ if is_v5 => &[0x20, 3, 0, 0, 0],
                         _ => &[0x20, 2, 0, 0],
                     };
@@ -202,7 +202,8 @@ async fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, shared: &Mutex<Sha
                     start = properties.end;
                     if let [.., 35, high, low] = body[properties] {
                         let alias = aliases.entry(u16::from_be_bytes([high, low])).or_default();
-                        assert!((1..=2).contains(&low) && high == 0, "an alias that was not offered");
+                        let Manner::Narrow { aliases: offered } = manner else { panic!("nobody offered an alias") };
+                        assert!((1..=offered).contains(&low) && high == 0, "an alias that was not offered");
                         if topic.is_empty() {
                             topic.clone_from(alias);
                             shared.lock().unwrap().aliases_used += 1;
@@ -245,7 +246,7 @@ async fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, shared: &Mutex<Sha
                         stream.write_all(&[0xe0, 2, reason, 0]).await?;
                         return Ok(());
                     }
-                    Manner::Narrow => {
+                    Manner::Narrow { .. } => {
                         pending.push(packet_id);
                         {
                             let mut shared = shared.lock().unwrap();
