@@ -315,6 +315,12 @@ impl<T: Clone> Ahead<T> {
             // was left when the lookout saw it.
             sweep.pulled[bucket] = 0;
         }
+        // Nor is the next to bring it: what cannot be sent would go round and round.
+        for wanted in &mut self.wanted {
+            if let Some(wanted) = wanted.get_mut(bucket) {
+                *wanted = 0;
+            }
+        }
     }
 
     /// Everything up to here is delivered, evicted or set aside: what of it was not sent is not to be.

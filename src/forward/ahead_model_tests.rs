@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::tests::now;
 use super::*;
-use crate::forward::window::{Ending, Puback, Window};
+use crate::forward::window::{Ending, Puback, Refusal, Refused, Window};
 
 const SUBJECTS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
@@ -19,8 +19,16 @@ enum Step {
     Sweep(usize),
     Send(usize),
     Ack(prop::sample::Index),
+    /// The broker refuses what is in flight, from somewhere on.
+    Refuse {
+        from: prop::sample::Index,
+        again: bool,
+    },
     Leave,
-    Lose { arrived: prop::sample::Index, suspicious: bool },
+    Lose {
+        arrived: prop::sample::Index,
+        suspicious: bool,
+    },
     Evict(prop::sample::Index),
 }
 
@@ -32,6 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (1..30_usize).prop_map(Step::Sweep),
         8 => (1..20_usize).prop_map(Step::Send),
         8 => any::<prop::sample::Index>().prop_map(Step::Ack),
+        1 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(from, again)| Step::Refuse { from, again }),
         1 => Just(Step::Leave),
         1 => (any::<prop::sample::Index>(), any::<bool>())
             .prop_map(|(arrived, suspicious)| Step::Lose { arrived, suspicious }),
@@ -107,6 +116,7 @@ impl World {
                     self.ack(*index.get(&open));
                 }
             }
+            Step::Refuse { from, again } => self.refuse(from.index(self.wire.len() + 1), *again),
             Step::Leave => self.ahead.leave(),
             Step::Lose { arrived, suspicious } => self.lose(arrived, *suspicious),
             Step::Evict(index) => {
@@ -201,6 +211,18 @@ impl World {
         match lane {
             Lane::Queue(id) => assert_eq!(self.window.on_puback(id), Puback::Delivered(sequence)),
             Lane::Ahead(slot) => assert!(self.ahead.on_puback(slot)),
+        }
+    }
+
+    /// As a broker whose quota is used up: nothing of what is in flight from there on.
+    fn refuse(&mut self, from: usize, again: bool) {
+        let open: Vec<(u64, Lane, bool)> = self.wire[from..].iter().filter(|one| !one.2).copied().collect();
+        for (sequence, lane, _) in open {
+            match lane {
+                Lane::Queue(id) => assert_eq!(self.window.on_refusal(id, Refusal::NotNow), Refused::Again),
+                Lane::Ahead(slot) => assert!(self.ahead.on_refusal(slot, again)),
+            }
+            self.wire.retain(|(other, ..)| *other != sequence);
         }
     }
 
