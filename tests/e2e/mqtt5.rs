@@ -150,6 +150,8 @@ fn what_the_access_rules_forbid_is_a_dead_letter_and_the_rest_flows() {
     stage.consumer.assert_accounted();
     assert_eq!((stage.consumer.repeats(), stage.consumer.out_of_order()), (0, 0));
     assert!(!stage.gateway.logged(&["not connected upstream"]), "the connection stays");
+    assert_eq!(stage.status()["upstream"]["refusals"], letters.len(), "each is asked about once");
+    assert!(said(&stage.ask(&["status"])).contains("times the broker refused an event"));
 }
 
 #[test]

@@ -3,6 +3,14 @@
 //! Owns the socket, what is not yet written or read, the keep-alive and the topic aliases. Never decides what is sent,
 //! never numbers a message and never logs. What is published gathers in a buffer that goes out in full TLS records, or
 //! when it is flushed: a window of small events costs few system calls. Every wait may be cancelled and begun again.
+//!
+//! Why the event loop of rumqttc (0.25.1) is not used, of which only the codec is: `publish` returns no packet id and
+//! waits for nothing, so acknowledgements would be matched by guessing; what it has pending is thrown away when a broker
+//! answers `session_present = 0`, and else sent again for ever, also the one message that the broker does not take; each
+//! packet is flushed by itself, which costs a TLS record and a system call a message; of MQTT 5 it ends the connection
+//! over a reason code that it does not know; and it tries the addresses of a name one after the other, so that a network
+//! whose IPv6 leads nowhere holds it up for a minute. Here nothing outlives the connection: the window and the store know
+//! what is to be sent again.
 
 pub mod alias;
 pub mod codec;

@@ -35,6 +35,8 @@ pub enum Manner {
     Refuses(u8),
     /// Answers the event with this number with this reason code (MQTT 5), so many times; then as it should.
     Answers { sequence: u64, reason: u8, times: usize },
+    /// Answers a status with this reason code (MQTT 5).
+    RefusesStatus(u8),
     /// Says this goodbye (MQTT 5) instead of acknowledging an event.
     Goodbye(u8),
     /// Takes three messages at a time and so many topic aliases (MQTT 5), and acknowledges events in pairs.
@@ -219,6 +221,10 @@ async fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, shared: &Mutex<Sha
                         return Ok(());
                     }
                     shared.lock().unwrap().status.push(got);
+                    if let Manner::RefusesStatus(reason) = manner {
+                        stream.write_all(&[0x40, 4, packet_id[0], packet_id[1], reason, 0]).await?;
+                        continue;
+                    }
                     if manner != Manner::AcknowledgesNothing {
                         stream.write_all(&[0x40, 2, packet_id[0], packet_id[1]]).await?;
                     }

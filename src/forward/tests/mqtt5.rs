@@ -8,7 +8,7 @@ use rumqttc::v5::mqttbytes::v5::{Packet, Publish};
 use rumqttc::v5::{AsyncClient, Event, MqttOptions};
 
 use super::*;
-use crate::config::model::{Mode, Protocol};
+use crate::config::model::{Mode, Order, Protocol};
 use crate::event::wire::ATTRIBUTES;
 
 fn over_v5(upstream: Upstream) -> Upstream {
@@ -219,4 +219,38 @@ async fn refusals_and_goodbyes_of_mqtt_5_are_told_in_words() {
     until("all delivered", || store.delivered() == 3).await;
     assert!(store.dead().is_empty(), "no event is blamed for any of it");
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_whose_status_is_refused_forwards_all_the_same() {
+    let broker = FakeBroker::start(Manner::RefusesStatus(0x87)).await;
+    let store = FakeStore::new();
+    store.add(50);
+    let running = Running::start(over_v5(upstream("127.0.0.1", broker.port, None)), &store);
+    until("all delivered", || store.delivered() == 50).await;
+    running.stop().await;
+    assert!(store.dead().is_empty());
+    assert_eq!((broker.connections(), broker.disconnects(), broker.status().len()), (1, 1, 2));
+}
+
+#[tokio::test]
+async fn refused_events_that_went_ahead_go_back_to_the_queue_which_sets_the_bad_one_aside() {
+    for (reason, dead) in [(0x87, vec![15]), (0x97, vec![])] {
+        let broker = FakeBroker::start(Manner::Answers { sequence: 15, reason, times: 6 }).await;
+        let store = FakeStore::new();
+        store.add(14);
+        store.add_text(20, Severity::Critical);
+        store.add(20);
+        let upstream = Upstream { order: Order::SeverityFirst, ..over_v5(upstream("127.0.0.1", broker.port, None)) };
+        let running = Running::start(upstream, &store);
+        until("all done", || store.delivered() == 35).await;
+        running.stop().await;
+        assert_eq!(store.dead().iter().map(|letter| letter.sequence).collect::<Vec<_>>(), dead, "{reason:#x}");
+        assert_eq!(broker.connections(), 1);
+        let mut arrived = broker.first_arrivals();
+        arrived.sort_unstable();
+        arrived.extend(dead);
+        arrived.sort_unstable();
+        assert_eq!(arrived, numbers(1..=35));
+    }
 }
