@@ -2,8 +2,10 @@
 //!
 //! Owns the packet flow: fill the window, write, take acknowledgements, tell the store. Everything that must outlive
 //! the connection is in the [`Forwarder`]'s window and feed; the [`Link`] is thrown away with it. What is sent is in
-//! `publish`, what cannot be in `aside`, what the broker refuses in `refused`.
+//! `publish`, what cannot be in `aside`, what the broker says of
+//! it in `acknowledged` and `refused`.
 
+mod acknowledged;
 mod ahead;
 mod aside;
 mod draft;
@@ -20,28 +22,22 @@ use super::ahead as ahead_line;
 use super::backoff::Backoff;
 use super::client::Forwarder;
 use super::ending::{End, Lost};
-use super::link::{Link, Puback};
+use super::link::Link;
 use super::options::side_ids;
 use super::scout::Scout;
 use super::status;
-use super::window::{self, Ending};
+use super::window::Ending;
 use aside::{Condemned, SettingAside, set_aside_done};
 use draft::Draft;
 
 /// How often deadlines are looked at, and how long the store may wait for the delivered mark.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Polls in one go before anything else gets its turn: a full window of acknowledgements and some.
-const POLLS_MAX: usize = 128;
-
 /// While stopping: how long without an acknowledgement before the rest is left in the store.
 const DRAIN_STALL_MAX: Duration = Duration::from_secs(3);
 
 /// How long the farewell may take.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
-
-/// Acknowledgements after which the store is told even in the middle of a tick.
-const DELIVERED_REPORT_EVENTS: u64 = 1_000;
 
 /// A connection that is up.
 pub struct Session<'a> {
@@ -274,82 +270,6 @@ impl<'a> Session<'a> {
             biased;
             result = &mut work => result,
             () = tokio::time::sleep(limit) => Err(Lost::NotTaken),
-        }
-    }
-
-    /// Takes everything that has already arrived, so that the next write fills all the room there is at once.
-    async fn take_what_is_there(&mut self) -> Result<(), Lost> {
-        for _ in 0..POLLS_MAX {
-            self.take_read()?;
-            if !self.expects_puback() {
-                break;
-            }
-            tokio::select! {
-                biased;
-                puback = self.link.next() => self.on_puback(puback?)?,
-                () = std::future::ready(()) => break,
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes what has been read and not looked at yet.
-    fn take_read(&mut self) -> Result<(), Lost> {
-        while let Some(puback) = self.link.take()? {
-            self.on_puback(puback)?;
-        }
-        Ok(())
-    }
-
-    fn on_puback(&mut self, puback: Puback) -> Result<(), Lost> {
-        let packet_id = puback.packet_id;
-        match self.in_use.get_mut(usize::from(packet_id)) {
-            Some(in_use) if *in_use => *in_use = false,
-            _ => return Err(refused::unsolicited(packet_id)),
-        }
-        self.messages_inflight -= 1;
-        if self.status_packet == Some(packet_id) {
-            self.status_packet = None;
-            self.trusted = true;
-            self.last_progress = Instant::now();
-            if puback.reason >= refused::FAILURES_FROM {
-                self.tell_status_refused(&puback);
-            }
-            return Ok(());
-        }
-        if puback.reason >= refused::FAILURES_FROM {
-            self.on_refusal(&puback);
-            return Ok(());
-        }
-        if self.on_side_puback(packet_id) {
-            self.forwarder.counters.side_delivered.add(1);
-        } else if self.on_ahead_puback(packet_id) {
-            self.forwarder.counters.events_delivered.add(1);
-        } else if let window::Puback::Delivered(_) = self.forwarder.window.on_puback(packet_id) {
-            self.forwarder.counters.events_delivered.add(1);
-            self.forwarder.has_delivered = true;
-            self.trusted |= self.forwarder.upstream.status_topic.is_none();
-            self.last_progress = Instant::now();
-        } else {
-            return Ok(());
-        }
-        self.pauses = Backoff::new(self.forwarder.upstream.backoff_min, refused::PAUSE_MAX);
-        if puback.reason == refused::NO_SUBSCRIBERS {
-            self.forwarder.counters.upstream_unmatched.add(1);
-        }
-        Ok(())
-    }
-
-    /// Tells the store how far we are: at once when nothing is in flight, else now and then.
-    fn report_delivered(&mut self, now: bool) {
-        let mark = self.forwarder.window.delivered();
-        let fresh = mark.saturating_sub(self.forwarder.reported);
-        if fresh == 0 || !(now || fresh >= DELIVERED_REPORT_EVENTS || self.forwarder.window.inflight() == 0) {
-            return;
-        }
-        // A store that is gone is noticed by the feed.
-        if self.forwarder.store.delivered(mark).is_ok() {
-            self.forwarder.reported = mark;
         }
     }
 

@@ -14,14 +14,35 @@ use crate::forward::{breaker, explain};
 impl Forwarder {
     /// An event goes to the dead letters. A broker that refuses a topic refuses many: the same is told now and then.
     pub(in crate::forward) fn tell_set_aside(&mut self, sequence: u64, event: &Event, reason: &str) {
-        let subject = &event.subject;
+        let (event_id, sensor) = (&event.id, &event.subject);
+        let correlation_id = event.correlation.map(tracing::field::display);
         match self.set_aside.note(reason, self.clock.boot()) {
-            Say::First => tracing::warn!(sequence, %subject, reason, "event set aside: it cannot be sent"),
+            Say::First => {
+                tracing::warn!(
+                    sequence,
+                    %event_id,
+                    %sensor,
+                    correlation_id,
+                    reason,
+                    "event set aside: it cannot be sent"
+                );
+            }
             Say::Again { times, over } => {
                 let over = explain::human(Duration::from_secs(over.as_secs()));
-                tracing::warn!(sequence, %subject, times, over, reason, "events still set aside: they cannot be sent");
+                tracing::warn!(
+                    sequence,
+                    %event_id,
+                    %sensor,
+                    correlation_id,
+                    times,
+                    over,
+                    reason,
+                    "events still set aside: they cannot be sent"
+                );
             }
-            Say::Nothing => tracing::debug!(sequence, %subject, reason, "event set aside: it cannot be sent"),
+            Say::Nothing => {
+                tracing::debug!(sequence, %event_id, %sensor, reason, "event set aside: it cannot be sent");
+            }
         }
     }
 

@@ -81,7 +81,7 @@ impl Session<'_> {
         let changed = self.draft.event(event, &forwarder.gateway, &forwarder.upstream, marks)?;
         let topic = &self.draft.topic;
         if let Some(other) = forwarder.namesakes.meet(topic, &event.subject, changed) {
-            tracing::warn!(topic, %other, subject = %event.subject, "two sensors have one topic; rename one of them");
+            tracing::warn!(topic, %other, sensor = %event.subject, "two sensors have one topic; rename one of them");
         }
         let bytes = self.link.publish_bytes(topic, &self.draft.payload, &self.draft.properties);
         match self.link.terms().packet_bytes_max {
