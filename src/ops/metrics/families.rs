@@ -229,8 +229,8 @@ impl Scrape {
             counters.upstream_unmatched.get(),
         )?;
         page.counter(
-            "tidegate_upstream_refusals",
-            "Times the broker refused an event in its acknowledgement; known with MQTT 5 only.",
+            "tidegate_upstream_refused_events",
+            "Events that the broker refused in its acknowledgement, each time it did; known with MQTT 5 only.",
             counters.upstream_refusals.get(),
         )?;
         let is_stable = view.connected && clock.boot().since(view.since) >= STABLE;
