@@ -18,6 +18,7 @@ mod general;
 mod interpolate;
 mod keys;
 mod load;
+mod modbus;
 mod pacing;
 mod reference;
 mod render;

@@ -4,12 +4,18 @@
 //! never touches the system.
 
 mod alarm;
+mod modbus;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use alarm::{Alarm, Condition, RateDirection, ScheduleSpan, SetPoint, Severity};
+
+pub use modbus::{
+    BITS_PER_READ_MAX, ByteOrder, ModbusLine, ModbusSource, ModbusUnit, REGISTERS_PER_READ_MAX, Register, RegisterType,
+    ScaleRegister, Table,
+};
 
 pub use super::cron::Cron;
 use crate::forward::profile::Profile;
@@ -66,7 +72,7 @@ pub struct Source {
     pub name: Arc<str>,
     /// `type` and the keys that belong to it.
     pub kind: SourceKind,
-    /// `decode`
+    /// `decode`; [`Decode::none`] where the kind knows what its bytes mean.
     pub decode: Decode,
 }
 
@@ -77,6 +83,8 @@ pub enum SourceKind {
     Mqtt(MqttSource),
     /// `type = "serial"`
     Serial(SerialSource),
+    /// `type = "modbus"`
+    Modbus(ModbusSource),
 }
 
 /// Where a broker is: `mqtt://host[:port]` or `mqtts://host[:port]`; default ports 1883 and 8883.
@@ -207,6 +215,24 @@ pub struct Decode {
     pub decimal_comma: bool,
 }
 
+impl Decode {
+    /// For sources whose kind knows what its bytes mean.
+    pub fn none() -> Self {
+        Self {
+            format: Format::Number { quantity: Template::default() },
+            device: Template::default(),
+            fields: Vec::new(),
+            ts_field: None,
+            ts_unit: TsUnit::Iso8601,
+            time_zone: "UTC".to_owned(),
+            max_future_skew: Duration::ZERO,
+            max_age: Duration::ZERO,
+            carry: Vec::new(),
+            decimal_comma: false,
+        }
+    }
+}
+
 /// `format`
 #[derive(Clone, Debug, PartialEq)]
 pub enum Format {
@@ -293,6 +319,23 @@ pub struct Field {
     pub map: Vec<(Arc<str>, Value)>,
     /// `text`: keep texts as they are, for `equals`. Default false: a text that is no number and not mapped is refused.
     pub text: bool,
+}
+
+impl Field {
+    /// The value as it is, under its own name.
+    pub fn plain(quantity: &str) -> Self {
+        Self {
+            quantity: quantity.into(),
+            path: quantity.to_owned(),
+            unit: None,
+            scale: 1.0,
+            offset: 0.0,
+            valid_range: None,
+            ignore_values: Vec::new(),
+            map: Vec::new(),
+            text: false,
+        }
+    }
 }
 
 /// Unit of a payload's time.
