@@ -24,6 +24,7 @@ mod full;
 mod harness;
 mod kill;
 mod links;
+mod modbus;
 mod operator;
 mod order;
 mod outage;
