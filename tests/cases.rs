@@ -6,6 +6,8 @@
 
 #[path = "cases/compare.rs"]
 mod compare;
+#[path = "cases/exchange.rs"]
+mod exchange;
 #[path = "cases/file.rs"]
 mod file;
 #[path = "cases/run.rs"]

@@ -95,14 +95,7 @@ fn subscribes(source: &Source, topic: &str) -> bool {
     }
 }
 
-fn decode(
-    decoder: &mut Decoder,
-    case: &Case,
-    topic: Option<&str>,
-    retained: bool,
-    payload: &[u8],
-    seen: &mut Seen,
-) {
+fn decode(decoder: &mut Decoder, case: &Case, topic: Option<&str>, retained: bool, payload: &[u8], seen: &mut Seen) {
     let mut out = Decoded::default();
     let arrival = WallTime(case.received_at);
     decoder.decode(&Message { topic, payload, retained, arrival }, &mut out);
@@ -133,6 +126,6 @@ impl Port {
 }
 
 /// A master and what it is answered: for sources that ask.
-fn exchange(_case: &Case, _sources: &[Source]) -> Result<Seen, String> {
-    Err("cases of a master and its answers have no source type here yet".to_owned())
+fn exchange(case: &Case, sources: &[Source]) -> Result<Seen, String> {
+    super::exchange::run(case, sources)
 }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_modbus::client::{Client, Context, rtu, tcp};
 use tokio_modbus::slave::SlaveContext;
 use tokio_modbus::{Error as ClientError, Request, Response, Slave};
+use tokio_serial::SerialStream;
 
 use super::gate::{Gate, Watch};
 use crate::config::model::{FlowControl, ModbusLine, Table};
@@ -72,12 +73,7 @@ impl Wire {
         match line {
             ModbusLine::Serial { port: path, baud, parity, stop_bits } => {
                 match port::open_line(path, *baud, 8, *parity, *stop_bits, FlowControl::None) {
-                    Ok(stream) => {
-                        let (gate, watch) = Gate::new(stream, Framing::Rtu);
-                        let character = Duration::from_secs(1) * CHARACTER_BITS / (*baud).max(1);
-                        let silence = if *baud > FAST_BAUD { FAST_SILENCE } else { character * 7 / 2 };
-                        Ok(Self { context: rtu::attach(gate), watch, silence, character, owes: None, doubtful: None })
-                    }
+                    Ok(stream) => Ok(Self::over(stream, *baud)),
                     Err(error) => {
                         // Finding out who holds a port looks at every process.
                         let path = path.clone();
@@ -99,6 +95,14 @@ impl Wire {
                 Ok(Self { context: tcp::attach(gate), watch, silence, character, owes: None, doubtful: None })
             }
         }
+    }
+
+    /// Over an open serial port.
+    pub(super) fn over(stream: SerialStream, baud: u32) -> Self {
+        let (gate, watch) = Gate::new(stream, Framing::Rtu);
+        let character = Duration::from_secs(1) * CHARACTER_BITS / baud.max(1);
+        let silence = if baud > FAST_BAUD { FAST_SILENCE } else { character * 7 / 2 };
+        Self { context: rtu::attach(gate), watch, silence, character, owes: None, doubtful: None }
     }
 
     /// Asks a unit for registers, or bits as 0 and 1. To be given up by dropping only if the line is closed then.
