@@ -134,7 +134,7 @@ fn unit(ctx: &mut Context<'_>, head: Spot, entries: &[Entry], source: &Source<'_
     }
     let name = section.name(ctx, "name");
     let poll_interval = section.duration(ctx, "poll_interval", POLL_MIN..=POLL_MAX).unwrap_or(source.poll_interval);
-    let max_registers = section.integer(ctx, "max_registers", 4..=125).unwrap_or(125);
+    let max_registers = section.integer(ctx, "max_registers", 1..=125).unwrap_or(125);
     let max_gap = section.integer(ctx, "max_gap", 0..=120).unwrap_or(8);
     let registers = register::all(ctx, &section)?;
     let name = name?;

@@ -5,6 +5,7 @@
 
 mod alarm;
 mod modbus;
+mod plain;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -215,24 +216,6 @@ pub struct Decode {
     pub decimal_comma: bool,
 }
 
-impl Decode {
-    /// For sources whose kind knows what its bytes mean.
-    pub fn none() -> Self {
-        Self {
-            format: Format::Number { quantity: Template::default() },
-            device: Template::default(),
-            fields: Vec::new(),
-            ts_field: None,
-            ts_unit: TsUnit::Iso8601,
-            time_zone: "UTC".to_owned(),
-            max_future_skew: Duration::ZERO,
-            max_age: Duration::ZERO,
-            carry: Vec::new(),
-            decimal_comma: false,
-        }
-    }
-}
-
 /// `format`
 #[derive(Clone, Debug, PartialEq)]
 pub enum Format {
@@ -319,23 +302,6 @@ pub struct Field {
     pub map: Vec<(Arc<str>, Value)>,
     /// `text`: keep texts as they are, for `equals`. Default false: a text that is no number and not mapped is refused.
     pub text: bool,
-}
-
-impl Field {
-    /// The value as it is, under its own name.
-    pub fn plain(quantity: &str) -> Self {
-        Self {
-            quantity: quantity.into(),
-            path: quantity.to_owned(),
-            unit: None,
-            scale: 1.0,
-            offset: 0.0,
-            valid_range: None,
-            ignore_values: Vec::new(),
-            map: Vec::new(),
-            text: false,
-        }
-    }
 }
 
 /// Unit of a payload's time.

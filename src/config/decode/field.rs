@@ -29,7 +29,7 @@ pub fn fields(ctx: &mut Context<'_>, section: &Section<'_>, form: Form) -> Vec<(
 }
 
 fn field(ctx: &mut Context<'_>, entry: &Entry, form: Form) -> Option<(Field, Text)> {
-    quantity_name(ctx, entry)?;
+    quantity_name(ctx, entry, "the place in the payload goes into `path`, the quantity is what you call it")?;
     let name = &entry.name;
     let own_name = Text::of_key(entry);
     let mut field = Field::plain(name);
@@ -66,7 +66,7 @@ fn field(ctx: &mut Context<'_>, entry: &Entry, form: Form) -> Option<(Field, Tex
 }
 
 /// Reports a key that cannot be the name of a quantity.
-pub fn quantity_name(ctx: &mut Context<'_>, entry: &Entry) -> Option<()> {
+pub fn quantity_name(ctx: &mut Context<'_>, entry: &Entry, help: &str) -> Option<()> {
     let name = &entry.name;
     if name.is_empty()
         || name.len() > QUANTITY_BYTES_MAX
@@ -75,7 +75,7 @@ pub fn quantity_name(ctx: &mut Context<'_>, entry: &Entry) -> Option<()> {
     {
         ctx.error(entry.key, "this cannot be the name of a quantity")
             .label(format!("1 to {QUANTITY_BYTES_MAX} bytes, without `/`, `+` and `#`"))
-            .help("the place of the value goes into a key of its own, the quantity is what you call it");
+            .help(help);
         return None;
     }
     Some(())

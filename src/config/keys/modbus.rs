@@ -7,7 +7,8 @@ pub static UNIT: KeyTable = KeyTable {
     title: "[[source.unit]]",
     noun: "a unit",
     selector: "",
-    meaning: "A device on the line of a Modbus source. Its sensors are named `source/unit/quantity`.",
+    meaning: "A device on the line of a Modbus source. Its sensors are named `source/unit/quantity`. The \
+              direction of an RS-485 line is switched by the adapter or by the port's driver; there is nothing to set here.",
     keys: &[
         required("id", "0 to 255", "Its address: 1 to 247 on a serial line. With TCP often 1 or 255, see its manual.")
             .near(&["address", "slave", "slave_id", "unit_id", "unit", "station", "node"]),
@@ -39,7 +40,7 @@ pub static UNIT: KeyTable = KeyTable {
             "false",
             "Its registers hold 0x8000, 0xFFFF, 0x80000000, 0xFFFFFFFF or NaN (by type) where it has no value.",
         ),
-        with_default("max_registers", "4 to 125", "125", "Most registers that it answers at once.").near(&[
+        with_default("max_registers", "1 to 125", "125", "Most registers that it answers at once; a longer value is asked for alone.").near(&[
             "batch",
             "batch_size",
             "max_read",

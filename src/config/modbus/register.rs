@@ -72,7 +72,7 @@ enum Scale {
 }
 
 fn register(ctx: &mut Context<'_>, entry: &Entry, defaults: Defaults) -> Option<(Register, Option<Scale>)> {
-    quantity_name(ctx, entry)?;
+    quantity_name(ctx, entry, "the quantity is what you call it; where it is goes into `address`")?;
     let name = &entry.name;
     let Data::Table(entries) = &entry.value.data else {
         wrong_type(

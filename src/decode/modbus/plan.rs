@@ -86,6 +86,8 @@ pub fn plan(mut wanted: Vec<Span>, max_registers: u16, max_gap: u16) -> Vec<Read
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
     use proptest::prelude::*;
 
     use super::*;

@@ -47,7 +47,8 @@ impl Schedule {
     /// The unit that has waited longest, or when there will be one.
     pub(super) fn next(&self, now: Instant) -> Next {
         let turn = |slot: &Slot| if slot.failures > 0 { slot.due.max(self.lost_from) } else { slot.due };
-        match self.slots.iter().enumerate().min_by_key(|(_, slot)| turn(slot)) {
+        // Lost units that wait for one moment go in the order in which they became due.
+        match self.slots.iter().enumerate().min_by_key(|(_, slot)| (turn(slot), slot.due)) {
             Some((index, slot)) if turn(slot) <= now => Next::Poll(index),
             Some((_, slot)) => Next::Wait(turn(slot)),
             None => Next::Wait(now + LOST_WAIT_MAX),
