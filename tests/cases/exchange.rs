@@ -43,11 +43,12 @@ pub fn run(case: &Case, sources: &[Source]) -> Result<Seen, String> {
                 let words = data.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
                 image.put(read.span.table, read.span.first, words);
             }
-            other => return Err(format!("{other:?} in an exchange")),
+            Step::Event(what) => return Err(format!("{what} in an exchange")),
+            Step::Bytes { .. } => return Err("bytes of a source that is only listened to, in an exchange".to_owned()),
         }
     }
     if let Some(read) = asked.or_else(|| reads.next()) {
-        return Err(format!("{read:?} was not answered"));
+        return Err(format!("{read:?} was not answered ({})", case.facts["framing"]));
     }
     let mut out = Decoded::default();
     UnitDecoder::new(name, unit).decode(&image, WallTime(case.received_at), &mut out);

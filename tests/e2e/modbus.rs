@@ -164,7 +164,7 @@ fn a_hole_among_the_registers_costs_only_what_is_in_it_and_every_refusal_has_its
     let mut subjects: Vec<String> = stage.consumer.of_kind(EXCEEDED).into_iter().map(|event| event.subject).collect();
     subjects.sort();
     assert_eq!(subjects, ["line/meter/a", "line/meter/b", "line/meter/c"]);
-    stage.gateway.wait_logged(&["asked for one by one from now on", "illegal data address", "holding 0 to 3"]);
+    stage.gateway.wait_logged(&["it is asked in parts from now on", "illegal data address", "holding 0 to 3"]);
     stage.gateway.wait_logged(&["input refused", "device-error", "exception"]);
     let rejects = |stage: &Stage| stage.status()["sources"]["line/meter"]["rejects"]["device-error"].as_u64();
     wait_until("all three refusals", SOON, || rejects(&stage) >= Some(3));

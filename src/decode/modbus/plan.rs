@@ -40,9 +40,23 @@ impl Read {
         Self { span, wanted: vec![span] }
     }
 
-    /// The same one by one, for a unit that does not take it at once; `None` where there is nothing to take apart.
-    pub fn apart(&self) -> Option<Vec<Self>> {
-        (self.wanted.len() > 1).then(|| self.wanted.iter().map(|span| Self::of(*span)).collect())
+    /// The same one by one, for a unit that has not all of it.
+    pub fn apart(&self) -> Vec<Self> {
+        self.wanted.iter().map(|span| Self::of(*span)).collect()
+    }
+
+    /// The same in two, for a unit to which it is too much at once.
+    pub fn halves(&self) -> Vec<Self> {
+        let (low, high) = self.wanted.split_at(self.wanted.len() / 2);
+        [low, high].into_iter().filter_map(Self::over).collect()
+    }
+
+    /// One request for all of these, which are ordered and of one table.
+    fn over(wanted: &[Span]) -> Option<Self> {
+        let first = *wanted.first()?;
+        let end = wanted.iter().map(|span| span.end()).max()?;
+        let count = u16::try_from(end - u32::from(first.first)).unwrap_or(u16::MAX);
+        Some(Self { span: Span { count, ..first }, wanted: wanted.to_vec() })
     }
 }
 
@@ -118,11 +132,13 @@ mod tests {
     }
 
     #[test]
-    fn a_request_for_several_can_be_taken_apart_and_one_for_a_single_cannot() {
-        let reads = plan(vec![holding(0, 2), holding(4, 1)], 125, 8);
-        let apart = reads[0].apart().unwrap_or_default();
-        assert_eq!(apart.iter().map(|read| read.span).collect::<Vec<_>>(), [holding(0, 2), holding(4, 1)]);
-        assert!(apart.iter().all(|read| read.apart().is_none()));
+    fn a_request_for_several_can_be_taken_apart() {
+        let reads = plan(vec![holding(0, 2), holding(4, 1), holding(5, 4)], 125, 8);
+        let spans = |reads: Vec<Read>| reads.iter().map(|read| read.span).collect::<Vec<_>>();
+        assert_eq!(spans(reads[0].apart()), [holding(0, 2), holding(4, 1), holding(5, 4)]);
+        assert_eq!(spans(reads[0].halves()), [holding(0, 2), holding(4, 5)]);
+        assert_eq!(spans(reads[0].halves()[1].halves()), [holding(4, 1), holding(5, 4)]);
+        assert_eq!(spans(reads[0].halves()[0].halves()), [holding(0, 2)]);
     }
 
     fn any_span() -> impl Strategy<Value = Span> {

@@ -198,6 +198,26 @@ async fn a_gateway_that_hears_nothing_from_a_unit_loses_that_unit() {
     rig.stop().await;
 }
 
+#[tokio::test]
+async fn a_unit_to_which_a_request_is_too_long_is_asked_in_parts_from_then_on() {
+    let (server, line) = Server::bind().await;
+    let mut rig = Rig::start(line, 0, vec![unit(1, "u", &[0, 1])]);
+    let mut stream = server.accept().await;
+    let ([high, low], _, address) = asked(&mut stream).await;
+    assert_eq!(address, 0);
+    stream.write_all(&[high, low, 0, 0, 0, 3, 1, 0x83, 3]).await.unwrap();
+    for _ in 0..2 {
+        for expected in [0, 1] {
+            let (transaction, _, address) = asked(&mut stream).await;
+            assert_eq!(address, expected);
+            stream.write_all(&answer(transaction, 1, 50 + address)).await.unwrap();
+        }
+        assert_eq!(rig.next().await, "line/u/r0=50 line/u/r1=51");
+    }
+    assert!(rig.counters.source(&"line/u".into()).rejects().is_empty());
+    rig.stop().await;
+}
+
 /// A serial line in this process, and the device's end of it.
 fn serial() -> (Wire, SerialStream) {
     let (ours, device) = SerialStream::pair().unwrap();

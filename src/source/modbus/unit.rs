@@ -69,13 +69,14 @@ impl Unit {
                     self.counts.messages.add(1);
                     self.image.put(span.table, span.first, values);
                 }
-                // Some units have holes, and some answer so to a request that is too long.
-                Err(Fault::Exception(code @ (2 | 3))) if let Some(apart) = read.apart() => {
+                // Of several values one may not be there, or they may be too many at once.
+                Err(Fault::Exception(code @ (2 | 3))) if read.wanted.len() > 1 => {
+                    let apart = if code == 2 { read.apart() } else { read.halves() };
                     info!(
                         unit = %self.config.name,
                         reason = words::exception(code, span),
                         requests = apart.len(),
-                        "the unit does not take this request as a whole: its values are asked for one by one from now on"
+                        "the unit does not take this request as a whole: it is asked in parts from now on"
                     );
                     self.reads.splice(at..=at, apart);
                     continue;
