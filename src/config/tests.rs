@@ -5,6 +5,7 @@ mod loading;
 mod messages;
 mod modbus;
 mod model;
+mod own;
 mod robust;
 mod shipped;
 mod upstream;

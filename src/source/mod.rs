@@ -9,6 +9,7 @@ mod link;
 mod modbus;
 mod mqtt;
 mod outbox;
+pub mod own;
 mod serial;
 
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
 use crate::ack::Ack;
-use crate::clock::SystemClock;
+use crate::clock::{BootTime, SystemClock};
 use crate::config::model::{self, SourceKind};
 use crate::counters::{Counters, Reject, SourceCounters};
 use crate::decode::{Decoded, Decoder, Message};
@@ -37,6 +38,8 @@ pub enum FromSource {
     Readings {
         /// In the order of the payload.
         readings: Vec<Reading>,
+        /// When the message did.
+        arrived: BootTime,
         /// To release when all that they cause is stored; `None` where nobody waits for it (QoS 0, serial).
         ack: Option<Ack>,
     },
@@ -128,6 +131,8 @@ struct Intake<D = Decoder> {
     counts: Arc<SourceCounters>,
     clock: Arc<SystemClock>,
     repeats: Repeats,
+    /// When the last message arrived.
+    arrived: BootTime,
 }
 
 impl Intake {
@@ -136,6 +141,7 @@ impl Intake {
         self.counts.messages.add(1);
         self.decoded.clear();
         let now = self.clock.now();
+        self.arrived = now.boot;
         self.decoder.set_clock(now.clock);
         let message = Message { topic, payload, retained, arrival: now.wall };
         self.decoder.decode(&message, &mut self.decoded);
@@ -146,7 +152,8 @@ impl Intake {
 impl<D> Intake<D> {
     fn new(source: &model::Source, decoder: D, counts: Arc<SourceCounters>, clock: Arc<SystemClock>) -> Self {
         let (name, repeats) = (Arc::clone(&source.name), Repeats::default());
-        Self { name, decoder, decoded: Decoded::default(), counts, clock, repeats }
+        let (decoded, arrived) = (Decoded::default(), BootTime::default());
+        Self { name, decoder, decoded, counts, clock, repeats, arrived }
     }
 
     /// The readings of what has been decoded; the rest of it is counted and told.

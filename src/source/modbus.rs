@@ -220,7 +220,8 @@ fn hand_on(unit: &mut Unit, parts: &mut Parts<()>) -> Result<(), EngineGone> {
     let intake = &mut parts.intake;
     intake.counts.messages.add(1);
     intake.decoded.clear();
-    unit.decoder.decode(&unit.image, intake.clock.now().wall, &mut intake.decoded);
+    let now = intake.clock.now();
+    unit.decoder.decode(&unit.image, now.wall, &mut intake.decoded);
     let ignored = intake.decoded.ignored;
     for (reject, _) in &intake.decoded.rejects {
         unit.counts.reject(*reject);
@@ -235,7 +236,7 @@ fn hand_on(unit: &mut Unit, parts: &mut Parts<()>) -> Result<(), EngineGone> {
         intake.refuse(Reject::Overrun, None, "the store does not keep up, and a Modbus unit keeps nothing for us");
         return Ok(());
     }
-    parts.outbox.push(FromSource::Readings { readings, ack: None })
+    parts.outbox.push(FromSource::Readings { readings, arrived: now.boot, ack: None })
 }
 
 fn gone(error: &io::Error, line: &ModbusLine, served: bool) -> End {
