@@ -19,6 +19,9 @@ const UNITS_MAX: usize = 247;
 const POLL_MIN: Duration = Duration::from_millis(50);
 const POLL_MAX: Duration = Duration::from_secs(86_400);
 
+const TIMEOUT_MIN: Duration = Duration::from_millis(10);
+const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
 /// Reads a Modbus source; `port` and the settings of the line have been read as those of any port.
 pub fn source(
     ctx: &mut Context<'_>,
@@ -47,19 +50,18 @@ pub fn source(
         }
     };
     let poll_interval = section.duration(ctx, "poll_interval", POLL_MIN..=POLL_MAX).unwrap_or(Duration::from_secs(5));
-    let timeout = section
-        .duration(ctx, "timeout", Duration::from_millis(10)..=Duration::from_secs(60))
-        .unwrap_or(Duration::from_secs(1));
+    let timeout = section.duration(ctx, "timeout", TIMEOUT_MIN..=TIMEOUT_MAX).unwrap_or(Duration::from_secs(1));
     let retries = section.integer(ctx, "retries", 0..=10).unwrap_or(1);
     let serial = section.has("port");
-    let units = units(ctx, section, &Source { name, poll_interval, serial });
-    Some(ModbusSource { line: line?, timeout, retries, units: units? })
+    let units = units(ctx, section, &Source { name, poll_interval, timeout, serial });
+    Some(ModbusSource { line: line?, retries, units: units? })
 }
 
 /// What its units go by.
 struct Source<'s> {
     name: &'s str,
     poll_interval: Duration,
+    timeout: Duration,
     serial: bool,
 }
 
@@ -134,6 +136,7 @@ fn unit(ctx: &mut Context<'_>, head: Spot, entries: &[Entry], source: &Source<'_
     }
     let name = section.name(ctx, "name");
     let poll_interval = section.duration(ctx, "poll_interval", POLL_MIN..=POLL_MAX).unwrap_or(source.poll_interval);
+    let timeout = section.duration(ctx, "timeout", TIMEOUT_MIN..=TIMEOUT_MAX).unwrap_or(source.timeout);
     let max_registers = section.integer(ctx, "max_registers", 1..=125).unwrap_or(125);
     let max_gap = section.integer(ctx, "max_gap", 0..=120).unwrap_or(8);
     let registers = register::all(ctx, &section)?;
@@ -145,6 +148,7 @@ fn unit(ctx: &mut Context<'_>, head: Spot, entries: &[Entry], source: &Source<'_
         return None;
     }
     let spots = (section.spot("id"), name.spot);
-    let unit = ModbusUnit { id: id?, name: name.value.into(), poll_interval, max_registers, max_gap, registers };
+    let unit =
+        ModbusUnit { id: id?, name: name.value.into(), poll_interval, timeout, max_registers, max_gap, registers };
     Some((unit, spots.0, spots.1))
 }

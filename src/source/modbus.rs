@@ -156,7 +156,8 @@ async fn read(
         let began = Instant::now();
         let retries = if schedule.is_lost(index) { 0 } else { config.retries };
         let mut refused = Vec::new();
-        let poll = unit.poll(wire, config.timeout, retries, |reject, what| refused.push((reject, what.to_owned())));
+        let patience = unit.config.timeout;
+        let poll = unit.poll(wire, patience, retries, |reject, what| refused.push((reject, what.to_owned())));
         let polled = match meanwhile(parts, poll).await {
             Ok(polled) => polled,
             Err(end) => return end,
@@ -180,7 +181,7 @@ async fn read(
                 true
             }
             Polled::Lost(fault) => {
-                let why = words::unit_lost(&unit.config, &fault, &config.line, config.timeout);
+                let why = words::unit_lost(&unit.config, &fault, &config.line, patience);
                 let lost = unit.link.lost(&Explanation::plain(why));
                 told = told.and(lost.map_or(Ok(()), |lost| parts.outbox.push(lost)));
                 false
@@ -267,7 +268,7 @@ pub(super) async fn probe(config: &ModbusSource) -> Result<String, String> {
             break;
         }
         asked += 1;
-        if let Err(why) = Unit::try_once(unit, &mut wire, &config.line, config.timeout).await {
+        if let Err(why) = Unit::try_once(unit, &mut wire, &config.line, unit.timeout).await {
             silent.push(why);
         }
     }

@@ -18,6 +18,8 @@ pub static UNIT: KeyTable = KeyTable {
             .near(&["register", "fields", "values", "points", "map"]),
         optional("poll_interval", "duration, 50 ms to 24 h", "the source's", "How often it is read.")
             .near(&["poll_every", "interval", "period", "scan_interval", "every"]),
+        optional("timeout", "duration, 10 ms to 60 s", "the source's", "How long it may think about a request.")
+            .near(&["response_timeout", "read_timeout", "reply_timeout"]),
         with_default(
             "addressing",
             "\"zero-based\", \"one-based\" or \"modicon\"",

@@ -17,8 +17,6 @@ pub const BITS_PER_READ_MAX: u16 = 2_000;
 pub struct ModbusSource {
     /// `port` or `url`
     pub line: ModbusLine,
-    /// `timeout`: how long a unit may think about a request; the time on the wire comes on top. Default 1 s.
-    pub timeout: Duration,
     /// `retries`: how often a request is repeated at once before its unit counts as lost. Default 1.
     pub retries: u32,
     /// `[[source.unit]]`, at least one; ids and names unique.
@@ -57,6 +55,9 @@ pub struct ModbusUnit {
     pub name: Arc<str>,
     /// `poll_interval`: its own, or the source's. Default 5 s.
     pub poll_interval: Duration,
+    /// `timeout`: how long it may think about a request, its own or the source's; the time on the wire comes on top.
+    /// Default 1 s.
+    pub timeout: Duration,
     /// `max_registers`: most registers asked for at once. Default 125.
     pub max_registers: u16,
     /// `max_gap`: most unwanted registers read along to save a request. Default 8.

@@ -55,8 +55,9 @@ fn a_line_is_read_as_written() {
     let tcp = |url: &str| modbus(&changed("port = \"/dev/serial/by-id/x\"", &format!("url = \"{url}\""))).line;
     assert_eq!(tcp("modbus-tcp://h"), ModbusLine::Tcp { host: "h".into(), port: 502 });
     assert_eq!(tcp("modbus-tcp://[::1]:1502"), ModbusLine::Tcp { host: "::1".into(), port: 1502 });
-    let own = changed("name = \"main\"", "name = \"main\"\npoll_interval = \"1m\"");
-    assert_eq!(modbus(&own).units[0].poll_interval.as_secs(), 60);
+    let own = changed("name = \"main\"", "name = \"main\"\npoll_interval = \"1m\"\ntimeout = \"3s\"");
+    let own = &modbus(&own).units[0];
+    assert_eq!((own.poll_interval.as_secs(), own.timeout.as_secs(), unit.timeout.as_secs()), (60, 3, 1));
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn unit(registers: Vec<Register>) -> ModbusUnit {
         id: 1,
         name: "u".into(),
         poll_interval: std::time::Duration::from_secs(1),
+        timeout: std::time::Duration::from_secs(1),
         max_registers: 125,
         max_gap: 8,
         registers,

@@ -38,6 +38,7 @@ fn unit(id: u8, name: &str, addresses: &[u16]) -> ModbusUnit {
         id,
         name: name.into(),
         poll_interval: Duration::from_millis(50),
+        timeout: PATIENCE,
         max_registers: 125,
         max_gap: 0,
         registers: addresses.iter().map(register).collect(),
@@ -53,7 +54,7 @@ struct Rig {
 
 impl Rig {
     fn start(line: ModbusLine, retries: u32, units: Vec<ModbusUnit>) -> Self {
-        let config = ModbusSource { line, timeout: PATIENCE, retries, units };
+        let config = ModbusSource { line, retries, units };
         let source = Source { name: "line".into(), kind: SourceKind::Modbus(config), decode: Decode::none() };
         let (out, from) = mpsc::channel(64);
         let (trigger, shutdown) = shutdown::channel();
