@@ -60,6 +60,8 @@ pub enum Reject {
     TooManyReadings,
     /// Taken from a device that cannot wait while the pipeline was full.
     Overrun,
+    /// The device answered with an error of its own instead of values.
+    DeviceError,
 }
 
 impl Reject {
@@ -77,6 +79,7 @@ impl Reject {
             Self::TooManySensors => "too-many-sensors",
             Self::TooManyReadings => "too-many-readings",
             Self::Overrun => "overrun",
+            Self::DeviceError => "device-error",
         }
     }
 }

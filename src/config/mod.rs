@@ -19,6 +19,7 @@ mod interpolate;
 mod keys;
 mod load;
 mod mqtt;
+mod modbus;
 mod pacing;
 mod reference;
 mod render;

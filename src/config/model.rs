@@ -5,6 +5,8 @@
 
 mod alarm;
 mod gateway;
+mod modbus;
+mod plain;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +14,11 @@ use std::time::Duration;
 
 pub use alarm::{Alarm, Condition, RateDirection, ScheduleSpan, SetPoint, Severity};
 pub use gateway::{CONTROL_SOCKET, Gateway, LogFormat, LogLevel};
+
+pub use modbus::{
+    BITS_PER_READ_MAX, ByteOrder, ModbusLine, ModbusSource, ModbusUnit, REGISTERS_PER_READ_MAX, Register, RegisterType,
+    ScaleRegister, Table,
+};
 
 pub use super::cron::Cron;
 use crate::forward::profile::Profile;
@@ -46,7 +53,7 @@ pub struct Source {
     pub name: Arc<str>,
     /// `type` and the keys that belong to it.
     pub kind: SourceKind,
-    /// `decode`
+    /// `decode`; [`Decode::none`] where the kind knows what its bytes mean.
     pub decode: Decode,
 }
 
@@ -57,6 +64,8 @@ pub enum SourceKind {
     Mqtt(MqttSource),
     /// `type = "serial"`
     Serial(SerialSource),
+    /// `type = "modbus"`
+    Modbus(ModbusSource),
 }
 
 /// Where a broker is: `mqtt://host[:port]` or `mqtts://host[:port]`; default ports 1883 and 8883.

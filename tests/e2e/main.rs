@@ -27,6 +27,7 @@ mod links;
 mod log;
 mod metrics;
 mod mqtt5;
+mod modbus;
 mod operator;
 mod order;
 mod outage;
