@@ -22,6 +22,7 @@ mod events;
 mod failover;
 mod full;
 mod harness;
+mod idle;
 mod kill;
 mod links;
 mod log;
