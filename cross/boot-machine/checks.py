@@ -88,10 +88,12 @@ def confinement(scene):
 
 def from_serial(scene):
     """A line on the serial port becomes an event at the upstream's consumer."""
-    scene.boil(99.5, 1)
-    until("the boiler's event", 60 * scene.machine.patience, lambda: 1 in scene.numbers("boiler/p"))
-    scene.boil(1.5, 2)
-    until("its end", 60 * scene.machine.patience, lambda: 2 in scene.numbers("boiler/p"))
+    def heard(pressure, number):
+        # Said again: the first line after opening may have lost its beginning, and is dropped.
+        scene.boil(pressure, number)
+        return number in scene.numbers("boiler/p")
+    until("the boiler's event", 60 * scene.machine.patience, lambda: heard(99.5, 1))
+    until("its end", 60 * scene.machine.patience, lambda: heard(1.5, 2))
     return f"{scene.port}: raised at 99.5, cleared at 1.5"
 
 
@@ -174,7 +176,6 @@ def kill_in_outage(scene):
 
 def watchdog(scene):
     """A process that stands still is killed and started again by systemd's watchdog."""
-    before = int(scene.show("NRestarts"))
     shipped = scene.machine.must("systemctl show tidegate -p WatchdogUSec --value")
     limit = 10 * scene.machine.patience
     # The unit's minute, made shorter.
@@ -221,7 +222,7 @@ def long_grace(scene):
     scene.configure()
     scene.machine.must("systemctl start tidegate", 60 * scene.machine.patience)
     count = scene.wait_arrived("grace")
-    return expect(result == "success" and int(took) > 5000,
+    return expect(result == "success" and int(took) > 3000,
                   f"TimeoutStopSec=2s, grace 20 s: ended by itself after {int(took) / 1000:.1f} s, {result}; {count} arrived")
 
 
