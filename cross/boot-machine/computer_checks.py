@@ -9,6 +9,8 @@ from machines import until
 # The FTDI adapter of the test by its lasting name, and another one that takes its place as ttyUSB0.
 OURS, OTHER = "BOILER1", "OTHER2"
 BY_ID = f"/dev/serial/by-id/usb-QEMU_QEMU_USB_SERIAL_1-{OURS}-if00-port0"
+# Else QEMU waits for somebody at the far end.
+PLUGGED = {"always-plugged": True}
 
 
 class Boiler:
@@ -102,7 +104,7 @@ def usb(scene):
         until("an event of the adapter", 60 * machine.patience, heard)
         return machine.must(f"basename $(readlink -f {BY_ID})")
 
-    machine.command("device_add", driver="usb-serial", id="ours", chardev="boiler", serial=OURS)
+    machine.command("device_add", driver="usb-serial", id="ours", chardev="boiler", serial=OURS, **PLUGGED)
     first = plugged(BY_ID, 101, 99.5)
     rule = machine.must(f"udevadm info -q property {BY_ID} | grep ID_MM_PORT_IGNORE || true")
     group = machine.must(f"stat -L -c '%U:%G %a' {BY_ID}")
@@ -110,9 +112,9 @@ def usb(scene):
     until("a lost port", 60 * machine.patience, lambda: "1/2" in scene.show("StatusText"))
     told = scene.journal("-n 50 TIDEGATE_SOURCE=boiler")[-1]["MESSAGE"]
     # Another one takes its name, so that ours gets a new one.
-    machine.command("device_add", driver="usb-serial", id="other", chardev="other", serial=OTHER)
+    machine.command("device_add", driver="usb-serial", id="other", chardev="other", serial=OTHER, **PLUGGED)
     until("the other adapter", 30 * machine.patience, lambda: machine.run("ls /dev/serial/by-id | grep -q OTHER2")[0] == 0)
-    machine.command("device_add", driver="usb-serial", id="ours2", chardev="boiler", serial=OURS)
+    machine.command("device_add", driver="usb-serial", id="ours2", chardev="boiler", serial=OURS, **PLUGGED)
     second = plugged(BY_ID, 102, 1.5)
     names = sorted({event["type"].removeprefix("tidegate.") for event in scene.received() if event["subject"] == "source/boiler"})
     return expect(first == "ttyUSB0" and second == "ttyUSB1" and rule,
