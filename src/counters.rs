@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::ops::board::Board;
+
 /// A number that only grows, or (where its docs say gauge) the last value set.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -170,6 +172,8 @@ pub struct Counters {
     pub engine_turns: Counter,
     /// Turns of the store's loop: the watchdog's evidence.
     pub store_turns: Counter,
+    /// What was seen last, for the local page.
+    pub board: Board,
 }
 
 impl Counters {

@@ -9,14 +9,14 @@ use crate::config::model::Config;
 
 impl App {
     /// Takes a changed configuration, or keeps the old one and says why.
-    pub(super) fn reload(&mut self) {
+    pub(super) async fn reload(&mut self) {
         self.service.reloading();
         match self.take_new_configuration() {
-            Ok(()) => tracing::info!(
-                sources = self.config.sources.len(),
-                alarms = self.config.alarms.len(),
-                "configuration reloaded"
-            ),
+            Ok(()) => {
+                self.page.follow(&self.config.http).await;
+                let (sources, alarms) = (self.config.sources.len(), self.config.alarms.len());
+                tracing::info!(sources, alarms, "configuration reloaded");
+            }
             Err(report) => {
                 tracing::error!("configuration not reloaded, the old one stays in force:\n{report}");
             }

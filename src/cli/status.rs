@@ -97,6 +97,12 @@ fn render(status: &Status) -> String {
         let back = if number > 1 && upstream.connected { "; the ones before it are tried now and then" } else { "" };
         lines.push(format!("          broker {broker}, number {number} of {of}{back}"));
     }
+    if let Some(http) = &status.http {
+        lines.push(match &http.fault {
+            None => format!("page      http://{}/", http.listen),
+            Some(fault) => format!("page      NOT SERVED: {fault}"),
+        });
+    }
     if let Some(replay) = &status.replay {
         lines.push(format!("replay    {}", replay.line()));
         lines.extend(replay.fault.iter().map(|fault| format!("          {fault}")));

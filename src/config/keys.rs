@@ -5,10 +5,12 @@
 
 mod alarm;
 mod general;
+mod http;
 mod source;
 
 pub use alarm::{ALARM, CONDITIONS};
 pub use general::{GATEWAY, RATE_LIMIT, ROOT, STORE, UPSTREAM};
+pub use http::HTTP;
 pub use source::{DECODE, FIELD, FRAMING, SOURCE};
 
 /// What happens when a key is left out.
@@ -84,5 +86,5 @@ const fn with_default(name: &'static str, takes: &'static str, toml: &'static st
 }
 
 /// All tables that hold keys, in the order of the reference.
-pub static TABLES: [&KeyTable; 9] =
-    [&GATEWAY, &SOURCE, &FRAMING, &DECODE, &FIELD, &ALARM, &STORE, &UPSTREAM, &RATE_LIMIT];
+pub static TABLES: [&KeyTable; 10] =
+    [&GATEWAY, &SOURCE, &FRAMING, &DECODE, &FIELD, &ALARM, &STORE, &UPSTREAM, &RATE_LIMIT, &HTTP];

@@ -14,6 +14,7 @@ mod cron;
 mod cross;
 mod decode;
 mod general;
+mod http;
 mod interpolate;
 mod keys;
 mod load;

@@ -4,6 +4,7 @@
 //! never touches the system.
 
 mod alarm;
+mod http;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub use alarm::{Alarm, Condition, RateDirection, ScheduleSpan, SetPoint, Severity};
 
 pub use super::cron::Cron;
+pub use http::{HTTP_LISTEN, Http};
 use crate::forward::profile::Profile;
 use crate::reading::Value;
 
@@ -28,6 +30,8 @@ pub struct Config {
     pub store: Store,
     /// `[upstream]`; without it events are stored and not forwarded.
     pub upstream: Option<Upstream>,
+    /// `[http]`
+    pub http: Http,
 }
 
 /// `[gateway]`

@@ -27,6 +27,7 @@ mod sensor;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod view;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 pub use api::AlarmView;
+pub use view::{LimitView, SensorView};
 pub use restore::Restored;
 
 use crate::clock::{BootTime, Now, WallTime, judge};

@@ -87,6 +87,7 @@ pub fn spawn(
         decoder,
         decoded: Decoded::default(),
         counts,
+        counters,
         clock,
         repeats: Repeats::default(),
     };
@@ -124,6 +125,8 @@ struct Intake {
     decoder: Decoder,
     decoded: Decoded,
     counts: Arc<SourceCounters>,
+    /// For their board.
+    counters: Arc<Counters>,
     clock: Arc<SystemClock>,
     repeats: Repeats,
 }
@@ -142,14 +145,17 @@ impl Intake {
             self.counts.ignored.add(self.decoded.ignored);
         }
         for (reject, what) in std::mem::take(&mut self.decoded.rejects) {
-            self.refuse(reject, topic, &what);
+            self.refuse(reject, topic, &what, payload);
         }
         std::mem::take(&mut self.decoded.readings)
     }
 
-    /// Counts a refusal and says it when it is news, or once in a while how often.
-    fn refuse(&mut self, reject: Reject, topic: Option<&str>, what: &str) {
+    /// Counts a refusal and says it when it is news, or once in a while how often. `raw`: what came, as far as it is there.
+    fn refuse(&mut self, reject: Reject, topic: Option<&str>, what: &str, raw: &[u8]) {
         self.counts.reject(reject);
+        if let Some(mut refused) = self.counters.board.note_refused() {
+            refused.note(&self.name, topic, reject.as_str(), what, raw, self.clock.boot());
+        }
         let topic = topic.unwrap_or("-");
         match self.repeats.note(reject.as_str(), self.clock.boot()) {
             Say::First => {

@@ -7,10 +7,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chromium;
 mod stage;
 mod stuck;
 
 mod bad_input;
+mod browser;
 mod cli;
 mod clock;
 mod consumers;
@@ -27,6 +29,7 @@ mod links;
 mod operator;
 mod order;
 mod outage;
+mod page;
 mod pipeline;
 mod reload;
 mod replay;

@@ -10,7 +10,7 @@ use crate::reading::Value;
 
 #[test]
 fn the_sample_is_read_as_written() {
-    let Config { gateway, sources, alarms, store, upstream } = good(GOOD).config;
+    let Config { gateway, sources, alarms, store, upstream, http: _ } = good(GOOD).config;
     assert_eq!(&*gateway.id, "g");
     assert_eq!(gateway.time_zone, "UTC");
     let SourceKind::Mqtt(mqtt) = &sources[0].kind else { panic!("not MQTT") };

@@ -1,0 +1,146 @@
+//! The local page in a real browser: what a person sees, and what a hostile sensor cannot do.
+//!
+//! Pictures of it are left in the build's directory for tests (`target/tmp/page-*.png`).
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::stage::Stage;
+use crate::chromium::Chromium;
+use crate::support::consumer::EXCEEDED;
+use crate::support::gateway::{high_alarm, line, reading};
+use crate::support::{PATIENT, SOON, free_port, wait_until};
+
+/// Fits a phone of the narrow kind, and a desk.
+const WIDTHS: [(u32, u32, &str); 2] = [(375, 812, "phone"), (1280, 900, "desk")];
+
+fn stage(change: impl FnOnce(&mut crate::support::gateway::Config)) -> (Stage, String) {
+    let port = free_port();
+    let stage = Stage::with(|config| {
+        config.http = line("listen", format!("127.0.0.1:{port}"));
+        change(config);
+    });
+    (stage, format!("http://127.0.0.1:{port}/"))
+}
+
+fn picture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("page-{name}.png"))
+}
+
+/// Says that part of the page has a text.
+fn has(id: &str, text: &str) -> String {
+    format!("document.getElementById({}).innerText.includes({})", json!(id), json!(text))
+}
+
+#[test]
+fn an_alarm_appears_and_clears_and_the_page_outlives_the_gateway_without_a_reload() {
+    let (mut stage, url) = stage(|_| {});
+    stage.start();
+    let mut browser = Chromium::start();
+    browser.open(&url);
+    browser.wait_for("the page to be live", &has("live", "live"));
+    browser.wait_for("the source", &has("sources", "plant"));
+    browser.wait_for("the upstream", &has("upstream", "Connected"));
+    browser.wait_for("good news", &has("verdict", "All is well"));
+    browser.eval("window.loadedOnce = true");
+
+    stage.say("oven", 80.5, 1);
+    browser.wait_for("the alarm", &has("alarms", "too-warm"));
+    browser.wait_for("its value, limit and severity", "/80.5\\s°C above 75\\s°C/.test(document.getElementById('alarms').innerText)");
+    browser.wait_for("the row of the sensor", "document.querySelector('.row.in-alarm.high .row-value')?.innerText.includes('80.5')");
+    browser.wait_for("its picture with the limit", "!!document.querySelector('.row svg .limit.high')");
+    browser.wait_for("the event", &has("events", "too-warm raised"));
+    stage.say("oven", 20.0, 2);
+    browser.wait_for("the alarm to clear", "document.getElementById('alarms').hidden");
+    browser.wait_for("the event of that", &has("events", "too-warm cleared"));
+
+    stage.gateway.kill();
+    browser.wait_for("the loss to be told", &has("banner", "No connection to the gateway since"));
+    assert!(browser.text().contains("too-warm cleared"), "what was there is still shown");
+    browser.complaints();
+    stage.gateway.start();
+    browser.wait_for("the page to be live again", &has("live", "live"));
+    browser.wait_for("the banner to go", "document.getElementById('banner').hidden");
+    stage.say("oven", 90.0, 3);
+    browser.wait_for("an alarm of the new run", &has("alarms", "too-warm"));
+    assert_eq!(browser.eval("window.loadedOnce"), json!(true), "it was the same page all the time");
+    stage.consumer.wait_for(EXCEEDED, 2, PATIENT);
+}
+
+#[test]
+fn the_upstreams_fault_and_what_waits_are_told_in_words() {
+    let (mut stage, url) = stage(|_| {});
+    stage.network.down();
+    stage.start();
+    stage.cross(2, 1, 5);
+    wait_until("the events to be stored", SOON, || stage.status()["store"]["waiting"] == 11);
+    let mut browser = Chromium::start();
+    browser.open(&url);
+    browser.wait_for("the upstream's state", &has("upstream", "Not connected"));
+    browser.wait_for("the error", "document.querySelector('#upstream .quote')?.innerText.length > 20");
+    browser.wait_for("what waits", &has("queue", "11 events wait"));
+    browser.wait_for("the oldest", "/Oldest\\s+\\d+ s old/.test(document.getElementById('queue').innerText)");
+    browser.wait_for("a look to be asked for", &has("verdict", "something needs a look"));
+    stage.network.restore();
+    browser.wait_for("the connection", &has("upstream", "Connected"));
+    browser.wait_for("the queue to drain", &has("queue", "0 events wait"));
+}
+
+#[test]
+fn a_hostile_sensor_makes_no_markup_and_the_page_fits_a_phone() {
+    let (mut stage, url) = stage(|config| {
+        config.alarms.push(high_alarm("much-too-warm", "plant/+/value", 95.0, "critical"));
+        config.alarms.push(line("name", "silent") + "sensors = [\"plant/#\"]\nstale_after = \"1h\"\nseverity = \"low\"\n");
+        // Texts as they come.
+        let texts = "topics = [\"texts/+\"]\ndecode = { format = \"json\", device = \"{topic[1]}\", fields = { state = { text = true } } }\n";
+        let url = config.sources[0].lines().find(|line| line.starts_with("url")).unwrap().to_owned();
+        config.sources.push(line("name", "texts") + &line("type", "mqtt") + &url + "\n" + texts);
+    });
+    stage.start();
+    stage.local.wait_subscribed("tidegate-gw1-texts", 1);
+    const IMAGE: &str = "<img src=x onerror=window.hacked=1>";
+    const SCRIPT: &str = "</script><script>window.hacked=2</script>";
+    stage.publisher.publish(&format!("sensors/{IMAGE}/temp"), reading(99.0, 1));
+    stage.publisher.publish(&format!("texts/{IMAGE}"), json!({ "state": SCRIPT }).to_string());
+    stage.publisher.publish("sensors/oven/temp", format!("{SCRIPT}\u{0}{IMAGE}"));
+    stage.publisher.publish("sensors/oven/temp", format!("{{\"value\": \"{IMAGE}\"}}"));
+    for (device, value) in [("oven", 61.25), ("kettle", 80.5), ("a-device-with-quite-a-long-name-in-the-cellar", 12.0)] {
+        for step in 0..5 {
+            stage.say(device, value + f64::from(step) * 0.7, 2);
+        }
+    }
+    let mut browser = Chromium::start();
+    browser.look(1280, 900, false);
+    browser.open(&url);
+    browser.wait_for("the alarm", &has("alarms", "much-too-warm"));
+    browser.wait_for("the text", &has("sensors", "<script>window.hacked=2</script>"));
+    browser.wait_for("the refused input", &has("refused", "</script><script>"));
+    let text = browser.text();
+    assert!(text.contains("<img src=x onerror=window.hacked=1>"), "shown as it is: {text}");
+    assert_eq!(browser.eval("typeof window.hacked"), json!("undefined"));
+    assert_eq!(browser.eval("document.querySelectorAll('img').length"), json!(1), "our own icon");
+    assert_eq!(browser.eval("document.querySelectorAll('script').length"), json!(1), "our own script");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    // A picture is never the only way to a value.
+    browser.eval("document.querySelector('.row:has(svg) summary').click()");
+    browser.wait_for("the table of a picture", "document.querySelectorAll('.spark tbody tr td').length >= 3");
+    browser.eval("document.querySelector('.row:has(svg) summary').click()");
+    assert_eq!(
+        browser.eval("[...document.querySelectorAll('.spark svg')].every(picture => picture.getAttribute('aria-label').includes('Last hour'))"),
+        json!(true)
+    );
+
+    for (width, height, name) in WIDTHS {
+        for (dark, scheme) in [(false, "light"), (true, "dark")] {
+            browser.look(width, height, dark);
+            browser.wait_for("the page to be laid out", &format!("innerWidth === {width} && !!document.querySelector('.row svg')"));
+            let overflow = browser.eval("document.documentElement.scrollWidth - innerWidth");
+            assert!(overflow.as_f64() <= Some(0.0), "{width} px: scrolls sideways by {overflow}");
+            browser.save_picture(&picture(&format!("{name}-{scheme}")));
+        }
+    }
+    browser.eval("document.getElementById('find').value = 'kettle'; document.getElementById('find').dispatchEvent(new Event('input'))");
+    browser.wait_for("only what is looked for", "document.querySelectorAll('.row').length === 1");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
