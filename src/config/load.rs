@@ -271,8 +271,9 @@ fn stray(ctx: &mut Context<'_>, entry: &Entry) {
     if table {
         ctx.heads.push(entry.value.spot);
     }
-    let owner =
-        [&keys::GATEWAY, &keys::STORE, &keys::UPSTREAM, &keys::HTTP].into_iter().find(|table| table.key(&entry.name).is_some());
+    let owner = [&keys::GATEWAY, &keys::STORE, &keys::UPSTREAM, &keys::HTTP]
+        .into_iter()
+        .find(|table| table.key(&entry.name).is_some());
     if let (false, Some(owner)) = (table, owner) {
         ctx.error(entry.key, format!("`{}` stands before any table", entry.name))
             .label(format!("belongs under {}", owner.title));

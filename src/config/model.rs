@@ -13,9 +13,9 @@ use std::time::Duration;
 pub use alarm::{Alarm, Condition, RateDirection, ScheduleSpan, SetPoint, Severity};
 
 pub use super::cron::Cron;
-pub use http::{HTTP_LISTEN, Http};
 use crate::forward::profile::Profile;
 use crate::reading::Value;
+pub use http::{HTTP_LISTEN, Http};
 
 /// A whole, valid configuration.
 #[derive(Clone, Debug, PartialEq)]

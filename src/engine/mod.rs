@@ -36,8 +36,8 @@ use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 pub use api::AlarmView;
-pub use view::{LimitView, SensorView};
 pub use restore::Restored;
+pub use view::{LimitView, SensorView};
 
 use crate::clock::{BootTime, Now, WallTime, judge};
 use crate::config::model;

@@ -317,10 +317,7 @@ impl StatusSources {
                         .map(|one| CertificateShown::new(one, self.clock.wall().max(self.clock.earliest()))),
                 }
             }),
-            http: counters
-                .board
-                .serving()
-                .map(|serving| HttpShown { listen: serving.listen, fault: serving.fault }),
+            http: counters.board.serving().map(|serving| HttpShown { listen: serving.listen, fault: serving.fault }),
             replay: self.replays.view().filter(ReplayView::is_active),
         }
     }

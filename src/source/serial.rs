@@ -179,7 +179,12 @@ fn take(bytes: &[u8], framer: &mut LineFramer, intake: &mut Intake, outbox: &mut
                 return;
             }
             if outbox.readings() + readings.len() > READINGS_HELD_MAX {
-                intake.refuse(Reject::Overrun, None, "the store does not keep up, and a serial device cannot wait", line);
+                intake.refuse(
+                    Reject::Overrun,
+                    None,
+                    "the store does not keep up, and a serial device cannot wait",
+                    line,
+                );
                 return;
             }
             let sent = outbox.push(FromSource::Readings { readings, ack: None });

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::stage::Stage;
 use crate::chromium::Chromium;
+use crate::stage::Stage;
 use crate::support::consumer::EXCEEDED;
 use crate::support::gateway::{high_alarm, line, reading};
 use crate::support::{PATIENT, SOON, free_port, wait_until};
@@ -42,13 +42,20 @@ fn an_alarm_appears_and_clears_and_the_page_outlives_the_gateway_without_a_reloa
     browser.wait_for("the page to be live", &has("live", "live"));
     browser.wait_for("the source", &has("sources", "plant"));
     browser.wait_for("the upstream", &has("upstream", "Connected"));
-    browser.wait_for("good news", &has("verdict", "All is well"));
+    // Whether all is well depends on this machine's clock.
+    browser.wait_for("a verdict", "/All is well|No alarm/.test(document.getElementById('verdict').innerText)");
     browser.eval("window.loadedOnce = true");
 
     stage.say("oven", 80.5, 1);
     browser.wait_for("the alarm", &has("alarms", "too-warm"));
-    browser.wait_for("its value, limit and severity", "/80.5\\s°C above 75\\s°C/.test(document.getElementById('alarms').innerText)");
-    browser.wait_for("the row of the sensor", "document.querySelector('.row.in-alarm.high .row-value')?.innerText.includes('80.5')");
+    browser.wait_for(
+        "its value, limit and severity",
+        "/80.5\\s°C above 75\\s°C/.test(document.getElementById('alarms').innerText)",
+    );
+    browser.wait_for(
+        "the row of the sensor",
+        "document.querySelector('.row.in-alarm.high .row-value')?.innerText.includes('80.5')",
+    );
     browser.wait_for("its picture with the limit", "!!document.querySelector('.row svg .limit.high')");
     browser.wait_for("the event", &has("events", "too-warm raised"));
     stage.say("oven", 20.0, 2);
@@ -91,7 +98,9 @@ fn the_upstreams_fault_and_what_waits_are_told_in_words() {
 fn a_hostile_sensor_makes_no_markup_and_the_page_fits_a_phone() {
     let (mut stage, url) = stage(|config| {
         config.alarms.push(high_alarm("much-too-warm", "plant/+/value", 95.0, "critical"));
-        config.alarms.push(line("name", "silent") + "sensors = [\"plant/#\"]\nstale_after = \"1h\"\nseverity = \"low\"\n");
+        config
+            .alarms
+            .push(line("name", "silent") + "sensors = [\"plant/#\"]\nstale_after = \"1h\"\nseverity = \"low\"\n");
         // Texts as they come.
         let texts = "topics = [\"texts/+\"]\ndecode = { format = \"json\", device = \"{topic[1]}\", fields = { state = { text = true } } }\n";
         let url = config.sources[0].lines().find(|line| line.starts_with("url")).unwrap().to_owned();
@@ -105,7 +114,8 @@ fn a_hostile_sensor_makes_no_markup_and_the_page_fits_a_phone() {
     stage.publisher.publish(&format!("texts/{IMAGE}"), json!({ "state": SCRIPT }).to_string());
     stage.publisher.publish("sensors/oven/temp", format!("{SCRIPT}\u{0}{IMAGE}"));
     stage.publisher.publish("sensors/oven/temp", format!("{{\"value\": \"{IMAGE}\"}}"));
-    for (device, value) in [("oven", 61.25), ("kettle", 80.5), ("a-device-with-quite-a-long-name-in-the-cellar", 12.0)] {
+    for (device, value) in [("oven", 61.25), ("kettle", 80.5), ("a-device-with-quite-a-long-name-in-the-cellar", 12.0)]
+    {
         for step in 0..5 {
             stage.say(device, value + f64::from(step) * 0.7, 2);
         }
@@ -134,7 +144,10 @@ fn a_hostile_sensor_makes_no_markup_and_the_page_fits_a_phone() {
     for (width, height, name) in WIDTHS {
         for (dark, scheme) in [(false, "light"), (true, "dark")] {
             browser.look(width, height, dark);
-            browser.wait_for("the page to be laid out", &format!("innerWidth === {width} && !!document.querySelector('.row svg')"));
+            browser.wait_for(
+                "the page to be laid out",
+                &format!("innerWidth === {width} && !!document.querySelector('.row svg')"),
+            );
             let overflow = browser.eval("document.documentElement.scrollWidth - innerWidth");
             assert!(overflow.as_f64() <= Some(0.0), "{width} px: scrolls sideways by {overflow}");
             browser.save_picture(&picture(&format!("{name}-{scheme}")));

@@ -85,25 +85,28 @@ impl Chromium {
     /// The value of an expression; a promise is waited for.
     #[track_caller]
     pub fn eval(&mut self, expression: &str) -> Value {
-        let parameters = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
-        let answer = self.call("Runtime.evaluate", parameters);
-        assert!(answer["exceptionDetails"].is_null(), "{expression}: {answer}");
-        answer["result"]["value"].clone()
+        self.try_eval(expression).unwrap_or_else(|why| panic!("{expression}: {why}"))
     }
 
-    /// Whether an expression is true by and by.
+    fn try_eval(&mut self, expression: &str) -> Result<Value, Value> {
+        let parameters = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+        let answer = self.call("Runtime.evaluate", parameters);
+        if answer["exceptionDetails"].is_null() { Ok(answer["result"]["value"].clone()) } else { Err(answer) }
+    }
+
+    /// Waits until an expression is true; one that fails, as on a page that is still loading, is not yet.
     #[track_caller]
     pub fn wait_for(&mut self, what: &str, expression: &str) {
-        let held = holds_within(PATIENT, || self.eval(expression) == json!(true));
+        let held = holds_within(PATIENT, || self.try_eval(expression) == Ok(json!(true)));
         if !held {
-            let text = self.eval("document.body.innerText");
+            let text = self.text();
             panic!("timed out waiting for {what}; complaints: {:?}; the page says:\n{text}", self.complaints);
         }
     }
 
     /// The text that a person sees.
     pub fn text(&mut self) -> String {
-        self.eval("document.body.innerText").as_str().unwrap_or_default().to_owned()
+        self.try_eval("document.body.innerText").unwrap_or_default().as_str().unwrap_or_default().to_owned()
     }
 
     /// The size of the window, and whether the system is set to dark.
@@ -153,7 +156,9 @@ impl Chromium {
     fn note(&mut self, event: &Value) {
         let complaint = match event["method"].as_str() {
             Some("Runtime.exceptionThrown") => event["params"]["exceptionDetails"].to_string(),
-            Some("Runtime.consoleAPICalled") if event["params"]["type"] == "error" => event["params"]["args"].to_string(),
+            Some("Runtime.consoleAPICalled") if event["params"]["type"] == "error" => {
+                event["params"]["args"].to_string()
+            }
             Some("Log.entryAdded") if event["params"]["entry"]["level"] == "error" => {
                 event["params"]["entry"]["text"].to_string()
             }

@@ -59,7 +59,9 @@ fn every_answer_is_guarded_and_only_reading_is_possible() {
     let (mut stage, port) = with_page(|_| {});
     stage.start();
     wait_served(port);
-    for (path, status) in [("/", 200), ("/js/app.js", 200), ("/api/v1/state", 200), ("/healthz", 200), ("/nothing", 404)] {
+    for (path, status) in
+        [("/", 200), ("/js/app.js", 200), ("/api/v1/state", 200), ("/healthz", 200), ("/nothing", 404)]
+    {
         let answer = get(port, path);
         assert_eq!(answer.status, status, "{path}: {}", answer.head);
         for header in [
@@ -105,7 +107,10 @@ fn the_state_has_what_the_page_shows() {
     let state = state();
     assert_eq!((&state["kind"], &state["status"]["gateway"]), (&"full".into(), &"gw1".into()));
     let sensor = &state["sensors"][0];
-    assert_eq!((&sensor["name"], &sensor["value"], &sensor["unit"]), (&"plant/oven/value".into(), &80.5.into(), &"°C".into()));
+    assert_eq!(
+        (&sensor["name"], &sensor["value"], &sensor["unit"]),
+        (&"plant/oven/value".into(), &80.5.into(), &"°C".into())
+    );
     assert_eq!((&sensor["limits"][0]["condition"], &sensor["limits"][0]["limit"]), (&"high".into(), &75.0.into()));
     assert!(sensor["seen_ms"].as_u64() <= state["boot_ms"].as_u64());
     assert_eq!(state["events"][0]["alarm"]["change"], "raised");

@@ -49,14 +49,16 @@ mod tests {
     fn the_page_is_small() {
         let login = include_str!("page/login.html");
         let texts = ASSETS.iter().map(|(_, _, text)| *text).chain([login]);
-        let compressed: usize = texts.map(|text| zstd::bulk::compress(text.as_bytes(), 9).map_or(0, |all| all.len())).sum();
+        let compressed: usize =
+            texts.map(|text| zstd::bulk::compress(text.as_bytes(), 9).map_or(0, |all| all.len())).sum();
         assert!((1..COMPRESSED_BYTES_MAX).contains(&compressed), "{compressed} bytes");
     }
 
     #[test]
     fn the_page_asks_no_other_host_and_has_nothing_inline_and_makes_no_markup_of_text() {
         for (path, kind, text) in ASSETS {
-            for word in ["https://", "//cdn", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+            for word in ["https://", "//cdn", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("]
+            {
                 assert!(!text.contains(word), "{path} has {word}");
             }
             // The name of the SVG language looks like an address.

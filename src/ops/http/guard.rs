@@ -85,7 +85,10 @@ impl Guard {
 
     fn cookie_of<'h>(&self, header: &'h HeaderValue) -> Option<&'h str> {
         let pairs = header.to_str().ok()?.split(';');
-        pairs.filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == self.cookie).map(|(_, value)| value)
+        pairs
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find(|(name, _)| *name == self.cookie)
+            .map(|(_, value)| value)
     }
 
     /// The cookie that proves it from now on; kept for thirty days, never sent along with a request of another page.
@@ -122,7 +125,10 @@ impl Guard {
         if OPEN.contains(&uri.path()) || self.knows(headers) {
             return None;
         }
-        Some((StatusCode::UNAUTHORIZED, "the token is missing or wrong: `Authorization: Bearer TOKEN`, or open / to log in\n"))
+        Some((
+            StatusCode::UNAUTHORIZED,
+            "the token is missing or wrong: `Authorization: Bearer TOKEN`, or open / to log in\n",
+        ))
     }
 }
 

@@ -49,12 +49,7 @@ struct Page {
 }
 
 /// Serves the page until shutdown, or tries to.
-pub fn spawn(
-    config: Http,
-    routes: Routes,
-    counters: Arc<Counters>,
-    shutdown: Shutdown,
-) -> tokio::task::JoinHandle<()> {
+pub fn spawn(config: Http, routes: Routes, counters: Arc<Counters>, shutdown: Shutdown) -> tokio::task::JoinHandle<()> {
     tokio::spawn(server::run(config, routes, counters, shutdown))
 }
 

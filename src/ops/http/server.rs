@@ -151,6 +151,7 @@ async fn serve(listener: &TcpListener, page: Page, mut shutdown: Shutdown) {
 
 /// Says that there is no room, as far as that can be said without waiting.
 fn turn_away(stream: &TcpStream) {
-    let answer = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\nretry-after: 10\r\n\r\n";
+    let answer =
+        b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\nretry-after: 10\r\n\r\n";
     let _ = stream.try_write(answer);
 }

@@ -91,7 +91,9 @@ mod tests {
 
     #[test]
     fn what_is_short_or_would_not_fit_a_cookie_is_refused() {
-        for wrong in ["", "short", "with a blank in it", "semicolon;semicolon", "quote\"quote\"quote", "ümlaut-ümlaut-ümlaut"] {
+        for wrong in
+            ["", "short", "with a blank in it", "semicolon;semicolon", "quote\"quote\"quote", "ümlaut-ümlaut-ümlaut"]
+        {
             assert!(Token::new(wrong).is_err(), "{wrong}");
         }
         assert!(Token::new(&"x".repeat(513)).is_err());

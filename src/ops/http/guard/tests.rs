@@ -25,12 +25,33 @@ fn get(guard: &Guard, uri: &str, headers: &[(&'static str, &str)]) -> u16 {
 #[test]
 fn a_page_for_this_machine_answers_to_its_loopback_names_and_to_no_other() {
     let guard = guard("127.0.0.1:9280", None);
-    for host in ["127.0.0.1:9280", "localhost:9280", "LOCALHOST", "[::1]:9280", "127.0.0.2", "localhost:8080", "[::ffff:127.0.0.1]"] {
+    for host in [
+        "127.0.0.1:9280",
+        "localhost:9280",
+        "LOCALHOST",
+        "[::1]:9280",
+        "127.0.0.2",
+        "localhost:8080",
+        "[::ffff:127.0.0.1]",
+    ] {
         assert_eq!(get(&guard, "/", &[("host", host)]), 200, "{host}");
     }
     for host in [
-        "evil.example", "evil.example:9280", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.7:9280", "pi7", "pi7.local",
-        "", ":9280", "[::1", "[::1]x", "localhost:9280@evil", "localhost:", "localhost:x", "127.0.0.1:123456",
+        "evil.example",
+        "evil.example:9280",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "10.0.0.7:9280",
+        "pi7",
+        "pi7.local",
+        "",
+        ":9280",
+        "[::1",
+        "[::1]x",
+        "localhost:9280@evil",
+        "localhost:",
+        "localhost:x",
+        "127.0.0.1:123456",
     ] {
         let expected = if host == "localhost:" { 200 } else { 421 };
         assert_eq!(get(&guard, "/", &[("host", host)]), expected, "{host}");
@@ -57,7 +78,9 @@ fn only_reading_and_logging_in_is_possible() {
     let host = [("host", "localhost")];
     assert_eq!(asked(&guard, &Method::HEAD, "/", &host), 200);
     assert_eq!(asked(&guard, &Method::POST, "/login", &host), 200);
-    for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS, Method::CONNECT, Method::TRACE] {
+    for method in
+        [Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS, Method::CONNECT, Method::TRACE]
+    {
         assert_eq!(asked(&guard, &method, "/api/v1/state", &host), 405, "{method}");
     }
     assert_eq!(asked(&guard, &Method::PUT, "/login", &host), 405);
@@ -68,7 +91,9 @@ fn a_page_of_another_origin_gets_nothing() {
     let guard = guard("127.0.0.1:9280", None);
     let host = ("host", "127.0.0.1:9280");
     assert_eq!(get(&guard, "/api/v1/state", &[host, ("origin", "http://127.0.0.1:9280")]), 200);
-    for origin in ["null", "http://evil.example", "http://127.0.0.1:8000", "http://localhost:9280", "file://127.0.0.1:9280", ""] {
+    for origin in
+        ["null", "http://evil.example", "http://127.0.0.1:8000", "http://localhost:9280", "file://127.0.0.1:9280", ""]
+    {
         assert_eq!(get(&guard, "/api/v1/state", &[host, ("origin", origin)]), 403, "{origin}");
         assert_eq!(asked(&guard, &Method::POST, "/login", &[host, ("origin", origin)]), 403, "{origin}");
     }
@@ -99,7 +124,9 @@ fn without_the_token_only_the_login_and_health_are_there() {
         ("cookie", format!("tidegate_gw1={}", &TOKEN[1..])),
         ("cookie", "tidegate_gw1".to_owned()),
     ];
-    for closed in ["/", "/api/v1/state", "/api/v1/stream", "/api/v1/history", "/metrics", "/js/app.js", "/login/", "//login"] {
+    for closed in
+        ["/", "/api/v1/state", "/api/v1/stream", "/api/v1/history", "/metrics", "/js/app.js", "/login/", "//login"]
+    {
         assert_eq!(get(&guard, closed, &[host]), 401, "{closed}");
         for (name, value) in &right {
             assert_eq!(get(&guard, closed, &[host, (name, value)]), 200, "{closed} {value}");
