@@ -15,6 +15,20 @@ use crate::support::{PATIENT, SOON, free_port, wait_until};
 /// Fits a phone of the narrow kind, and a desk.
 const WIDTHS: [(u32, u32, &str); 2] = [(375, 812, "phone"), (1280, 900, "desk")];
 
+/// Gives the page an hour of values of its first three sensors, as the stream would have brought them.
+const AN_HOUR: &str = "(async () => {
+    const [page, state] = [await import('/js/sensors.js'), await (await fetch('/api/v1/state')).json()];
+    page.take(state, state.alarms);
+    const now = Math.floor(state.boot_ms / state.bucket_ms);
+    for (let slot = now - 119; slot <= now; slot += 1) {
+        const changed = [0, 1, 2].filter((row) => row !== 1 || slot < now - 60 || slot > now - 40).map((row) => {
+            const value = state.sensors[row].value - 8 * (row + 1) + 8 * (row + 1) * Math.sin((slot - now + 119) / (12 + 9 * row));
+            return [row, state.sensors[row].value, '°C', state.boot_ms, [slot, value - 1, value + 1.5, value]];
+        });
+        page.take({ ...state, sensors: undefined, changed }, state.alarms);
+    }
+})()";
+
 fn stage(change: impl FnOnce(&mut crate::support::gateway::Config)) -> (Stage, String) {
     let port = free_port();
     let stage = Stage::with(|config| {
@@ -88,7 +102,7 @@ fn the_upstreams_fault_and_what_waits_are_told_in_words() {
     browser.wait_for("the error", "document.querySelector('#upstream .quote')?.innerText.length > 20");
     browser.wait_for("what waits", &has("queue", "11 events wait"));
     browser.wait_for("the oldest", "/Oldest\\s+\\d+ s old/.test(document.getElementById('queue').innerText)");
-    browser.wait_for("a look to be asked for", &has("verdict", "something needs a look"));
+    browser.wait_for("a look to be asked for", &has("verdict", "Upstream is not connected"));
     stage.network.restore();
     browser.wait_for("the connection", &has("upstream", "Connected"));
     browser.wait_for("the queue to drain", &has("queue", "0 events wait"));
@@ -141,6 +155,11 @@ fn a_hostile_sensor_makes_no_markup_and_the_page_fits_a_phone() {
         json!(true)
     );
 
+    browser.eval(AN_HOUR);
+    browser.wait_for(
+        "an hour to be drawn",
+        "document.querySelector('.row .curve').getAttribute('d').split('L').length > 100",
+    );
     for (width, height, name) in WIDTHS {
         for (dark, scheme) in [(false, "light"), (true, "dark")] {
             browser.look(width, height, dark);

@@ -91,6 +91,7 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
     };
     match table.title {
         "[gateway]" => "[gateway]\nid = \"g\"\n{}".into(),
+        "[http]" => "[gateway]\nid = \"g\"\n[http]\n{}".into(),
         "[store]" => "[gateway]\nid = \"g\"\n[store]\n{}".into(),
         "[upstream]" if key.name.starts_with("connect_") && key.name != "connect_timeout" => {
             "[gateway]\nid = \"g\"\n[upstream]\nurl = \"mqtts://h\"\nconnect_when = \"*/15 * * * *\"\n{}".into()
@@ -141,6 +142,7 @@ fn every_default_in_the_key_lists_is_the_one_the_loader_uses() {
 fn other_value(table: &keys::KeyTable, key: &keys::Key, default: &str) -> String {
     match (table.title, key.name) {
         ("[gateway]", "time_zone") | ("decode", "time_zone") => "\"Europe/Berlin\"".into(),
+        (_, "listen") => "\"127.0.0.1:8080\"".into(),
         (_, "log_level") => "\"debug\"".into(),
         (_, "parity") => "\"even\"".into(),
         (_, "flow_control") => "\"hardware\"".into(),

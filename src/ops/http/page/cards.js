@@ -108,14 +108,15 @@ export function machine(state) {
   // The time goes on by itself; only the rest makes the card anew.
   refill(place('machine'), [time && { ...time, time: 0 }, wear], () => {
     const good = time && time.state !== 'unsynchronized';
-    const dayHours = wear ? Math.max(1, Math.ceil(wear.day_s / 3600)) : 0;
+    const hours = wear ? Math.max(1, Math.ceil(wear.day_s / 3600)) : 0;
+    const stretch = hours >= 24 ? 'day' : hours === 1 ? 'hour' : `${hours} hours`;
     return [
-      time && el('p', { class: 'big' }, el('span', { class: `state ${good ? 'good' : 'care'}` }, good ? 'Clock synchronized' : 'Clock not synchronized')),
+      time && el('p', { class: 'big' }, el('span', { class: `state ${good ? 'good' : 'care'}` }, good ? 'Synchronized' : 'Not synchronized')),
       time && el('p', { class: 'muted' }, good ? `by ${time.confirmed_by ?? 'nobody'}, ` : 'no time service has confirmed it, ', age(Date.parse(time.since), 'for ')),
       facts(
         time?.jumps > 0 && ['Set since the start', plural(time.jumps, 'time')],
         time?.repaired > 0 && ['Events repaired', whole(time.repaired)],
-        wear && ['Flash, last ' + (dayHours >= 24 ? 'day' : plural(dayHours, 'hour')), bytes(wear.day_bytes)],
+        wear && [`Flash, last ${stretch}`, bytes(wear.day_bytes)],
         wear && ['Flash, since the start', bytes(wear.written_bytes)],
         wear && wear.per_event_bytes !== null && ['Flash, each event', bytes(wear.per_event_bytes)],
         !wear && ['Flash', 'not told by this system'],
