@@ -2,6 +2,7 @@
 //!
 //! Pictures of it are left in the build's directory for tests (`target/tmp/page-*.png`).
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -175,4 +176,34 @@ fn a_hostile_sensor_makes_no_markup_and_the_page_fits_a_phone() {
     browser.eval("document.getElementById('find').value = 'kettle'; document.getElementById('find').dispatchEvent(new Event('input'))");
     browser.wait_for("only what is looked for", "document.querySelectorAll('.row').length === 1");
     assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_token_is_asked_for_once_and_a_wrong_one_is_told() {
+    let (mut stage, url) = stage(|_| {});
+    let file = stage.path("token");
+    std::fs::write(&file, "a-token-for-the-browser+/=").unwrap();
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+    stage.config.http.push_str(&line("token_file", file.display()));
+    stage.gateway.configure(&stage.config);
+    stage.start();
+    let mut browser = Chromium::start();
+    browser.look(375, 812, false);
+    browser.open(&url);
+    browser.wait_for("the form", "!!document.getElementById('token')");
+    browser.save_picture(&picture("login"));
+    let enter = |token: &str| {
+        format!("document.getElementById('token').value = '{token}'; document.querySelector('button').click()")
+    };
+    browser.eval(&enter("not-the-token"));
+    browser.wait_for("the refusal", "document.querySelector('.wrong').innerText.includes('not the token')");
+    browser.eval(&enter("a-token-for-the-browser+/="));
+    browser.wait_for("the page to be live", &has("live", "live"));
+    assert_eq!(browser.eval("document.cookie"), json!(""), "no script can read it");
+    browser.open(&url);
+    browser.wait_for("the page again, without the form", &has("live", "live"));
+    // Open pages notice that the token has changed, and ask for the new one.
+    std::fs::write(&file, "another-token-0123456789").unwrap();
+    stage.gateway.reload();
+    browser.wait_for("the form again", "!!document.getElementById('token')");
 }

@@ -71,7 +71,7 @@ export function picture(sensor, setup) {
       // One point alone is a short stroke.
       d: `M${curve.map((point) => at(point[0], point[3])).join('L')}${curve.length === 1 ? 'h1.5' : ''}`,
     })),
-    svg('path', { class: 'curve', d: `M${at(last[0], last[3])}h0`, 'stroke-width': 5 }));
+    svg('path', { class: 'curve tip', d: `M${at(last[0], last[3])}h0` }));
 }
 
 const TIME = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
