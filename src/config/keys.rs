@@ -4,14 +4,18 @@
 //! a suggestion, and [`super::reference()`] makes the reference page from them, so the two cannot drift apart.
 
 mod alarm;
+mod decode;
+mod framing;
 mod general;
 mod http;
 mod source;
 
 pub use alarm::{ALARM, CONDITIONS};
+pub use decode::{DECODE, FIELD};
+pub use framing::FRAMING;
 pub use general::{GATEWAY, RATE_LIMIT, ROOT, STORE, UPSTREAM};
 pub use http::HTTP;
-pub use source::{DECODE, FIELD, FRAMING, SOURCE};
+pub use source::SOURCE;
 
 /// What happens when a key is left out.
 #[derive(Clone, Copy, Debug, PartialEq)]

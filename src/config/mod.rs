@@ -13,6 +13,7 @@ mod broker;
 mod cron;
 mod cross;
 mod decode;
+mod framing;
 mod general;
 mod http;
 mod interpolate;

@@ -1,16 +1,16 @@
-//! `[[source]]` and `framing`.
+//! `[[source]]`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::decode;
 use super::general::{KEEP_ALIVE_MAX, pattern_fault};
-use super::keys::{self, FRAMING};
-use super::model::{FlowControl, Framing, MqttSource, Parity, SerialSource, Source, SourceKind};
+use super::keys;
+use super::model::{FlowControl, MqttSource, Parity, SerialSource, Source, SourceKind};
 use super::section::Section;
 use super::text::wrong_type;
 use super::tree::{Context, Data, Spot};
 use super::{broker, pattern};
+use super::{decode, framing};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -20,8 +20,6 @@ const TOPICS_MAX: usize = 256;
 
 /// Longest path of a port, bytes.
 const PORT_BYTES_MAX: usize = 255;
-
-const LINE_BYTES_DEFAULT: usize = 12 << 10;
 
 /// A source and where it said what the cross-checks need.
 pub struct Read {
@@ -138,7 +136,7 @@ fn serial_source(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<SerialS
     let parity = section.choice(ctx, "parity", &parities).unwrap_or(Parity::None);
     let stop_bits = section.integer(ctx, "stop_bits", 1..=2).unwrap_or(1);
     let flow_control = section.choice(ctx, "flow_control", &flows).unwrap_or(FlowControl::None);
-    let framing = framing(ctx, section);
+    let framing = framing::read(ctx, section);
     let silence_after = section.duration(ctx, "silence_after", SECOND..=366 * DAY);
     Some(SerialSource {
         port: port?,
@@ -149,24 +147,5 @@ fn serial_source(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<SerialS
         flow_control,
         framing: framing?,
         silence_after,
-    })
-}
-
-fn framing(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Framing> {
-    let Some(entry) = section.entry("framing") else {
-        return Some(Framing::Line { max_bytes: LINE_BYTES_DEFAULT, keep_first: false });
-    };
-    let Data::Table(entries) = &entry.value.data else {
-        wrong_type(ctx, &entry.value, "`framing`", "a table such as { by = \"line\" }");
-        return None;
-    };
-    let framing = Section::new(ctx, &FRAMING, entry.value.spot, &[entries]);
-    framing.require(ctx, "by");
-    let by = framing.choice(ctx, "by", &[("line", ())]);
-    let max_bytes = framing.size(ctx, "max_bytes", 16..=1 << 20);
-    let keep_first = framing.choice(ctx, "first_line", &[("drop", false), ("keep", true)]).unwrap_or(false);
-    by.map(|()| Framing::Line {
-        max_bytes: max_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(LINE_BYTES_DEFAULT),
-        keep_first,
     })
 }

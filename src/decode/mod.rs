@@ -69,24 +69,43 @@ impl Decoded {
     }
 }
 
-/// Finds the wanted values of one format's payloads.
+/// Finds the wanted values of a format's payloads that are text.
 trait Format: fmt::Debug + Send {
     /// Puts what is wanted into the sink and ends each record there. An error is about the payload as a whole; the
     /// record at hand is then dropped.
     fn read(&mut self, payload: &str, sink: &mut Sink<'_>) -> Result<(), Refusal>;
 }
 
+/// The same for payloads that are bytes.
+trait BinaryFormat: fmt::Debug + Send {
+    /// As [`Format::read`].
+    fn read(&mut self, payload: &[u8], sink: &mut Sink<'_>) -> Result<(), Refusal>;
+}
+
+#[derive(Debug)]
+enum Reader {
+    Text(Box<dyn Format>),
+    #[expect(dead_code, reason = "the binary formats come next")]
+    Binary(Box<dyn BinaryFormat>),
+}
+
+impl Reader {
+    fn text(format: impl Format + 'static) -> Self {
+        Self::Text(Box::new(format))
+    }
+}
+
 /// The formats: one line each.
-fn format(decode: &model::Decode, wants: &[Want]) -> Result<Box<dyn Format>, String> {
+fn reader(decode: &model::Decode, wants: &[Want]) -> Result<Reader, String> {
     let comma = decode.decimal_comma;
     Ok(match &decode.format {
-        model::Format::Json => Box::new(json::Json::new(wants)?),
-        model::Format::Number { .. } => Box::new(number::Number),
+        model::Format::Json => Reader::text(json::Json::new(wants)?),
+        model::Format::Number { .. } => Reader::text(number::Number),
         model::Format::KeyValue { separator, assign, strip_unit } => {
-            Box::new(key_value::KeyValue::new(*separator, *assign, *strip_unit, comma, wants))
+            Reader::text(key_value::KeyValue::new(*separator, *assign, *strip_unit, comma, wants))
         }
         model::Format::Csv { delimiter, columns, header, comment } => {
-            Box::new(csv::Csv::new(*delimiter, columns, *header, *comment, comma, wants)?)
+            Reader::text(csv::Csv::new(*delimiter, columns, *header, *comment, comma, wants)?)
         }
     })
 }
@@ -94,7 +113,7 @@ fn format(decode: &model::Decode, wants: &[Want]) -> Result<Box<dyn Format>, Str
 /// Turns one source's messages into readings.
 #[derive(Debug)]
 pub struct Decoder {
-    format: Box<dyn Format>,
+    reader: Reader,
     rules: Rules,
     state: State,
 }
@@ -140,7 +159,7 @@ impl Decoder {
             },
         };
         let state = State::new(fields, names, rules.carry.len(), device);
-        Ok(Self { format: format(decode, &wants)?, rules, state })
+        Ok(Self { reader: reader(decode, &wants)?, rules, state })
     }
 
     /// Says what the arrival times of the messages to come are worth.
@@ -150,24 +169,33 @@ impl Decoder {
 
     /// Adds what a message holds to `out`.
     pub fn decode(&mut self, message: &Message<'_>, out: &mut Decoded) {
-        let payload = message.payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message.payload);
-        if payload.trim_ascii().is_empty() {
+        let payload = match self.reader {
+            Reader::Text(_) => text_bytes(message.payload),
+            Reader::Binary(_) => message.payload,
+        };
+        if payload.is_empty() {
             out.rejects.push((Reject::Empty, "nothing in it".to_owned()));
             return;
         }
-        let payload = match std::str::from_utf8(payload) {
-            Ok(payload) => payload,
-            Err(error) => {
-                out.rejects.push((Reject::NotUtf8, format!("not UTF-8 from byte {} on", error.valid_up_to())));
-                return;
-            }
-        };
         self.state.begin();
         let mut sink = Sink { rules: &self.rules, state: &mut self.state, message, out };
-        if let Err(refusal) = self.format.read(payload, &mut sink) {
+        let read = match &mut self.reader {
+            Reader::Text(format) => match std::str::from_utf8(payload) {
+                Ok(payload) => format.read(payload, &mut sink),
+                Err(error) => Err((Reject::NotUtf8, format!("not UTF-8 from byte {} on", error.valid_up_to()))),
+            },
+            Reader::Binary(format) => format.read(payload, &mut sink),
+        };
+        if let Err(refusal) = read {
             out.rejects.push(refusal);
         }
     }
+}
+
+/// A text without the mark that some editors and loggers put before it; empty where it is blank.
+fn text_bytes(payload: &[u8]) -> &[u8] {
+    let payload = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
+    if payload.trim_ascii().is_empty() { &[] } else { payload }
 }
 
 /// A number has no parts that could be asked for.

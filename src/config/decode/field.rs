@@ -1,0 +1,126 @@
+//! The entries of `fields`.
+
+use std::sync::Arc;
+
+use super::{FIELDS_MAX, Form, IGNORE_VALUES_MAX, MAP_MAX, PATH_BYTES_MAX, QUANTITY_BYTES_MAX, UNIT_BYTES_MAX};
+use crate::config::keys::FIELD;
+use crate::config::model::Field;
+use crate::config::section::Section;
+use crate::config::text::{Text, number, text, wrong_type};
+use crate::config::tree::{Context, Data, Entry};
+use crate::config::value;
+
+/// `fields`: each with the text that its path comes from, for messages.
+pub fn fields(ctx: &mut Context<'_>, section: &Section<'_>, form: Form) -> Vec<(Field, Text)> {
+    let Some(entry) = section.entry("fields") else {
+        return Vec::new();
+    };
+    let Data::Table(entries) = &entry.value.data else {
+        wrong_type(ctx, &entry.value, "`fields`", "a table")
+            .help("write the quantities with their units: fields = { temperature = \"°C\", humidity = \"%\" }");
+        return Vec::new();
+    };
+    if entries.len() > FIELDS_MAX {
+        ctx.error(entry.value.spot, format!("`fields` holds {} entries", entries.len()))
+            .label(format!("at most {FIELDS_MAX}"));
+        return Vec::new();
+    }
+    entries.iter().filter_map(|entry| field(ctx, entry, form)).collect()
+}
+
+fn field(ctx: &mut Context<'_>, entry: &Entry, form: Form) -> Option<(Field, Text)> {
+    let name = &entry.name;
+    if name.is_empty()
+        || name.len() > QUANTITY_BYTES_MAX
+        || name.contains(['+', '#', '/'])
+        || name.chars().any(char::is_control)
+    {
+        ctx.error(entry.key, "this cannot be the name of a quantity")
+            .label(format!("1 to {QUANTITY_BYTES_MAX} bytes, without `/`, `+` and `#`"))
+            .help("the place in the payload goes into `path`, the quantity is what you call it");
+        return None;
+    }
+    let own_name = Text::of_key(entry);
+    let mut field = Field {
+        quantity: name.as_str().into(),
+        path: name.clone(),
+        unit: None,
+        scale: 1.0,
+        offset: 0.0,
+        valid_range: None,
+        ignore_values: vec![],
+        map: vec![],
+        text: false,
+    };
+    let entries = match &entry.value.data {
+        Data::Table(entries) => entries,
+        Data::Text(_) => {
+            let unit = text(ctx, &entry.value, &format!("the unit of `{name}`"))?;
+            field.unit = unit_of(ctx, unit);
+            return Some((field, own_name));
+        }
+        _ => {
+            wrong_type(
+                ctx,
+                &entry.value,
+                &format!("field `{name}`"),
+                "a unit such as \"°C\", or a table such as { unit = \"°C\", scale = 0.1 }",
+            );
+            return None;
+        }
+    };
+    let section = Section::new(ctx, &FIELD, entry.value.spot, &[entries]);
+    if form == Form::Number
+        && let Some(entry) = section.entry("path")
+    {
+        ctx.error(entry.key, "`path` has no meaning with format = \"number\"").label("the whole payload is the value");
+    }
+    let path = section.filled_text(ctx, "path", PATH_BYTES_MAX);
+    if let Some(path) = &path {
+        field.path.clone_from(&path.value);
+    }
+    field.unit = section.text(ctx, "unit").and_then(|unit| unit_of(ctx, unit));
+    field.scale = section.number(ctx, "scale").unwrap_or(1.0);
+    if field.scale == 0.0 {
+        ctx.error(section.spot("scale"), "`scale` is 0").label("every value would be the same");
+    }
+    field.offset = section.number(ctx, "offset").unwrap_or(0.0);
+    field.valid_range = section.range(ctx, "valid_range");
+    let ignored = section.list(ctx, "ignore_values", IGNORE_VALUES_MAX).unwrap_or_default();
+    field.ignore_values = ignored.iter().filter_map(|item| number(ctx, item, "an entry of `ignore_values`")).collect();
+    field.map = map(ctx, &section);
+    field.text = section.boolean(ctx, "text").unwrap_or(false);
+    Some((field, path.unwrap_or(own_name)))
+}
+
+fn unit_of(ctx: &mut Context<'_>, unit: Text) -> Option<Arc<str>> {
+    if unit.value.len() > UNIT_BYTES_MAX || unit.value.chars().any(char::is_control) {
+        ctx.error(unit.spot, "this is no unit").label(format!("at most {UNIT_BYTES_MAX} bytes, on one line"));
+        return None;
+    }
+    (!unit.value.is_empty()).then(|| unit.value.into())
+}
+
+fn map(ctx: &mut Context<'_>, section: &Section<'_>) -> Vec<(Arc<str>, crate::reading::Value)> {
+    let Some(entry) = section.entry("map") else {
+        return Vec::new();
+    };
+    match &entry.value.data {
+        Data::Table(entries) if entries.is_empty() || entries.len() > MAP_MAX => {
+            ctx.error(entry.value.spot, format!("`map` holds {} entries", entries.len()))
+                .label(format!("1 to {MAP_MAX} are useful"));
+            Vec::new()
+        }
+        Data::Table(entries) => entries
+            .iter()
+            .filter_map(|entry| {
+                let value = value::read(ctx, &entry.value, &format!("the value of `{}`", entry.name))?;
+                Some((entry.name.as_str().into(), value))
+            })
+            .collect(),
+        _ => {
+            wrong_type(ctx, &entry.value, "`map`", "a table such as { ON = true, OFF = false }");
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The keys of `decode` and of its `fields`.
+
+use super::{KeyTable, optional, required, with_default};
+
+const WITH_FIELDS: &[&str] = &["json", "key-value", "csv"];
+
+/// `decode`
+pub static DECODE: KeyTable = KeyTable {
+    title: "decode",
+    noun: "`decode`",
+    selector: "format",
+    meaning: "From bytes to readings, as in `decode = { format = \"json\" }` or `[source.decode]` under its source.",
+    keys: &[
+        required(
+            "format",
+            "\"json\", \"number\", \"key-value\" or \"csv\"",
+            "What the payload looks like.",
+        ).near(&["type", "codec", "kind"]),
+        with_default(
+            "device",
+            "template",
+            "\"\"",
+            "Middle of the sensors' names. `{topic}`, `{topic[N]}` and `{topic[N..]}` are the MQTT topic's levels, counted \
+             from 0; `{payload.PATH}` is a field of the payload. Empty: the name is `source/quantity`.",
+        )
+        .near(&["name", "device_name", "sensor"]),
+        optional(
+            "fields",
+            "table",
+            "every top-level number and boolean (JSON), every number (key-value), every column (CSV)",
+            "What to take, as in `fields = { temperature = \"°C\" }`, see `fields`. At most 512.",
+        )
+        .near(&["field", "values", "measurements", "mapping", "keys"]),
+        optional("quantity", "template", "\"value\", or the one entry of `fields`", "Last part of the sensor's name.")
+            .near(&["value", "measurement"])
+            .only(&["number"]),
+        optional("ts_field", "path", "time of arrival", "The payload's own time: path (JSON), key or column.")
+            .near(&["timestamp", "time", "ts", "time_field", "timestamp_field"])
+            .only(WITH_FIELDS),
+        with_default(
+            "ts_unit",
+            "\"s\", \"ms\", \"us\", \"ns\" or \"iso8601\"",
+            "\"iso8601\"",
+            "How that time is written.",
+        )
+            .near(&["time_unit", "timestamp_unit", "time_format", "ts_format"])
+            .only(WITH_FIELDS),
+        with_default("time_zone", "IANA name", "\"UTC\"", "Zone of an ISO 8601 time that names none.")
+            .near(&["timezone", "tz"])
+            .only(WITH_FIELDS),
+        with_default(
+            "max_future_skew",
+            "duration, up to 10 y",
+            "\"1h\"",
+            "A time further ahead of arrival is doubtful: arrival counts instead.",
+        )
+            .near(&["max_skew", "future_skew"])
+            .only(WITH_FIELDS),
+        with_default(
+            "max_age",
+            "duration, up to 100 y",
+            "\"30d\"",
+            "A time older than this is doubtful: arrival counts instead.",
+        )
+            .only(WITH_FIELDS),
+        with_default("carry", "list of paths", "[]", "Payload fields copied into the event, in this order. At most 32.")
+            .near(&["attributes", "extra", "include", "tags"])
+            .only(WITH_FIELDS),
+        with_default(
+            "decimal_comma",
+            "true or false",
+            "false",
+            "\"21,5\" is 21.5 and \"1.234,5\" is 1234.5. Never guessed.",
+        )
+            .near(&["comma", "decimal"]),
+        optional("separator", "one character", "any blanks, `,` or `;`", "Stands between pairs.")
+            .near(&["delimiter", "sep"])
+            .only(&["key-value"]),
+        optional(
+            "assign",
+            "one character",
+            "`=` or `:`",
+            "Stands between key and value.",
+        ).near(&["equals"]).only(&["key-value"]),
+        with_default(
+            "strip_unit",
+            "true or false",
+            "true",
+            "A unit glued to the number (`48%`) is cut off and kept as its unit.",
+        )
+            .only(&["key-value"]),
+        with_default(
+            "delimiter",
+            "one ASCII character",
+            "\",\"",
+            "Stands between columns.",
+        ).near(&["separator", "sep"]).only(&["csv"]),
+        optional(
+            "columns",
+            "list of names",
+            "needs `header = true`",
+            "The columns, in order. At most 512.",
+        ).near(&["names"]).only(&["csv"]),
+        with_default(
+            "header",
+            "true or false",
+            "false",
+            "The first line names the columns.",
+        ).near(&["has_header"]).only(&["csv"]),
+        optional("comment", "one ASCII character", "none", "Lines that begin with it are passed over.").only(&["csv"]),
+    ],
+};
+
+/// An entry of `fields`
+pub static FIELD: KeyTable = KeyTable {
+    title: "fields",
+    noun: "a field",
+    selector: "",
+    meaning: "One quantity to take from the payload. The entry's key is the quantity, the last part of the sensor's name. \
+              Short form: `temperature = \"°C\"`, long form: `power = { path = \"ENERGY.Power\", unit = \"W\" }`.",
+    keys: &[
+        optional(
+            "path",
+            "path",
+            "the quantity",
+            "Where it is: `ENERGY.Power`, `channels[0].value`; the key (key-value) or column (CSV).",
+        )
+            .near(&["field", "key", "column", "from", "json_path", "jsonpath"]),
+        optional(
+            "unit",
+            "text, at most 32 bytes",
+            "none, or what the payload says",
+            "Unit of the value.",
+        ).near(&["unit_name", "units"]),
+        with_default(
+            "scale",
+            "number, not 0",
+            "1",
+            "value = raw * scale + offset.",
+        ).near(&["factor", "multiplier", "multiply", "gain"]),
+        with_default("offset", "number", "0", "value = raw * scale + offset.").near(&["add", "bias"]),
+        optional("valid_range", "[low, high]", "any", "A value outside, after scaling, is refused and counted.")
+            .near(&["range", "valid", "min_max"]),
+        with_default(
+            "ignore_values",
+            "list of numbers",
+            "[]",
+            "Raw values that mean \"no value\", as -127 or 85. At most 32.",
+        )
+            .near(&["ignore", "invalid", "sentinels", "ignore_value"]),
+        optional(
+            "map",
+            "table",
+            "none",
+            "Raw texts (or `true`/`false`) and their values, as in `map = { ON = true, OFF = false }`; others are refused. At most 256.",
+        )
+        .near(&["mapping", "enum", "values", "states"]),
+        with_default(
+            "text",
+            "true or false",
+            "false",
+            "Keep texts as they are, for `equals`. Else a text that is no number and not mapped is refused.",
+        )
+            .near(&["string", "raw"]),
+    ],
+};
