@@ -99,6 +99,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
     use proptest::prelude::*;
 
     use super::*;

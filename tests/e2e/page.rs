@@ -272,3 +272,24 @@ fn a_gateway_that_waits_for_its_store_is_alive_and_not_ready() {
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() && get(port, "/readyz").status == 200
     });
 }
+
+#[test]
+fn a_reload_opens_the_page_moves_it_and_closes_it() {
+    let mut stage = Stage::new();
+    let ports = [free_port(), free_port()];
+    let is_served = |port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+    stage.start();
+    assert!(stage.status()["http"].is_null(), "it is off");
+    for port in ports {
+        stage.config.http = line("listen", format!("127.0.0.1:{port}"));
+        stage.gateway.configure(&stage.config);
+        stage.gateway.reload();
+        wait_served(port);
+        assert_eq!(get(port, "/api/v1/state").status, 200);
+    }
+    assert!(!is_served(ports[0]), "moved");
+    stage.config.http = "enabled = false\n".to_owned();
+    stage.gateway.configure(&stage.config);
+    stage.gateway.reload();
+    wait_until("the page to be closed", SOON, || !is_served(ports[1]) && stage.status()["http"].is_null());
+}

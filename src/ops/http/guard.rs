@@ -146,7 +146,8 @@ pub async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next
         None => None,
     };
     for (name, value) in HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
+        // The form has a word of its own on one of them.
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }

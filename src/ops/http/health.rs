@@ -8,16 +8,30 @@ use axum::http::StatusCode;
 use axum::routing::get;
 
 use super::Page;
+use crate::clock::BootTime;
+use crate::ops::board::health::Health;
+use crate::store::handle::StoreStatus;
+
+type Verdict = (StatusCode, String);
 
 /// The routes.
 pub(super) fn routes() -> Router<Page> {
     Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz))
 }
 
+async fn healthz(State(page): State<Page>) -> Verdict {
+    alive(&page.counters.board.health, page.routes.clock.boot())
+}
+
+async fn readyz(State(page): State<Page>) -> Verdict {
+    let store = page.routes.store.status().borrow().clone();
+    ready(&page.counters.board.health, &store)
+}
+
 /// Whether the process makes progress: the watchdog's evidence. Waiting for a store that is full or cannot be opened is
 /// progress: starting anew would not help.
-async fn healthz(State(page): State<Page>) -> (StatusCode, String) {
-    match page.counters.board.health.standstill(page.routes.clock.boot()) {
+fn alive(health: &Health, now: BootTime) -> Verdict {
+    match health.standstill(now) {
         None => (StatusCode::OK, "ok\n".to_owned()),
         Some(still) => {
             let seconds = still.as_secs();
@@ -28,9 +42,8 @@ async fn healthz(State(page): State<Page>) -> (StatusCode, String) {
 }
 
 /// Whether readings are taken: the store is open and takes events, and the sources are started.
-async fn readyz(State(page): State<Page>) -> (StatusCode, String) {
-    let store = page.routes.store.status().borrow().clone();
-    let why = match page.counters.board.health.waiting_for() {
+fn ready(health: &Health, store: &StoreStatus) -> Verdict {
+    let why = match health.waiting_for() {
         Some(what) => what.to_string(),
         None => match &store.fault {
             Some(fault) => format!("the store takes no events: {fault}"),
@@ -39,4 +52,32 @@ async fn readyz(State(page): State<Page>) -> (StatusCode, String) {
         },
     };
     (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::board::health::STANDSTILL;
+
+    #[test]
+    fn a_gateway_that_stands_still_says_for_how_long() {
+        let (health, start) = (Health::default(), BootTime(5));
+        health.note_progress(start);
+        assert_eq!(alive(&health, start.after(STANDSTILL / 2)).0, StatusCode::OK);
+        let (status, text) = alive(&health, start.after(STANDSTILL * 2));
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(text.contains("stood still for 40 s"), "{text}");
+    }
+
+    #[test]
+    fn it_is_ready_once_all_is_started_and_while_the_store_takes_events() {
+        let health = Health::default();
+        assert_eq!(ready(&health, &StoreStatus::default()).0, StatusCode::SERVICE_UNAVAILABLE);
+        health.wait_for(None);
+        assert_eq!(ready(&health, &StoreStatus::default()), (StatusCode::OK, "ready\n".to_owned()));
+        let full = StoreStatus { full: true, ..StoreStatus::default() };
+        assert!(ready(&health, &full).1.contains("full"));
+        let fault = StoreStatus { fault: Some("the disk is gone".into()), ..StoreStatus::default() };
+        assert!(ready(&health, &fault).1.contains("the disk is gone"));
+    }
 }

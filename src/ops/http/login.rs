@@ -18,7 +18,9 @@ const WRONG_TAKES: Duration = Duration::from_secs(1);
 
 /// The form, with a word on what was wrong.
 pub fn page(status: StatusCode, wrong: &str) -> Response {
-    (status, Html(FORM.replace("<!--wrong-->", wrong))).into_response()
+    // Without a referrer a browser sends no origin with a form either, and we could not tell ours from another's.
+    let referrer = [(header::REFERRER_POLICY, "same-origin")];
+    (status, referrer, Html(FORM.replace("<!--wrong-->", wrong))).into_response()
 }
 
 /// Takes the form.
