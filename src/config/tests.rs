@@ -5,6 +5,7 @@ mod http;
 mod loading;
 mod messages;
 mod model;
+mod own;
 mod robust;
 mod shipped;
 mod upstream;

@@ -5,6 +5,7 @@ pub mod board;
 pub mod control;
 pub mod http;
 pub mod logging;
+pub mod metrics;
 pub mod progress;
 pub mod status;
 pub mod systemd;

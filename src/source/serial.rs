@@ -187,7 +187,7 @@ fn take(bytes: &[u8], framer: &mut LineFramer, intake: &mut Intake, outbox: &mut
                 );
                 return;
             }
-            let sent = outbox.push(FromSource::Readings { readings, ack: None });
+            let sent = outbox.push(FromSource::Readings { readings, arrived: intake.arrived, ack: None });
             result = result.and(sent);
         }
     });

@@ -59,11 +59,17 @@ fn every_answer_is_guarded_and_only_reading_is_possible() {
     let (mut stage, port) = with_page(|_| {});
     stage.start();
     wait_served(port);
-    for (path, status) in
-        [("/", 200), ("/js/app.js", 200), ("/api/v1/state", 200), ("/healthz", 200), ("/nothing", 404)]
-    {
+    for (path, status) in [
+        ("/", 200),
+        ("/js/app.js", 200),
+        ("/api/v1/state", 200),
+        ("/healthz", 200),
+        ("/metrics", 200),
+        ("/nothing", 404),
+    ] {
         let answer = get(port, path);
         assert_eq!(answer.status, status, "{path}: {}", answer.head);
+        assert!(path != "/metrics" || answer.body.contains("tidegate_"), "{}", answer.body);
         for header in [
             "content-security-policy: default-src 'none'",
             "frame-ancestors 'none'",
@@ -143,7 +149,9 @@ fn with_a_token_nobody_reads_without_it() {
     let form = get(port, "/");
     assert_eq!(form.status, 401);
     assert!(form.body.contains("type=\"password\"") && !form.body.contains("gw1"), "{}", form.body);
-    for path in ["/api/v1/state", "/api/v1/stream", "/api/v1/history?epoch=0&rows=0", "/js/app.js", "/nothing"] {
+    for path in
+        ["/api/v1/state", "/api/v1/stream", "/api/v1/history?epoch=0&rows=0", "/js/app.js", "/metrics", "/nothing"]
+    {
         assert_eq!(get(port, path).status, 401, "{path}");
     }
     for path in ["/healthz", "/readyz"] {

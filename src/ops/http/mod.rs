@@ -63,7 +63,7 @@ fn router(page: Page) -> Router {
         .route("/login", post(login::login))
         .merge(assets::routes())
         .merge(health::routes())
-        // Further routes, such as those of the metrics, join here.
+        .merge(crate::ops::metrics::routes().with_state(page.routes.clone()))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(axum::middleware::from_fn_with_state(guard, guard::check))
         .with_state(page)

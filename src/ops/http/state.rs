@@ -25,6 +25,7 @@ use crate::ops::board::sensors::{BUCKET, POINTS_MAX, Row, Sensors};
 use crate::ops::control::Routes;
 use crate::ops::control::alarms::AlarmLine;
 use crate::ops::status::Status;
+use crate::source::own;
 use crate::store::history::History;
 
 /// How long the engine may take to answer before a page does without.
@@ -107,9 +108,7 @@ impl Looker {
             stored: self.counters.events_stored.get(),
             waiting: self.status.store.waiting,
         });
-        let sources = &self.status.sources;
-        let has_source = |name: &str| name.split('/').next().is_some_and(|source| sources.contains_key(source));
-        self.counters.board.sensors().retain(has_source);
+        self.counters.board.sensors().retain(|name| has_source(&self.status, name));
         let rows = self.counters.board.sensors().rows().len();
         let is_due = |at: Option<BootTime>, every| at.is_none_or(|at| now.since(at) >= every);
         let mut answered = self.ask_alarms(now).await;
@@ -139,8 +138,7 @@ impl Looker {
         let mut sensors = self.counters.board.sensors();
         let mut limits = HashMap::with_capacity(views.len());
         for view in views {
-            let source = view.sensor.split('/').next().unwrap_or_default();
-            if self.status.sources.contains_key(source) {
+            if has_source(&self.status, &view.sensor) {
                 sensors.adopt(&view.sensor, view.value.as_ref(), view.unit.as_ref());
                 limits.insert(view.sensor, view.limits);
             }
@@ -287,6 +285,12 @@ impl Looker {
             at_ms: self.routes.clock.wall_at(entry.at).as_millis(),
         }
     }
+}
+
+/// Whether a sensor's source is still there; the gateway's own readings come from no configured one.
+fn has_source(status: &Status, sensor: &str) -> bool {
+    let source = sensor.split('/').next().unwrap_or_default();
+    source == own::NAME || status.sources.contains_key(source)
 }
 
 /// Asks the engine, or goes on waiting for what was asked before; `None` when it does not answer in time.

@@ -6,9 +6,12 @@ use tokio::sync::{mpsc, watch};
 
 use super::*;
 use crate::clock::SystemClock;
+use crate::config::model::{LogFormat, LogLevel};
 use crate::event::AlarmState;
 use crate::forward::nudge::Nudge;
 use crate::ops::control::events::Events;
+use crate::ops::logging;
+use crate::ops::metrics::Metrics;
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::wear::Wear;
 use crate::reading::{Reading, SensorId, TimeSource, Value};
@@ -35,12 +38,17 @@ fn looker() -> (Looker, mpsc::Receiver<Command>, Arc<Counters>) {
     let (store, _) = StoreHandle::new(shown);
     let routes = Routes {
         commands,
-        status: Arc::new(move || sources.status()),
+        status: {
+            let sources = sources.clone();
+            Arc::new(move || sources.status())
+        },
         store: store.clone(),
         replays: Replays::none(),
         nudge: Nudge::default(),
         gateway: "gw1".into(),
         clock,
+        log: logging::init(LogLevel::Error, LogFormat::Auto),
+        metrics: Arc::new(Metrics::new(sources.clone(), store.clone())),
         events: Arc::new(Events::new("/nonexistent".into(), store)),
     };
     (Looker::new(routes, Arc::clone(&counters)), asked, counters)
