@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::event::Event;
+use crate::ops::board::Board;
 use histogram::Histogram;
 use tally::{EventTally, LossReason, LossTally};
 
@@ -195,6 +196,8 @@ pub struct Counters {
     pub engine_turns: Counter,
     /// Turns of the store's loop: the watchdog's evidence.
     pub store_turns: Counter,
+    /// What was seen last, for the local page.
+    pub board: Board,
 }
 
 impl Counters {

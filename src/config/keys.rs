@@ -7,6 +7,7 @@ mod alarm;
 mod decode;
 mod framing;
 mod general;
+mod http;
 mod modbus;
 mod source;
 
@@ -14,6 +15,7 @@ pub use alarm::{ALARM, CONDITIONS};
 pub use decode::{DECODE, FIELD};
 pub use framing::FRAMING;
 pub use general::{GATEWAY, RATE_LIMIT, ROOT, STORE, UPSTREAM};
+pub use http::HTTP;
 pub use modbus::{REGISTER, UNIT};
 pub use source::SOURCE;
 
@@ -101,5 +103,5 @@ const fn with_default(name: &'static str, takes: &'static str, toml: &'static st
 }
 
 /// All tables that hold keys, in the order of the reference.
-pub static TABLES: [&KeyTable; 11] =
-    [&GATEWAY, &SOURCE, &UNIT, &REGISTER, &FRAMING, &DECODE, &FIELD, &ALARM, &STORE, &UPSTREAM, &RATE_LIMIT];
+pub static TABLES: [&KeyTable; 12] =
+    [&GATEWAY, &SOURCE, &UNIT, &REGISTER, &FRAMING, &DECODE, &FIELD, &ALARM, &STORE, &UPSTREAM, &RATE_LIMIT, &HTTP];

@@ -15,6 +15,7 @@ mod cross;
 mod decode;
 mod framing;
 mod general;
+mod http;
 mod interpolate;
 mod keys;
 mod load;

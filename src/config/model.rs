@@ -5,6 +5,7 @@
 
 mod alarm;
 mod gateway;
+mod http;
 mod modbus;
 mod plain;
 
@@ -23,6 +24,7 @@ pub use modbus::{
 pub use super::cron::Cron;
 use crate::forward::profile::Profile;
 use crate::reading::Value;
+pub use http::{HTTP_LISTEN, Http};
 
 /// A whole, valid configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +39,8 @@ pub struct Config {
     pub store: Store,
     /// `[upstream]`; without it events are stored and not forwarded.
     pub upstream: Option<Upstream>,
+    /// `[http]`
+    pub http: Http,
 }
 
 impl Config {

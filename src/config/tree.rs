@@ -122,6 +122,8 @@ pub enum Role {
     PrivateKey,
     /// A password (`password_file`).
     Password,
+    /// What a reader of the local page must know (`token_file`).
+    Token,
 }
 
 /// A file that the configuration names; [`super::files::check`] looks at it.

@@ -171,7 +171,7 @@ fn take(bytes: &[u8], framer: &mut LineFramer, intake: &mut Intake, outbox: &mut
     framer.push(bytes, |frame| match frame {
         Frame::TooLong => {
             intake.counts.messages.add(1);
-            intake.refuse(Reject::TooLong, None, "a line is longer than `max_bytes`; is the baud rate right?");
+            intake.refuse(Reject::TooLong, None, "a line is longer than `max_bytes`; is the baud rate right?", &[]);
         }
         Frame::Line(line) => {
             let readings = intake.take(None, line, false);
@@ -179,7 +179,12 @@ fn take(bytes: &[u8], framer: &mut LineFramer, intake: &mut Intake, outbox: &mut
                 return;
             }
             if outbox.readings() + readings.len() > READINGS_HELD_MAX {
-                intake.refuse(Reject::Overrun, None, "the store does not keep up, and a serial device cannot wait");
+                intake.refuse(
+                    Reject::Overrun,
+                    None,
+                    "the store does not keep up, and a serial device cannot wait",
+                    line,
+                );
                 return;
             }
             let sent = outbox.push(FromSource::Readings { readings, arrived: intake.arrived, ack: None });

@@ -64,7 +64,12 @@ fn a_misspelt_required_key_is_one_error_not_two() {
 
 #[test]
 fn unknown_tables_are_refused() {
-    mistake("[gateway]\nid = \"g\"", "[http]\nlisten = 1", "[http]", &["unknown table `http`", "`upstream`"]);
+    mistake(
+        "[gateway]\nid = \"g\"",
+        "[https]\nlisten = 1",
+        "[https]",
+        &["unknown table `https`", "did you mean [http]?"],
+    );
     mistake("[upstream]", "[output]", "[output]", &["did you mean [upstream]?"]);
     mistake("[gateway]", "[[gateway]]", "[[gateway]]", &["there is only one [gateway]"]);
     mistake(

@@ -10,7 +10,7 @@ use crate::reading::Value;
 
 #[test]
 fn the_sample_is_read_as_written() {
-    let Config { gateway, sources, alarms, store, upstream } = good(GOOD).config;
+    let Config { gateway, sources, alarms, store, upstream, http: _ } = good(GOOD).config;
     assert_eq!(&*gateway.id, "g");
     assert_eq!(gateway.time_zone, "UTC");
     let SourceKind::Mqtt(mqtt) = &sources[0].kind else { panic!("not MQTT") };
@@ -91,6 +91,7 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
     };
     match table.title {
         "[gateway]" => "[gateway]\nid = \"g\"\n{}".into(),
+        "[http]" => "[gateway]\nid = \"g\"\n[http]\n{}".into(),
         "[store]" => "[gateway]\nid = \"g\"\n[store]\n{}".into(),
         "[upstream]" if key.name.starts_with("connect_") && key.name != "connect_timeout" => {
             "[gateway]\nid = \"g\"\n[upstream]\nurl = \"mqtts://h\"\nconnect_when = \"*/15 * * * *\"\n{}".into()
@@ -152,6 +153,7 @@ fn every_default_in_the_key_lists_is_the_one_the_loader_uses() {
 fn other_value(table: &keys::KeyTable, key: &keys::Key, default: &str) -> String {
     match (table.title, key.name) {
         ("[gateway]", "time_zone") | ("decode", "time_zone") => "\"Europe/Berlin\"".into(),
+        (_, "listen") => "\"127.0.0.1:8080\"".into(),
         (_, "log_level") => "\"debug\"".into(),
         (_, "log_format") => "\"json\"".into(),
         (_, "parity") => "\"even\"".into(),
