@@ -1,5 +1,6 @@
 //! `decode`: from bytes to readings, and the entries of its `fields`.
 
+mod devices;
 mod field;
 mod forms;
 
@@ -35,11 +36,26 @@ enum Form {
     Number,
     KeyValue,
     Csv,
+    Binary,
+    Nmea,
+    P1,
+    VeDirect,
+    Scale,
 }
 
 /// Reads `decode`. `topics`: the filters of an MQTT source, `None` for a port.
 pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[String]>) -> Option<Decode> {
-    let forms = [("json", Form::Json), ("number", Form::Number), ("key-value", Form::KeyValue), ("csv", Form::Csv)];
+    let forms = [
+        ("json", Form::Json),
+        ("number", Form::Number),
+        ("key-value", Form::KeyValue),
+        ("csv", Form::Csv),
+        ("binary", Form::Binary),
+        ("nmea", Form::Nmea),
+        ("p1", Form::P1),
+        ("vedirect", Form::VeDirect),
+        ("scale", Form::Scale),
+    ];
     let form = section.choice(ctx, "format", &forms);
     match form.and_then(|form| forms.iter().find(|(_, other)| *other == form)) {
         Some((word, _)) => section.check_variant(ctx, word),
@@ -55,6 +71,11 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         Form::Number => forms::quantity(ctx, section, &fields, topics).map(|quantity| Format::Number { quantity }),
         Form::KeyValue => Some(forms::key_value(ctx, section)),
         Form::Csv => forms::csv(ctx, section, &fields, device.as_ref(), ts_field.as_ref(), &carry),
+        Form::Binary => Some(Format::Binary),
+        Form::Nmea => Some(devices::nmea(ctx, section)),
+        Form::P1 => Some(Format::P1),
+        Form::VeDirect => Some(Format::VeDirect),
+        Form::Scale => Some(devices::scale(ctx, section)),
     };
     let units = [
         ("s", TsUnit::Seconds),
@@ -67,12 +88,15 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
     for name in ["ts_unit", "time_zone", "max_future_skew", "max_age"] {
         if let Some(entry) = section.entry(name)
             && section.lacks(ctx, "ts_field")
-            && form != Form::Number
+            && !matches!(form, Form::Number | Form::P1)
         {
             ctx.warning(entry.key, format!("`{name}` has no effect without `ts_field`"));
         }
     }
-    let time_zone = time_zone(ctx, section);
+    let time_zone = match form {
+        Form::P1 if !section.has("time_zone") => devices::P1_TIME_ZONE.to_owned(),
+        _ => time_zone(ctx, section),
+    };
     let max_future_skew = section.duration(ctx, "max_future_skew", Duration::ZERO..=3660 * DAY).unwrap_or(HOUR);
     let max_age = section.duration(ctx, "max_age", Duration::ZERO..=36_600 * DAY).unwrap_or(30 * DAY);
     let decimal_comma = section.boolean(ctx, "decimal_comma").unwrap_or(false);

@@ -5,19 +5,25 @@
 //! readings. Nothing a device sends can panic, grow without bound or come out as a number that is not finite. A field
 //! that is refused never takes the good ones of its message with it; a message that is malformed yields nothing.
 
+mod binary;
 mod carry;
 mod csv;
 pub mod framing;
 mod json;
 mod key_value;
+mod layout;
 mod name;
+mod nmea;
 mod number;
+mod p1;
 mod path;
+mod scale;
 mod sink;
 #[cfg(test)]
 mod tests;
 mod time;
 mod value;
+mod vedirect;
 
 use std::fmt;
 use std::sync::Arc;
@@ -85,13 +91,16 @@ trait BinaryFormat: fmt::Debug + Send {
 #[derive(Debug)]
 enum Reader {
     Text(Box<dyn Format>),
-    #[expect(dead_code, reason = "the binary formats come next")]
     Binary(Box<dyn BinaryFormat>),
 }
 
 impl Reader {
     fn text(format: impl Format + 'static) -> Self {
         Self::Text(Box::new(format))
+    }
+
+    fn binary(format: impl BinaryFormat + 'static) -> Self {
+        Self::Binary(Box::new(format))
     }
 }
 
@@ -107,6 +116,11 @@ fn reader(decode: &model::Decode, wants: &[Want]) -> Result<Reader, String> {
         model::Format::Csv { delimiter, columns, header, comment } => {
             Reader::text(csv::Csv::new(*delimiter, columns, *header, *comment, comma, wants)?)
         }
+        model::Format::Binary => Reader::binary(binary::Binary::new(wants)?),
+        model::Format::Nmea { unchecked } => Reader::text(nmea::Nmea::new(*unchecked, wants)?),
+        model::Format::P1 => Reader::text(p1::P1::new(wants)),
+        model::Format::VeDirect => Reader::text(vedirect::VeDirect::new(wants)),
+        model::Format::Scale { keep_unstable } => Reader::text(scale::Scale::new(*keep_unstable, wants)?),
     })
 }
 
@@ -165,6 +179,11 @@ impl Decoder {
     /// Says what the arrival times of the messages to come are worth.
     pub fn set_clock(&mut self, clock: ClockState) {
         self.rules.clock = clock;
+    }
+
+    /// Whether what it reads is text.
+    pub fn reads_text(&self) -> bool {
+        matches!(self.reader, Reader::Text(_))
     }
 
     /// Adds what a message holds to `out`.

@@ -87,6 +87,9 @@ fn serial(decode: Decode) -> Source {
         flow_control: FlowControl::None,
         framing: Framing::Line { max_bytes: 12 * 1024, keep_first: false },
         silence_after: None,
+        ask: None,
+        dtr: None,
+        rts: None,
     });
     Source { name: "src".into(), kind, decode }
 }

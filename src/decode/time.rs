@@ -41,8 +41,8 @@ impl TimeRule {
     /// Reads a time; `None` where the payload says that there is none.
     pub(super) fn read(&self, raw: &Raw<'_>) -> Option<Stamp> {
         let nanos = match *raw {
-            Raw::Null | Raw::Text("") | Raw::Bare { text: "", .. } => return None,
-            Raw::Text(text) | Raw::Bare { text, .. } => self.text(text),
+            Raw::Null | Raw::Text("") | Raw::Bare { text: "", .. } | Raw::Measured { text: "", .. } => return None,
+            Raw::Text(text) | Raw::Bare { text, .. } | Raw::Measured { text, .. } => self.text(text),
             Raw::Integer(whole) => self.whole(i128::from(whole)),
             Raw::Unsigned(whole) => self.whole(i128::from(whole)),
             Raw::Number(number) => self.real(number),

@@ -2,7 +2,8 @@
 
 use super::{KeyTable, optional, required, with_default};
 
-const WITH_FIELDS: &[&str] = &["json", "key-value", "csv"];
+const WITH_FIELDS: &[&str] = &["json", "key-value", "csv", "binary", "nmea", "vedirect", "scale", "p1"];
+const WITH_TIME: &[&str] = &["json", "key-value", "csv", "binary", "nmea", "vedirect"];
 
 /// `decode`
 pub static DECODE: KeyTable = KeyTable {
@@ -13,7 +14,7 @@ pub static DECODE: KeyTable = KeyTable {
     keys: &[
         required(
             "format",
-            "\"json\", \"number\", \"key-value\" or \"csv\"",
+            "\"json\", \"number\", \"key-value\", \"csv\", \"binary\", \"nmea\", \"p1\", \"vedirect\" or \"scale\"",
             "What the payload looks like.",
         ).near(&["type", "codec", "kind"]),
         with_default(
@@ -36,7 +37,7 @@ pub static DECODE: KeyTable = KeyTable {
             .only(&["number"]),
         optional("ts_field", "path", "time of arrival", "The payload's own time: path (JSON), key or column.")
             .near(&["timestamp", "time", "ts", "time_field", "timestamp_field"])
-            .only(WITH_FIELDS),
+            .only(WITH_TIME),
         with_default(
             "ts_unit",
             "\"s\", \"ms\", \"us\", \"ns\" or \"iso8601\"",
@@ -44,8 +45,8 @@ pub static DECODE: KeyTable = KeyTable {
             "How that time is written.",
         )
             .near(&["time_unit", "timestamp_unit", "time_format", "ts_format"])
-            .only(WITH_FIELDS),
-        with_default("time_zone", "IANA name", "\"UTC\"", "Zone of an ISO 8601 time that names none.")
+            .only(WITH_TIME),
+        with_default("time_zone", "IANA name", "\"UTC\"", "Zone of an ISO 8601 time that names none, and of a meter's telegram (p1: \"Europe/Amsterdam\" when left out).")
             .near(&["timezone", "tz"])
             .only(WITH_FIELDS),
         with_default(
@@ -108,6 +109,18 @@ pub static DECODE: KeyTable = KeyTable {
             "The first line names the columns.",
         ).near(&["has_header"]).only(&["csv"]),
         optional("comment", "one ASCII character", "none", "Lines that begin with it are passed over.").only(&["csv"]),
+        with_default(
+            "checksum",
+            "\"required\" or \"optional\"",
+            "\"required\"",
+            "Whether sentences without a checksum are refused.",
+        ).only(&["nmea"]),
+        with_default(
+            "unstable",
+            "\"drop\" or \"keep\"",
+            "\"drop\"",
+            "Weights that are not stable yet.",
+        ).near(&["dynamic", "motion"]).only(&["scale"]),
     ],
 };
 
@@ -123,7 +136,10 @@ pub static FIELD: KeyTable = KeyTable {
             "path",
             "path",
             "the quantity",
-            "Where it is: `ENERGY.Power`, `channels[0].value`; the key (key-value) or column (CSV).",
+            "Where it is: `ENERGY.Power`, `channels[0].value`; the key (key-value, vedirect) or column (CSV); `2:u16le` (binary: \
+             byte 2, type and order; `u8` to `u64`, `i8` to `i64`, `s8` (sign bit), `f32`, `f64`, `bcd8`, `text4`; `be`, `le`, \
+             `cdab`, `badc`; bits as in `6:u8[0-3]`; below zero from the end); `MWV.speed`, `MWV.3`, `XDR.NAME` (nmea); \
+             `1-0:1.8.1` (p1); `weight`, `stable`, `kind` (scale).",
         )
             .near(&["field", "key", "column", "from", "json_path", "jsonpath"]),
         optional(

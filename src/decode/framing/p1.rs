@@ -23,20 +23,23 @@ pub(super) struct Telegrams {
     line: usize,
     /// Bytes outside of telegrams, blanks and line ends not counted.
     outside: usize,
+    /// Whether what is outside has been told of already.
+    told: bool,
     first: bool,
 }
 
 impl Telegrams {
     pub(super) fn new(bytes_max: usize, unchecked: bool) -> Self {
-        Self { bytes_max, unchecked, telegram: Vec::new(), line: 0, outside: 0, first: true }
+        Self { bytes_max, unchecked, telegram: Vec::new(), line: 0, outside: 0, told: false, first: true }
     }
 
     fn begin(&mut self, each: &mut Each<'_>) {
-        if self.outside > 0 {
+        if self.outside > 0 && !self.told {
             let what = format!("{} bytes outside of a telegram", self.outside);
             each(Frame::Refused(if self.first { Reject::Partial } else { Reject::Malformed }, what));
         }
         self.outside = 0;
+        self.told = false;
         self.first = false;
     }
 
@@ -111,6 +114,7 @@ impl Cut for Telegrams {
             if self.telegram.len() > self.bytes_max {
                 self.telegram.clear();
                 self.line = 0;
+                self.told = true;
                 each(Frame::Refused(Reject::TooLong, too_long(self.bytes_max)));
             } else if *byte == b'\n' {
                 self.end_line(each);

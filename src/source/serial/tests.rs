@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::config::model::{Decode, FlowControl, Format, Parity, Source, SourceKind, Template, TsUnit};
+use crate::config::model::{Decode, FlowControl, Format, Framing, Parity, Source, SourceKind, Template, TsUnit};
 use crate::counters::Counters;
 use crate::reading::Value;
 use crate::shutdown::{self, Trigger};
@@ -33,6 +33,9 @@ fn source(port: &Path) -> Source {
         flow_control: FlowControl::None,
         framing: Framing::Line { max_bytes: 64, keep_first: false },
         silence_after: None,
+        ask: None,
+        dtr: None,
+        rts: None,
     };
     let decode = Decode {
         format: Format::KeyValue { separator: None, assign: None, strip_unit: true },
@@ -148,7 +151,7 @@ async fn lines_are_read_without_the_partial_first_one_and_the_too_long() {
     assert_eq!(rig.next().await, "boiler/t=21.5 boiler/h=48");
     device.say(&format!("{}\nt=22\n", "x".repeat(500)));
     assert_eq!(rig.next().await, "boiler/t=22");
-    assert_eq!(rig.count().rejects(), [(Reject::TooLong, 1)].into());
+    assert_eq!(rig.count().rejects(), [(Reject::TooLong, 1), (Reject::Partial, 1)].into());
     assert_eq!((rig.count().messages.get(), rig.count().readings.get()), (3, 3));
     rig.stop().await;
 }
