@@ -63,9 +63,8 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Framing> {
     }
     let max_bytes = framing.size(ctx, "max_bytes", 16..=1 << 20);
     let max_bytes = max_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(BYTES_DEFAULT);
-    let keep = |ctx: &mut Context<'_>, name| {
-        framing.choice(ctx, name, &[("drop", false), ("keep", true)]).unwrap_or(false)
-    };
+    let keep =
+        |ctx: &mut Context<'_>, name| framing.choice(ctx, name, &[("drop", false), ("keep", true)]).unwrap_or(false);
     let keep_first_line = keep(ctx, "first_line");
     let keep_first = keep(ctx, "first_frame");
     let unchecked = keep(ctx, "unchecked");
@@ -115,7 +114,12 @@ pub fn mark(ctx: &mut Context<'_>, section: &Section<'_>, name: &'static str) ->
             }
         }
         _ => {
-            wrong_type(ctx, &entry.value, &format!("`{name}`"), "a text such as \"\\r\\n\", or bytes such as [0xAA, 0xC0]");
+            wrong_type(
+                ctx,
+                &entry.value,
+                &format!("`{name}`"),
+                "a text such as \"\\r\\n\", or bytes such as [0xAA, 0xC0]",
+            );
             return None;
         }
     };
@@ -167,8 +171,10 @@ fn block(ctx: &mut Context<'_>, framing: &Section<'_>, max_bytes: usize) -> Opti
     if let BlockLength::Bytes(bytes) = length
         && (bytes > max_bytes || bytes < start.len() + end.len())
     {
-        ctx.error(framing.spot("bytes"), format!("a frame cannot be {bytes} bytes long"))
-            .label(format!("at least `start` and `end` ({}), at most `max_bytes` ({max_bytes})", start.len() + end.len()));
+        ctx.error(framing.spot("bytes"), format!("a frame cannot be {bytes} bytes long")).label(format!(
+            "at least `start` and `end` ({}), at most `max_bytes` ({max_bytes})",
+            start.len() + end.len()
+        ));
         return None;
     }
     Some(Block { start, length, end, gap: None, max_bytes, checksum: None })

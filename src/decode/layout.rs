@@ -49,9 +49,12 @@ pub struct Place {
 pub fn parse(path: &str) -> Result<Place, String> {
     let wrong = |why: &str| format!("`{path}` is no place in a frame: {why}");
     let (at, rest) = path.split_once(':').ok_or_else(|| wrong("expected OFFSET:TYPE, as in \"2:u16be\""))?;
-    let at: isize = at.trim().parse().ok().filter(|at: &isize| at.unsigned_abs() <= 65_536).ok_or_else(|| {
-        wrong("before the colon belongs the offset in bytes, from 0, or below zero from the end")
-    })?;
+    let at: isize = at
+        .trim()
+        .parse()
+        .ok()
+        .filter(|at: &isize| at.unsigned_abs() <= 65_536)
+        .ok_or_else(|| wrong("before the colon belongs the offset in bytes, from 0, or below zero from the end"))?;
     let (what, bits) = match rest.trim().split_once('[') {
         Some((what, bits)) => (what.trim(), Some(bits)),
         None => (rest.trim(), None),
@@ -67,7 +70,9 @@ pub fn parse(path: &str) -> Result<Place, String> {
         "f" => Kind::Float,
         "bcd" => Kind::Decimal,
         "text" => Kind::Text,
-        _ => return Err(wrong("types are u8 to u64, i8 to i64, s8 to s64, f32, f64, bcd8 to bcd64 and text1 to text64")),
+        _ => {
+            return Err(wrong("types are u8 to u64, i8 to i64, s8 to s64, f32, f64, bcd8 to bcd64 and text1 to text64"));
+        }
     };
     let size: u32 = size.parse().map_err(|_| wrong("the type needs its number of bits (text: bytes)"))?;
     let fits = match kind {
@@ -93,9 +98,10 @@ pub fn parse(path: &str) -> Result<Place, String> {
         Some(_) if matches!(kind, Kind::Float | Kind::Decimal | Kind::Text) => {
             return Err(wrong("bits can be taken of whole numbers only"));
         }
-        Some(bits) => Some(read_bits(bits, size).ok_or_else(|| {
-            wrong("bits are `[5]` or `[0-3]`, 0 the least significant, and within the number")
-        })?),
+        Some(bits) => Some(
+            read_bits(bits, size)
+                .ok_or_else(|| wrong("bits are `[5]` or `[0-3]`, 0 the least significant, and within the number"))?,
+        ),
     };
     Ok(Place { at, bytes, kind, order, bits })
 }

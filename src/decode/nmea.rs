@@ -143,7 +143,10 @@ impl Nmea {
                 true => Ok(body),
                 false => Err((
                     Reject::Checksum,
-                    format!("{} has no checksum; for a device that sends none set `checksum = \"optional\"`", quote(line)),
+                    format!(
+                        "{} has no checksum; for a device that sends none set `checksum = \"optional\"`",
+                        quote(line)
+                    ),
                 )),
             };
         };

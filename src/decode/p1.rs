@@ -146,15 +146,7 @@ fn stamp(text: &str, zone: &TimeZone) -> Option<i64> {
         return None;
     }
     let pair = |at: usize| text[at..at + 2].parse::<i8>().ok();
-    let local = civil::DateTime::new(
-        2000 + i16::from(pair(0)?),
-        pair(2)?,
-        pair(4)?,
-        pair(6)?,
-        pair(8)?,
-        pair(10)?,
-        0,
-    );
+    let local = civil::DateTime::new(2000 + i16::from(pair(0)?), pair(2)?, pair(4)?, pair(6)?, pair(8)?, pair(10)?, 0);
     let ambiguous = zone.to_ambiguous_timestamp(local.ok()?);
     let stamp = if text.ends_with('W') { ambiguous.later() } else { ambiguous.earlier() };
     i64::try_from(stamp.ok()?.as_nanosecond()).ok()

@@ -17,9 +17,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_serial::SerialStream;
 use tracing::{debug, warn};
 
+use self::baud::{Judge, Verdict};
 use super::outbox::{EngineGone, Outbox};
 use super::{FromSource, Intake, Parts};
-use self::baud::{Judge, Verdict};
 use crate::config::model::SerialSource;
 use crate::counters::Reject;
 use crate::decode::framing::{Frame, Framer};
@@ -233,7 +233,10 @@ fn garbage(config: &SerialSource, verdict: &Verdict) -> Explanation {
         several => format!("; the device may send faster: try `baud` {}", several.join(", ")),
     };
     let other = if verdict.odd_share.is_none() { ", and look at `framing`" } else { ", or look at `parity`" };
-    Explanation { key: "garbage".to_owned(), ..Explanation::plain(format!("{port} sends garbage at {baud} baud: {what}{rates}{other}")) }
+    Explanation {
+        key: "garbage".to_owned(),
+        ..Explanation::plain(format!("{port} sends garbage at {baud} baud: {what}{rates}{other}"))
+    }
 }
 
 /// Hands on what the cut frames say; how many readings there were.

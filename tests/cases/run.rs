@@ -97,14 +97,7 @@ fn subscribes(source: &Source, topic: &str) -> bool {
     }
 }
 
-fn decode(
-    decoder: &mut Decoder,
-    case: &Case,
-    topic: Option<&str>,
-    retained: bool,
-    payload: &[u8],
-    seen: &mut Seen,
-) {
+fn decode(decoder: &mut Decoder, case: &Case, topic: Option<&str>, retained: bool, payload: &[u8], seen: &mut Seen) {
     let mut out = Decoded::default();
     let arrival = WallTime(case.received_at);
     decoder.decode(&Message { topic, payload, retained, arrival }, &mut out);
@@ -140,7 +133,9 @@ impl Port {
             self.now += PAUSE;
         }
         self.framer.push(bytes, self.now, &mut each);
-        if self.pauses && let Some(deadline) = self.framer.deadline() {
+        if self.pauses
+            && let Some(deadline) = self.framer.deadline()
+        {
             self.now = deadline;
             self.framer.on_deadline(deadline, &mut each);
         }

@@ -48,7 +48,8 @@ pub static FRAMING: KeyTable = KeyTable {
         required("start", "sequence of bytes", "What every frame begins with.")
             .near(&["header", "prefix", "sync", "begin"])
             .only(START),
-        optional("end", "sequence of bytes", "none", "What every frame ends with; it stays in the frame.")
+        optional("end", "sequence of bytes", "none", "What every frame ends with. With `start` and `end` alone the message is what stands between them; where the length is \
+             known both stay in it, and places count from its first byte.")
             .near(&["tail", "suffix", "terminator"])
             .only(BLOCK),
         with_default("after_end", "0 to 64", "0", "Bytes of the frame behind `end`, as a check character.").only(START),

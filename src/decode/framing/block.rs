@@ -2,7 +2,7 @@
 //!
 //! Anything can look like a start, so nothing is believed before all of it fits: when it does not, the search goes on at
 //! the byte behind the false start, and what was inside is found. A start whose length says more than `max_bytes` is false.
-//! What is refused is told once: failures inside bytes that were already told of are not.
+//! Between two marks the message is what stands between them. What is refused is told once: failures inside bytes that were already told of are not.
 
 use std::time::Duration;
 
@@ -140,18 +140,28 @@ impl Blocks {
                     self.end_junk(each);
                     self.first = false;
                     self.quiet = 0;
-                    let message = &self.buffer[at..at + length];
-                    let message = match &self.block.checksum {
-                        Some(checksum) => verify(checksum, message).unwrap_or(message),
-                        None => message,
-                    };
-                    each(Frame::Message(message));
+                    match self.message(&self.buffer[at..at + length]) {
+                        [] => each(Frame::Refused(Reject::Empty, "nothing between its marks".to_owned())),
+                        message => each(Frame::Message(message)),
+                    }
                     at += length;
                 }
             }
         }
         self.buffer.drain(..at);
         self.searched = self.searched.saturating_sub(at);
+    }
+
+    /// A frame without what only marks or protects it. Where its length is known the marks stay, so that places in it
+    /// count from its first byte.
+    fn message<'f>(&self, frame: &'f [u8]) -> &'f [u8] {
+        match (self.block.length, &self.block.checksum) {
+            (BlockLength::UntilEnd { after }, _) => {
+                &frame[self.block.start.len()..frame.len() - after - self.block.end.len()]
+            }
+            (_, Some(checksum)) => verify(checksum, frame).unwrap_or(frame),
+            (_, None) => frame,
+        }
     }
 
     /// Passes a byte over.

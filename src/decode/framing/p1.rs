@@ -10,8 +10,7 @@ use super::{Cut, Each, Frame, too_long};
 use crate::config::model::{ChecksumKind, Crc};
 use crate::counters::Reject;
 
-const ARC: ChecksumKind =
-    ChecksumKind::Crc(Crc { width: 16, poly: 0x8005, init: 0, reflected: true, xor_out: 0 });
+const ARC: ChecksumKind = ChecksumKind::Crc(Crc { width: 16, poly: 0x8005, init: 0, reflected: true, xor_out: 0 });
 
 /// Collects a telegram.
 #[derive(Debug)]
@@ -87,7 +86,10 @@ impl Telegrams {
             }
         }
         let computed = compute(ARC, covered);
-        let what = format!("the CRC is {}, the telegram gives {computed:04X}", String::from_utf8_lossy(&said[..said.len().min(8)]));
+        let what = format!(
+            "the CRC is {}, the telegram gives {computed:04X}",
+            String::from_utf8_lossy(&said[..said.len().min(8)])
+        );
         each(Frame::Refused(Reject::Checksum, format!("{what}: {}", dump(covered))));
     }
 }

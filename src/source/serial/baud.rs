@@ -76,7 +76,8 @@ impl Judge {
     }
 
     fn share(&self, is: impl Fn(u8) -> bool) -> f64 {
-        let count: u64 = (0..=u8::MAX).filter(|byte| is(*byte)).map(|byte| u64::from(self.counts[usize::from(byte)])).sum();
+        let count: u64 =
+            (0..=u8::MAX).filter(|byte| is(*byte)).map(|byte| u64::from(self.counts[usize::from(byte)])).sum();
         count as f64 / f64::from(self.bytes.max(1))
     }
 
