@@ -19,6 +19,7 @@ mod interpolate;
 mod keys;
 mod load;
 mod pacing;
+pub mod preset;
 mod reference;
 mod render;
 mod report;

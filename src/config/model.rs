@@ -69,8 +69,10 @@ pub struct Source {
     pub name: Arc<str>,
     /// `type` and the keys that belong to it.
     pub kind: SourceKind,
-    /// `decode`
+    /// `decode`, or the first of them where it is a list.
     pub decode: Decode,
+    /// The further ones of a list: the first whose `topics` match decides.
+    pub further: Vec<Decode>,
 }
 
 /// How a source is reached.
@@ -201,6 +203,40 @@ pub struct Decode {
     pub carry: Vec<Arc<str>>,
     /// `decimal_comma`: "21,5" is 21.5 and "1.234,5" is 1234.5. Default false; never guessed.
     pub decimal_comma: bool,
+    /// The keys that reach beyond plain fields; all empty by default.
+    pub reach: Reach,
+}
+
+/// The keys of `decode` that reach beyond plain fields.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reach {
+    /// `topics`: which of the source's messages this is for; empty: all.
+    pub topics: Vec<String>,
+    /// `each`: the path of the elements that paths start from.
+    pub each: Option<String>,
+    /// `others`: numbers and booleans that no field names are taken, too.
+    pub others: bool,
+    /// `units`: of values whose field has none, by the last part of their name.
+    pub units: Vec<(Arc<str>, Arc<str>)>,
+    /// `skip`: paths that wildcards pass over.
+    pub skip: Vec<String>,
+    /// `unpack`: texts that hold a document, by their paths.
+    pub unpack: Vec<(String, Packing)>,
+    /// `strip_unit`: "21.5 °C" is a number and its unit, in formats that tell texts from numbers.
+    pub strip_unit: bool,
+    /// `online`: a device's birth and death are readings of a quantity `online`.
+    pub online: bool,
+}
+
+/// What a packed text holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Packing {
+    Json,
+    Base64,
+    Hex,
+    /// CBOR as base64.
+    Cbor,
 }
 
 /// `format`
@@ -208,6 +244,21 @@ pub struct Decode {
 pub enum Format {
     /// `"json"`
     Json,
+    /// `"cbor"`: as JSON.
+    Cbor,
+    /// `"senml"`: RFC 8428, JSON or CBOR.
+    Senml,
+    /// `"sparkplug-b"`
+    SparkplugB,
+    /// `"homie"`: versions 3 to 5.
+    Homie,
+    /// `"jq"`: JSON through an expression.
+    Jq {
+        /// `expression`
+        expression: String,
+    },
+    /// `"skip"`: messages that are no readings.
+    Skip,
     /// `"number"`: the whole payload is one value. Quantity from the single `fields` entry, or `quantity`
     /// (a template, default "value").
     Number {
@@ -269,6 +320,8 @@ pub enum TemplatePart {
     TopicFrom(usize),
     /// `{payload.PATH}`
     Payload(String),
+    /// `{match[N]}`: what the N-th wildcard of the field's path stands for, from 0.
+    Match(usize),
     /// `{gateway}`, `{severity}`, `{sensor}`, `{type}`, `{alarm}`: in upstream topics only.
     Event(EventPart),
 }
@@ -293,6 +346,8 @@ pub struct Field {
     pub path: String,
     /// `unit`
     pub unit: Option<Arc<str>>,
+    /// `unit = { path = ".." }`: where the payload names it.
+    pub unit_path: Option<String>,
     /// `scale`: value = raw * scale + offset. Default 1.
     pub scale: f64,
     /// `offset`. Default 0.
@@ -316,6 +371,8 @@ pub enum TsUnit {
     Micros,
     Nanos,
     Iso8601,
+    /// A text is ISO 8601 or a number, a number's unit follows from its size.
+    Auto,
 }
 
 /// `[store]`

@@ -108,6 +108,10 @@ impl<'a> Shape<'a> {
     /// The names of a source's sensors.
     pub fn of(source: &'a Source) -> Self {
         let mut levels = vec![Level::OneOf(vec![&source.name])];
+        if !source.further.is_empty() || names_itself(&source.decode) {
+            levels.extend([Level::Many, Level::Any]);
+            return Self(levels);
+        }
         device_levels(&source.decode, &mut levels);
         levels.push(match quantities(&source.decode) {
             known if known.is_empty() => Level::Any,
@@ -130,8 +134,17 @@ fn device_levels<'a>(decode: &'a Decode, shape: &mut Vec<Level<'a>>) {
     }
 }
 
+/// Whether the payload makes the names.
+fn names_itself(decode: &Decode) -> bool {
+    matches!(decode.format, Format::Senml | Format::SparkplugB | Format::Homie | Format::Jq { .. } | Format::Skip)
+}
+
 /// The quantities a source is known to make; empty when it can make any.
 pub fn quantities(decode: &Decode) -> Vec<&str> {
+    let is_open = decode.reach.others || decode.fields.iter().any(|field| field.quantity.contains('{'));
+    if is_open || names_itself(decode) {
+        return vec![];
+    }
     if !decode.fields.is_empty() {
         return decode.fields.iter().map(|field| &*field.quantity).collect();
     }

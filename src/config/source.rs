@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::general::{KEEP_ALIVE_MAX, pattern_fault};
 use super::keys;
-use super::model::{FlowControl, MqttSource, Parity, SerialSource, Source, SourceKind};
+use super::model::{Decode, FlowControl, MqttSource, Parity, SerialSource, Source, SourceKind};
 use super::section::Section;
 use super::text::wrong_type;
-use super::tree::{Context, Data, Spot};
+use super::tree::{Context, Data, Node, Spot};
 use super::{broker, pattern};
 use super::{decode, framing};
 
@@ -17,6 +17,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Filters of one source.
 const TOPICS_MAX: usize = 256;
+
+/// Entries of a `decode` that is a list.
+const DECODES_MAX: usize = 32;
 
 /// Longest path of a port, bytes.
 const PORT_BYTES_MAX: usize = 255;
@@ -53,23 +56,43 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str) -> Opti
         }
         false => (serial_source(ctx, section).map(SourceKind::Serial), None),
     };
-    let decode = section.entry("decode").and_then(|entry| match &entry.value.data {
-        Data::Table(entries) => {
-            let section = Section::new(ctx, &keys::DECODE, entry.value.spot, &[entries]);
-            decode::read(ctx, &section, topics.as_deref())
-        }
-        _ => {
-            wrong_type(ctx, &entry.value, "`decode`", "a table such as { format = \"json\" }");
-            None
-        }
-    });
+    let decodes = section.entry("decode").and_then(|entry| decodes(ctx, &entry.value, topics.as_deref()));
     let address = ["port", "client_id", "url"]
         .into_iter()
         .find(|key| section.has(key))
         .map_or(section.head, |key| section.spot(key));
     let name = name?;
-    let source = Source { name: name.value.into(), kind: kind?, decode: decode? };
+    let mut decodes = decodes?.into_iter();
+    let (kind, decode) = (kind?, decodes.next()?);
+    let source = Source { name: name.value.into(), kind, decode, further: decodes.collect() };
     Some(Read { name: name.spot, address, decode: section.spot("decode"), source })
+}
+
+/// `decode`: a table, or a list of them, of which the message's topic chooses one.
+fn decodes(ctx: &mut Context<'_>, node: &Node, topics: Option<&[String]>) -> Option<Vec<Decode>> {
+    let items = match &node.data {
+        Data::List(items) if !items.is_empty() && items.len() <= DECODES_MAX => items,
+        Data::List(items) => {
+            ctx.error(node.spot, format!("`decode` holds {} entries", items.len()))
+                .label(format!("1 to {DECODES_MAX}"));
+            return None;
+        }
+        _ => std::slice::from_ref(node),
+    };
+    let mut read = Vec::new();
+    for item in items {
+        match &item.data {
+            Data::Table(entries) => {
+                let section = Section::new(ctx, &keys::DECODE, item.spot, &[entries]);
+                read.push(decode::read(ctx, &section, topics));
+            }
+            _ => {
+                wrong_type(ctx, item, "`decode`", "a table such as { format = \"json\" }");
+                read.push(None);
+            }
+        }
+    }
+    read.into_iter().collect()
 }
 
 fn mqtt_source(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str, name: &str) -> Option<MqttSource> {

@@ -71,7 +71,9 @@ pub fn parse(path: &str) -> Result<Place, String> {
         "bcd" => Kind::Decimal,
         "text" => Kind::Text,
         _ => {
-            return Err(wrong("types are u8 to u64, i8 to i64, s8 to s64, f32, f64, bcd8 to bcd64 and text1 to text64"));
+            return Err(wrong(
+                "types are u8 to u64, i8 to i64, s8 to s64, f32, f64, bcd8 to bcd64 and text1 to text64",
+            ));
         }
     };
     let size: u32 = size.parse().map_err(|_| wrong("the type needs its number of bits (text: bytes)"))?;

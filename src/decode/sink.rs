@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::name::Names;
 use super::time::{Stamp, TimeRule};
+use super::units::Units;
 use super::value::{Converted, Raw, Rule};
 use super::{Decoded, Message};
 use crate::clock::ClockState;
@@ -54,8 +55,12 @@ pub(super) struct Want {
 /// What the configuration says.
 #[derive(Debug)]
 pub(super) struct Rules {
-    /// True when no fields are configured: every value that can be a reading is one.
+    /// Every value that can be a reading is one: no fields are configured, or `others`.
     pub(super) take_all: bool,
+    /// Units by the last part of a name.
+    pub(super) units: Units,
+    /// A unit behind a number in a text is cut off and kept.
+    pub(super) strip_unit: bool,
     pub(super) decimal_comma: bool,
     pub(super) time: TimeRule,
     /// The attributes' names.
@@ -68,8 +73,8 @@ pub(super) struct Rules {
 
 /// A rule, and where its value of the record at hand is.
 #[derive(Debug)]
-struct Entry {
-    rule: Rule,
+pub(super) struct Entry {
+    pub(super) rule: Rule,
     record: u64,
     position: usize,
 }
@@ -86,12 +91,12 @@ struct Pending {
 #[derive(Debug)]
 pub(super) struct State {
     /// Configured fields first, learned ones behind.
-    entries: Vec<Entry>,
-    configured: usize,
+    pub(super) entries: Vec<Entry>,
+    pub(super) configured: usize,
     learned: HashMap<Arc<str>, usize>,
     /// The rule of everything learned.
-    plain: Rule,
-    names: Names,
+    pub(super) plain: Rule,
+    pub(super) names: Names,
     /// Counts records, so that entries of earlier ones need no clearing.
     record: u64,
     /// Values of the record at hand, in the order found.
@@ -154,7 +159,7 @@ impl State {
     }
 
     /// The index of a field that is not configured; none where one message has more of them than are ever taken.
-    fn learn(&mut self, quantity: &str) -> Option<usize> {
+    fn learn(&mut self, quantity: &str, units: &Units) -> Option<usize> {
         if let Some(index) = self.learned.get(quantity) {
             return Some(*index);
         }
@@ -164,7 +169,9 @@ impl State {
         }
         let quantity: Arc<str> = quantity.into();
         let index = self.entries.len();
-        self.entries.push(Entry { rule: Rule::plain(Arc::clone(&quantity)), record: 0, position: 0 });
+        let mut rule = Rule::plain(Arc::clone(&quantity));
+        rule.unit = units.of(&quantity);
+        self.entries.push(Entry { rule, record: 0, position: 0 });
         self.learned.insert(quantity, index);
         Some(index)
     }
@@ -228,14 +235,14 @@ impl Sink<'_> {
             Raw::Bare { .. } => {
                 if let Converted::Value(value, unit) = self.state.plain.convert(raw, self.rules.decimal_comma) {
                     self.state.found = true;
-                    if let Some(index) = self.state.learn(key) {
+                    if let Some(index) = self.state.learn(key, &self.rules.units) {
                         self.state.store(index, Some(value), unit);
                     }
                 }
             }
             _ => {
                 self.state.found = true;
-                if let Some(index) = self.state.learn(key) {
+                if let Some(index) = self.state.learn(key, &self.rules.units) {
                     self.field(index, raw);
                 }
             }
@@ -291,6 +298,7 @@ impl Sink<'_> {
     fn field(&mut self, index: usize, raw: &Raw<'_>) {
         self.state.found = true;
         let rule = &self.state.entries[index].rule;
+        let raw = &self.stripped(*raw);
         match rule.convert(raw, self.rules.decimal_comma) {
             Converted::Value(value, unit) => self.state.store(index, Some(value), unit),
             Converted::Nothing => self.state.store(index, None, None),

@@ -26,6 +26,7 @@ fn field(quantity: &str, unit: &str) -> Field {
         quantity: quantity.into(),
         path: quantity.to_owned(),
         unit: (!unit.is_empty()).then(|| unit.into()),
+        unit_path: None,
         scale: 1.0,
         offset: 0.0,
         valid_range: None,
@@ -59,6 +60,7 @@ fn decode(format: Format, fields: Vec<Field>) -> Decode {
         max_age: Duration::from_secs(30 * 86_400),
         carry: Vec::new(),
         decimal_comma: false,
+        reach: crate::config::model::Reach::default(),
     }
 }
 
@@ -74,7 +76,7 @@ fn mqtt(decode: Decode) -> Source {
         packet_bytes_max: 256 * 1024,
         retained_max_age: Duration::from_secs(3_600),
     });
-    Source { name: "src".into(), kind, decode }
+    Source { name: "src".into(), kind, decode, further: Vec::new() }
 }
 
 fn serial(decode: Decode) -> Source {
@@ -91,7 +93,7 @@ fn serial(decode: Decode) -> Source {
         dtr: None,
         rts: None,
     });
-    Source { name: "src".into(), kind, decode }
+    Source { name: "src".into(), kind, decode, further: Vec::new() }
 }
 
 struct Bench {

@@ -43,9 +43,9 @@ impl TimeRule {
         let nanos = match *raw {
             Raw::Null | Raw::Text("") | Raw::Bare { text: "", .. } | Raw::Measured { text: "", .. } => return None,
             Raw::Text(text) | Raw::Bare { text, .. } | Raw::Measured { text, .. } => self.text(text),
-            Raw::Integer(whole) => self.whole(i128::from(whole)),
-            Raw::Unsigned(whole) => self.whole(i128::from(whole)),
-            Raw::Number(number) => self.real(number),
+            Raw::Integer(whole) => self.sized(whole as f64).whole(i128::from(whole)),
+            Raw::Unsigned(whole) => self.sized(whole as f64).whole(i128::from(whole)),
+            Raw::Number(number) => self.sized(number).real(number),
             Raw::Bool(_) | Raw::Composite => None,
         };
         Some(nanos.map_or(Stamp::Unreadable, Stamp::At))
@@ -84,40 +84,43 @@ impl TimeRule {
             TsUnit::Millis => Some(6),
             TsUnit::Micros => Some(3),
             TsUnit::Nanos => Some(0),
-            TsUnit::Iso8601 => None,
+            TsUnit::Iso8601 | TsUnit::Auto => None,
         }
     }
 
-    fn whole(&self, whole: i128) -> Option<i64> {
-        let nanos = whole.checked_mul(10_i128.pow(self.digits()?))?;
-        i64::try_from(nanos).ok()
-    }
-
-    fn real(&self, number: f64) -> Option<i64> {
-        let digits = self.digits()?;
-        let whole = number.trunc();
-        if !whole.is_finite() || whole.abs() > i64::MAX as f64 {
-            return None;
-        }
-        let micros = ((number - whole) * 10_f64.powi(digits as i32) / 1_000.0).round() as i64;
-        self.whole(whole as i128)?.checked_add(micros.checked_mul(1_000)?)
+    /// The rule for a number: with "auto" its unit follows from its size. The bounds are the year 5138 in the smaller
+    /// unit and 1973 in the larger one.
+    fn sized(&self, number: f64) -> Scale {
+        let digits = match (self.unit, number.abs()) {
+            (TsUnit::Auto, size) if size < 1e11 => Some(9),
+            (TsUnit::Auto, size) if size < 1e14 => Some(6),
+            (TsUnit::Auto, size) if size < 1e17 => Some(3),
+            (TsUnit::Auto, _) => Some(0),
+            _ => self.digits(),
+        };
+        Scale { digits }
     }
 
     fn text(&self, text: &str) -> Option<i64> {
         let text = text.trim_ascii();
-        let Some(digits) = self.digits() else {
+        let number = match self.unit {
+            TsUnit::Auto => parse(text, false),
+            _ => None,
+        };
+        let scale = number.map_or_else(|| Scale { digits: self.digits() }, |number| self.sized(number.as_f64()));
+        let Some(digits) = scale.digits else {
             return self.iso8601(text);
         };
         match text.split_once('.') {
             Some((whole, fraction)) if whole.parse::<i64>().is_ok() && fraction.bytes().all(|b| b.is_ascii_digit()) => {
                 let seen: String = fraction.chars().chain(std::iter::repeat('0')).take(digits as usize).collect();
                 let part: i64 = if seen.is_empty() { 0 } else { seen.parse().ok()? };
-                let nanos = self.whole(whole.parse::<i128>().ok()?)?;
+                let nanos = scale.whole(whole.parse::<i128>().ok()?)?;
                 if whole.starts_with('-') { nanos.checked_sub(part) } else { nanos.checked_add(part) }
             }
             _ => match text.parse::<i128>() {
-                Ok(whole) => self.whole(whole),
-                Err(_) => self.real(parse(text, false)?.as_f64()),
+                Ok(whole) => scale.whole(whole),
+                Err(_) => scale.real(parse(text, false)?.as_f64()),
             },
         }
     }
@@ -131,6 +134,29 @@ impl TimeRule {
             None => self.zone.to_timestamp(local).ok()?,
         };
         i64::try_from(stamp.as_nanosecond()).ok()
+    }
+}
+
+/// How many decimal digits there are between a number's unit and a nanosecond; `None`: it is no number.
+#[derive(Clone, Copy, Debug)]
+struct Scale {
+    digits: Option<u32>,
+}
+
+impl Scale {
+    fn whole(&self, whole: i128) -> Option<i64> {
+        let nanos = whole.checked_mul(10_i128.pow(self.digits?))?;
+        i64::try_from(nanos).ok()
+    }
+
+    fn real(&self, number: f64) -> Option<i64> {
+        let digits = self.digits?;
+        let whole = number.trunc();
+        if !whole.is_finite() || whole.abs() > i64::MAX as f64 {
+            return None;
+        }
+        let micros = ((number - whole) * 10_f64.powi(digits as i32) / 1_000.0).round() as i64;
+        self.whole(whole as i128)?.checked_add(micros.checked_mul(1_000)?)
     }
 }
 
@@ -175,6 +201,19 @@ mod tests {
         assert_eq!(text(TsUnit::Seconds, "-0.5"), Some(Stamp::At(-500_000_000)));
         assert_eq!(text(TsUnit::Seconds, "1.7723664e9"), Some(Stamp::At(NOON)));
         assert_eq!(seconds.read(&Raw::Number(f64::MAX)), Some(Stamp::Unreadable));
+    }
+
+    #[test]
+    fn with_auto_the_unit_follows_from_the_size_and_texts_are_either() {
+        let at = |whole| rule(TsUnit::Auto).read(&Raw::Integer(whole));
+        assert_eq!(at(1_772_366_400), Some(Stamp::At(NOON)));
+        assert_eq!(at(1_772_366_400_123), Some(Stamp::At(NOON + 123_000_000)));
+        assert_eq!(at(1_772_366_400_123_456), Some(Stamp::At(NOON + 123_456_000)));
+        assert_eq!(at(1_772_366_400_123_456_789), Some(Stamp::At(NOON + 123_456_789)));
+        assert_eq!(text(TsUnit::Auto, "1772366400.5"), Some(Stamp::At(NOON + 500_000_000)));
+        assert_eq!(text(TsUnit::Auto, "1772366400123"), Some(Stamp::At(NOON + 123_000_000)));
+        assert_eq!(text(TsUnit::Auto, "2026-03-01 12:00:00z"), Some(Stamp::At(NOON)));
+        assert_eq!(text(TsUnit::Auto, "soon"), Some(Stamp::Unreadable));
     }
 
     #[test]

@@ -195,6 +195,11 @@ impl Rule {
         )
     }
 
+    /// Whether a text is a value for this rule without being a number.
+    pub(super) fn takes_text(&self, text: &str) -> bool {
+        self.text || self.mapped_text(text).is_some()
+    }
+
     fn mapped_text(&self, text: &str) -> Option<Value> {
         self.map.iter().find(|(key, ..)| **key == *text).map(|(.., value)| value.clone())
     }
@@ -311,6 +316,7 @@ fn split_unit(text: &str, decimal_comma: bool) -> Option<(Number, &str)> {
         scan(bytes).0
     };
     let (number, unit) = text.split_at(end);
+    let unit = unit.trim_start();
     let hexadecimal = matches!(bytes.get(end), Some(b'x' | b'X'));
     let unit_like =
         unit.starts_with(|first: char| first.is_alphabetic() || matches!(first, '%' | '\u{b0}' | '*' | '/' | '"'));

@@ -16,7 +16,19 @@ pub static SOURCE: KeyTable = KeyTable {
         required("name", "name", "First part of its sensors' names. Letters, digits, `-` and `_`; at most 64; unique.")
             .near(&["id"]),
         required("type", "\"mqtt\" or \"serial\"", "How it is reached.").near(&["kind", "protocol"]),
-        required("decode", "table", "How bytes become readings, see `decode`.")
+        optional(
+            "preset",
+            "name",
+            "none",
+            "A kind of device: topics, paths, times, units and known sentinels, see `tidegate presets`. The source's own keys \
+             come first; those of its `decode` go into every `decode` of the preset that has a use for them.",
+        )
+        .near(&["template", "profile", "device_type", "vendor"])
+        .only(MQTT),
+        optional("base", "topic without wildcards", "the preset's", "First levels of the preset's topics.")
+            .near(&["base_topic", "prefix", "topic_prefix"])
+            .only(MQTT),
+        required("decode", "table, or list of tables", "How bytes become readings, see `decode`.")
             .near(&["decoder", "parse", "parser", "payload", "codec"]),
         required(
             "url",

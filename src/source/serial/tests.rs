@@ -48,8 +48,9 @@ fn source(port: &Path) -> Source {
         max_age: Duration::from_secs(86_400),
         carry: Vec::new(),
         decimal_comma: false,
+        reach: crate::config::model::Reach::default(),
     };
-    Source { name: "boiler".into(), kind: SourceKind::Serial(config), decode }
+    Source { name: "boiler".into(), kind: SourceKind::Serial(config), decode, further: Vec::new() }
 }
 
 /// A device behind a link as udev makes it; dropping it pulls the plug.
