@@ -142,7 +142,7 @@ fn reader(decode: &model::Decode, wants: &[Want]) -> Result<Reader, String> {
         model::Format::Nmea { unchecked } => Reader::text(nmea::Nmea::new(*unchecked, wants)?),
         model::Format::P1 => Reader::text(p1::P1::new(wants)),
         model::Format::VeDirect => Reader::text(vedirect::VeDirect::new(wants)),
-        model::Format::Scale { keep_unstable } => Reader::text(scale::Scale::new(*keep_unstable, wants)?),
+        model::Format::Scale { keep_unstable } => Reader::text(scale::Scale::new(*keep_unstable, comma, wants)?),
     })
 }
 

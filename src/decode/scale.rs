@@ -23,13 +23,14 @@ pub(super) const NAMES: [&str; 3] = ["weight", "stable", "kind"];
 pub(super) struct Scale {
     wants: Vec<(String, Vec<Slot>)>,
     keep_unstable: bool,
+    decimal_comma: bool,
 }
 
 impl Scale {
-    pub(super) fn new(keep_unstable: bool, wants: &[Want]) -> Result<Self, String> {
+    pub(super) fn new(keep_unstable: bool, decimal_comma: bool, wants: &[Want]) -> Result<Self, String> {
         match wants.iter().find(|want| !NAMES.contains(&want.path.as_str())) {
             Some(want) => Err(format!("`{}` is none of the values of a scale: {}", want.path, NAMES.join(", "))),
-            None => Ok(Self { wants: super::by_name(wants), keep_unstable }),
+            None => Ok(Self { wants: super::by_name(wants), keep_unstable, decimal_comma }),
         }
     }
 
@@ -48,12 +49,13 @@ impl Scale {
 
 impl Format for Scale {
     fn read(&mut self, payload: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
-        let weighed = weighed(payload)?;
+        let weighed = weighed(payload, self.decimal_comma)?;
         if weighed.stable || self.keep_unstable {
             let raw = Raw::Measured { text: &weighed.number, unit: weighed.unit };
             self.put("weight", &raw, sink);
         } else {
             sink.ignore();
+            self.put("weight", &Raw::Null, sink);
         }
         self.put("stable", &Raw::Bool(weighed.stable), sink);
         if let Some(kind) = weighed.kind {
@@ -74,7 +76,7 @@ struct Weighed<'p> {
     kind: Option<&'static str>,
 }
 
-fn weighed(line: &str) -> Result<Weighed<'_>, Refusal> {
+fn weighed(line: &str, decimal_comma: bool) -> Result<Weighed<'_>, Refusal> {
     let invalid = |what: &str| Err((Reject::NotValid, format!("the scale says: {what}")));
     let mut rest = line.trim();
     let mut stable = None;
@@ -117,7 +119,9 @@ fn weighed(line: &str) -> Result<Weighed<'_>, Refusal> {
         rest = rest[end..].trim_start_matches([',', ' ', '\t', ':']);
     }
     // Some put more columns (a device number) between: the value is in the last one.
-    if let Some((_, last)) = rest.rsplit_once(',')
+    let is_digit = |c: char| c.is_ascii_digit();
+    if let Some((before, last)) = rest.rsplit_once(',')
+        && !(decimal_comma && before.ends_with(is_digit) && last.starts_with(is_digit))
         && last.contains(|c: char| c.is_ascii_digit())
         && stable.is_some()
         && !sics
@@ -160,7 +164,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> String {
-        match weighed(line) {
+        match weighed(line, false) {
             Ok(found) => {
                 let state = if found.stable { "stable" } else { "moving" };
                 format!("{} {} {state} {}", found.number, found.unit, found.kind.unwrap_or("-"))
@@ -200,8 +204,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_line_panics(line in "\\PC*", likely in "(S|SI|ST|US|OL|GS|,| |[0-9.+-]|kg|g|\\?)*") {
-            let _ = weighed(&line);
-            let _ = weighed(&likely);
+            let _ = weighed(&line, true);
+            let _ = weighed(&likely, false);
         }
     }
 }
