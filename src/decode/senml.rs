@@ -137,8 +137,6 @@ impl Base {
                 (Some(value), _, None) => put(name, value.raw(), unit()),
                 (Some(_), Some(value), Some(base)) => put(name, Raw::Number(base + value), unit()),
                 (Some(value), None, _) => put(name, value.raw(), unit()),
-                // A base value alone counts where the record is about a value: it names something.
-                (None, _, Some(base)) if field(record, "n", "0").is_some() => put(name, Raw::Number(base), unit()),
                 (None, ..) => {}
             }
             let sum = number(field(record, "s", "5"));

@@ -81,7 +81,7 @@ pub fn run(case: &Case, sources: Vec<Source>) -> Result<Seen, String> {
                     decode(decoder, case, None, false, &frame, &mut seen);
                 }
             }
-            Step::Event(_) => port = None,
+            Step::Event => port = None,
             Step::Request(_) | Step::Answer(_) => unreachable!("exchanges were sorted out above"),
         }
     }
