@@ -117,7 +117,7 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         ("auto", TsUnit::Auto),
     ];
     let ts_unit = section.choice(ctx, "ts_unit", &units).unwrap_or(TsUnit::Iso8601);
-    for name in ["ts_unit", "time_zone", "max_future_skew", "max_age"] {
+    for name in ["ts_unit", "ts_format", "time_zone", "max_future_skew", "max_age"] {
         if let Some(entry) = section.entry(name)
             && section.lacks(ctx, "ts_field")
             && !matches!(form, Form::Number | Form::P1)

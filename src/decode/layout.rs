@@ -80,7 +80,7 @@ pub fn parse(path: &str) -> Result<Place, String> {
     let fits = match kind {
         Kind::Text => (1..=BITS_MAX).contains(&size),
         Kind::Float => size == 32 || size == 64,
-        _ => size % 8 == 0 && (8..=BITS_MAX).contains(&size),
+        _ => size.is_multiple_of(8) && (8..=BITS_MAX).contains(&size),
     };
     if !fits {
         return Err(wrong("this size is not possible: 8 to 64 bits in steps of 8, f32 or f64, text1 to text64"));

@@ -224,6 +224,7 @@ impl Branch {
             decimal_comma: decode.decimal_comma,
             time: TimeRule {
                 unit: decode.ts_unit,
+                format: decode.reach.ts_format.clone(),
                 zone,
                 max_future_skew: decode.max_future_skew,
                 max_age: decode.max_age,

@@ -103,7 +103,10 @@ fn weighed(line: &str, decimal_comma: bool) -> Result<Weighed<'_>, Refusal> {
             rest = after.trim_start();
         }
     }
-    while !sics {
+    loop {
+        if sics {
+            break;
+        }
         let end = rest.find([',', ' ', '\t']).unwrap_or(rest.len());
         match &rest[..end] {
             "ST" | "S" => stable = Some(true),

@@ -266,7 +266,7 @@ fn cut(
                 intake.refuse(Reject::Overrun, None, "the store does not keep up, and a serial device cannot wait");
                 return;
             }
-            let sent = outbox.push(FromSource::Readings { readings, ack: None });
+            let sent = outbox.push(FromSource::Readings { readings, arrived: intake.arrived, ack: None });
             result = result.and_then(|before: usize| sent.map(|()| before + count));
         }
     });

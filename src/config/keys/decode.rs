@@ -54,6 +54,15 @@ pub static DECODE: KeyTable = KeyTable {
         )
             .near(&["time_unit", "timestamp_unit", "time_format", "ts_format"])
             .only(TIMED),
+        optional(
+            "ts_format",
+            "text",
+            "as `ts_unit` says",
+            "How that time is written where it is not ISO 8601, in the letters of strftime: \"%d.%m.%Y %H:%M:%S\". In CSV a time \
+             in two columns is `ts_field = \"date+time\"`, joined by a blank.",
+        )
+            .near(&["format", "date_format", "strptime"])
+            .only(TIMED),
         with_default("time_zone", "IANA name", "\"UTC\"", "Zone of an ISO 8601 time that names none, and of a meter's telegram (p1: \"Europe/Amsterdam\" when left out).")
             .near(&["timezone", "tz"])
             .only(ZONED),
