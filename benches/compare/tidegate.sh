@@ -1,6 +1,6 @@
 #!/bin/sh
-# Adapter: runs tidegate under a black-box harness for edge gateways (verbs info, config, start; the harness's variables
-# name the brokers, the folders and the threshold). TIDEGATE_BIN is the binary to judge.
+# Adapter for the black-box harness of edge gateways that `run` beside this drives (verbs info, config, start; the harness's
+# variables name the brokers, the folders and the threshold). TIDEGATE_BIN is the binary to judge.
 set -eu
 BIN=${TIDEGATE_BIN:?set TIDEGATE_BIN to the gateway binary}
 case $1 in

@@ -29,10 +29,10 @@ pub fn presets(name: Option<&str>, base: Option<&str>) -> Result<(), Failure> {
     };
     let Some(preset) = find(name) else {
         let known: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
-        return Err(Failure::failed(format!("there is no preset `{name}`; there are {}", known.join(", "))));
+        return Err(Failure::Failed(format!("there is no preset `{name}`; there are {}", known.join(", "))));
     };
     if base.is_some_and(|base| base.is_empty() || base.contains(['"', '\\', '#', '\n'])) {
-        return Err(Failure::failed("--base takes the first levels of topics, as in home/zigbee"));
+        return Err(Failure::Failed("--base takes the first levels of topics, as in home/zigbee".to_owned()));
     }
     print!("{}", preset.toml(base.unwrap_or(preset.base)));
     Ok(())

@@ -147,10 +147,16 @@ fn place_template(
                 ctx.error(text.spot, format!("`{{payload.{path}}}`: with format = \"number\" a payload has no fields"));
             }
             TemplatePart::Payload(path) if form.names_itself() => {
-                ctx.error(text.spot, format!("`{{payload.{path}}}`: in this format the payload names its sensors itself"));
+                ctx.error(
+                    text.spot,
+                    format!("`{{payload.{path}}}`: in this format the payload names its sensors itself"),
+                );
             }
             TemplatePart::Match(index) if !form.has_paths() => {
-                ctx.error(text.spot, format!("`{{match[{index}]}}`: only paths of format = \"json\" and \"cbor\" have wildcards"));
+                ctx.error(
+                    text.spot,
+                    format!("`{{match[{index}]}}`: only paths of format = \"json\" and \"cbor\" have wildcards"),
+                );
             }
             TemplatePart::TopicLevel(level) | TemplatePart::TopicFrom(level) => {
                 let reaches = |filter: &String| {

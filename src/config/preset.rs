@@ -112,7 +112,8 @@ fn base(ctx: &mut Context<'_>, own: &[Entry]) -> Option<String> {
     let value = &base.value;
     let levels = pattern::check(value).is_ok() && value.split('/').all(|level| !level.is_empty());
     if value.len() > BASE_BYTES_MAX || !value.chars().all(fits) || !levels {
-        ctx.error(base.spot, "`base` is not the beginning of a topic").label("expected one or more levels, as in \"home/zigbee\"");
+        ctx.error(base.spot, "`base` is not the beginning of a topic")
+            .label("expected one or more levels, as in \"home/zigbee\"");
         return None;
     }
     Some(base.value)

@@ -93,7 +93,10 @@ impl Document {
             if let Some(most) = field.quantity.iter().filter_map(matched).chain(device).max()
                 && most >= wilds
             {
-                return Err(format!("{{match[{most}]}} needs {} wildcards in every path, and one has {wilds}", most + 1));
+                return Err(format!(
+                    "{{match[{most}]}} needs {} wildcards in every path, and one has {wilds}",
+                    most + 1
+                ));
             }
         }
         Ok(Self {

@@ -88,7 +88,8 @@ impl Sink<'_> {
         };
         if self.out.readings.len() >= READINGS_PER_MESSAGE_MAX {
             let last = self.out.rejects.last().is_some_and(|(reject, _)| *reject == Reject::TooManyReadings);
-            let what = || (Reject::TooManyReadings, format!("more than {READINGS_PER_MESSAGE_MAX} readings in one message"));
+            let what =
+                || (Reject::TooManyReadings, format!("more than {READINGS_PER_MESSAGE_MAX} readings in one message"));
             return if last { Ok(()) } else { Err(what()) };
         }
         let own = rule.and_then(|rule| rule.unit.clone());

@@ -77,13 +77,16 @@ fn output(tree: &Tree, sink: &mut Sink<'_>) {
         (Some(sensor), Some(device), _) => format!("{device}/{sensor}"),
         (None, None, Some(quantity)) => quantity,
         (None, _, None) => {
-            return sink.refuse(Reject::MissingField, "an output without `sensor`, or `device` and `quantity`".to_owned());
+            return sink
+                .refuse(Reject::MissingField, "an output without `sensor`, or `device` and `quantity`".to_owned());
         }
     };
     let raw = match tree.get("value").map(Tree::raw) {
         None => return sink.refuse(Reject::MissingField, format!("{sensor}: an output without `value`")),
         // Devices write numbers as texts; one that looks like a number is one.
-        Some(Raw::Text(text)) if number(text, sink.rules.decimal_comma).is_some() => Raw::Bare { text, strip_unit: false },
+        Some(Raw::Text(text)) if number(text, sink.rules.decimal_comma).is_some() => {
+            Raw::Bare { text, strip_unit: false }
+        }
         Some(raw) => raw,
     };
     let unit = name("unit").filter(|unit| unit.len() <= 32).map(|unit| units::spelled(&unit).into());

@@ -58,8 +58,7 @@ pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
 /// The bytes of a hex text; blanks, `:` and a leading `0x` are allowed.
 pub(super) fn hex(text: &str) -> Option<Vec<u8>> {
     let text = text.strip_prefix("0x").unwrap_or(text);
-    let digits: Option<Vec<u32>> =
-        text.chars().filter(|c| !matches!(c, ' ' | ':')).map(|c| c.to_digit(16)).collect();
+    let digits: Option<Vec<u32>> = text.chars().filter(|c| !matches!(c, ' ' | ':')).map(|c| c.to_digit(16)).collect();
     let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
     Some(digits.chunks(2).filter_map(|pair| u8::try_from(pair[0] << 4 | pair[1]).ok()).collect())
 }

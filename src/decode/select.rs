@@ -172,7 +172,10 @@ mod tests {
 
     #[test]
     fn wildcards_go_into_members_items_and_all_depths() {
-        assert_eq!(found("a[*].t", r#"{"a":[{"t":1},{"u":2},{"t":3}]}"#), [(1.into(), "0/".into()), (3.into(), "2/".into())]);
+        assert_eq!(
+            found("a[*].t", r#"{"a":[{"t":1},{"u":2},{"t":3}]}"#),
+            [(1.into(), "0/".into()), (3.into(), "2/".into())]
+        );
         assert_eq!(found("*.t", r#"{"x":{"t":1},"y":5}"#), [(1.into(), "x/".to_owned())]);
         let deep = found("d.**", r#"{"d":{"a":{"b":1},"c":[2,{"e":3}]}}"#);
         let names: Vec<&str> = deep.iter().map(|(_, name)| name.as_str()).collect();

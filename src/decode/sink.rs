@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::name::Names;
 use super::time::{Stamp, TimeRule};
-use super::value::{Converted, Raw, Rule};
 use super::units::Units;
+use super::value::{Converted, Raw, Rule};
 use super::{Decoded, Message};
 use crate::clock::ClockState;
 use crate::counters::Reject;

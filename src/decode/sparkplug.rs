@@ -120,7 +120,8 @@ impl Sparkplug {
             let (name, datatype, unit) = match metric.name {
                 Some(name) => {
                     let known = born.and_then(|born| born.by_name.get(name));
-                    let datatype = if metric.datatype == 0 { known.map_or(0, |known| known.0) } else { metric.datatype };
+                    let datatype =
+                        if metric.datatype == 0 { known.map_or(0, |known| known.0) } else { metric.datatype };
                     let unit = metric.unit.map(Arc::from).or_else(|| known.and_then(|known| known.1.clone()));
                     (name, datatype, unit)
                 }

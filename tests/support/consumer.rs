@@ -1,6 +1,9 @@
 //! The far end: a subscriber at the upstream broker that counts, orders and checks everything that arrives.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod seen;
+
+use std::collections::BTreeMap;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -10,7 +13,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::envelope::{validate, validate_status};
+use self::seen::Seen;
+pub use self::seen::{Delivery, Event};
 use super::mqtt::{Door, Packet, Session, puback_frame};
 use super::wait::{SOON, holds_within};
 
@@ -33,180 +37,6 @@ pub const SOURCE_RESTORED: &str = "tidegate.source.restored.v1";
 
 /// How long the consumer waits before it tries again to reach a broker that is down.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
-
-/// Faults that are kept word for word; more are only counted.
-const FAULTS_KEPT: usize = 20;
-
-/// One in so many deliveries is checked against its schema by a lean consumer.
-const LEAN_CHECKED: u64 = 64;
-
-/// An event at its first arrival.
-#[derive(Clone, Debug)]
-pub struct Event {
-    /// `id`
-    pub id: String,
-    /// `sequence`
-    pub sequence: u64,
-    /// `type`
-    pub kind: String,
-    /// `subject`
-    pub subject: String,
-    /// The topic it came on.
-    pub topic: String,
-    /// The number that the publisher gave the message which caused it (`data.attributes.seq`).
-    pub seq: Option<u64>,
-    /// All of it.
-    pub json: Arc<Value>,
-}
-
-impl Event {
-    /// A member of `data`.
-    pub fn data(&self, name: &str) -> &Value {
-        &self.json["data"][name]
-    }
-
-    fn is_alarm(&self) -> bool {
-        self.json["data"].get("alarm").is_some()
-    }
-}
-
-/// One delivery, the first of an event or a repeat.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// `sequence`
-    pub sequence: u64,
-    /// Marked by `replayed`.
-    pub replayed: bool,
-}
-
-#[derive(Debug, Default)]
-struct Seen {
-    /// Deliveries of events, repeats included, in the order of their arrival.
-    log: Vec<Delivery>,
-    /// Deliveries, repeats included.
-    deliveries: u64,
-    /// Deliveries of an event that had arrived before.
-    repeats: u64,
-    /// First deliveries in the order of their arrival.
-    events: Vec<Event>,
-    /// id -> place in `events`.
-    by_id: HashMap<String, usize>,
-    /// sequence -> place in `events`.
-    by_sequence: BTreeMap<u64, usize>,
-    by_kind: HashMap<String, u64>,
-    /// Highest sequence number so far by subject.
-    last_sequence: HashMap<String, u64>,
-    /// The publishers' numbers so far by subject.
-    seqs: HashMap<String, BTreeSet<u64>>,
-    seqs_count: u64,
-    /// First deliveries behind a later one of their subject.
-    out_of_order: u64,
-    /// Sum of the counts in all `tidegate.events.lost.v1`.
-    lost: u64,
-    /// The ranges in which they lie.
-    lost_ranges: Vec<(u64, u64)>,
-    /// What must never happen.
-    faults: Vec<String>,
-    faults_count: u64,
-    /// Retained state by topic: birth and will.
-    status: HashMap<String, Value>,
-    /// See [`Consumer::start_lean`].
-    is_lean: bool,
-}
-
-impl Seen {
-    fn fault(&mut self, text: String) {
-        self.faults_count += 1;
-        if self.faults.len() < FAULTS_KEPT {
-            self.faults.push(text);
-        }
-    }
-
-    fn take(&mut self, topic: String, payload: &[u8]) {
-        let json: Value = match serde_json::from_slice(payload) {
-            Ok(json) => json,
-            Err(error) => return self.fault(format!("on {topic}: no JSON: {error}")),
-        };
-        if topic.ends_with("/status") {
-            if let Err(problem) = validate_status(&json) {
-                self.fault(format!("on {topic}: {problem}"));
-            }
-            self.status.insert(topic, json);
-            return;
-        }
-        self.deliveries += 1;
-        let checks = !self.is_lean || self.deliveries.is_multiple_of(LEAN_CHECKED);
-        if checks && let Err(problem) = validate(&json) {
-            return self.fault(format!("on {topic}: {problem}"));
-        }
-        let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
-        let event = Event {
-            id: text("id"),
-            sequence: text("sequence").parse().unwrap_or(0),
-            kind: text("type"),
-            subject: text("subject"),
-            topic,
-            seq: json["data"]["attributes"]["seq"].as_u64(),
-            json: Arc::new(json),
-        };
-        self.take_event(event);
-    }
-
-    fn take_event(&mut self, event: Event) {
-        let replayed = event.json.get("replayed").is_some();
-        self.log.push(Delivery { sequence: event.sequence, replayed });
-        if replayed && !self.by_id.contains_key(&event.id) {
-            self.fault(format!("replayed without a first delivery: {}", event.json));
-        }
-        if let Some(&place) = self.by_id.get(&event.id) {
-            self.repeats += 1;
-            let first = &self.events[place];
-            let differs = !self.is_lean && first.json["data"] != event.json["data"];
-            if first.sequence != event.sequence || differs {
-                let text = format!("a repeat of {} differs: {} and {}", event.id, first.json, event.json);
-                self.fault(text);
-            }
-            return;
-        }
-        let place = self.events.len();
-        if let Some(other) = self.by_sequence.insert(event.sequence, place) {
-            let text = format!("sequence {} has two ids: {} and {}", event.sequence, self.events[other].id, event.id);
-            self.fault(text);
-        }
-        let last = self.last_sequence.entry(event.subject.clone()).or_default();
-        let last = std::mem::replace(last, (*last).max(event.sequence));
-        let mut is_late = event.sequence < last;
-        if is_late {
-            self.fault(format!("out of order on {}: sequence {} after {last}", event.subject, event.sequence));
-        }
-        if let Some(seq) = event.seq {
-            let seqs = self.seqs.entry(event.subject.clone()).or_default();
-            let highest = seqs.last().copied().unwrap_or(0);
-            if seqs.insert(seq) {
-                self.seqs_count += 1;
-                if seq < highest {
-                    is_late = true;
-                    self.fault(format!("out of order on {}: message {seq} after {highest}", event.subject));
-                }
-            }
-        }
-        self.out_of_order += u64::from(is_late);
-        if event.kind == LOST {
-            match event.data("count").as_u64() {
-                Some(count) => {
-                    self.lost += count;
-                    let number = |name: &str| event.data(name).as_u64().unwrap_or(0);
-                    self.lost_ranges.push((number("first_sequence"), number("last_sequence")));
-                }
-                None => self.fault(format!("lost events without a count: {}", event.json)),
-            }
-        }
-        *self.by_kind.entry(event.kind.clone()).or_default() += 1;
-        self.by_id.insert(event.id.clone(), place);
-        let kept = if self.is_lean { Event { json: Arc::default(), ..event } } else { event };
-        self.events.push(kept);
-    }
-}
 
 /// The subscriber; ends with its value. Its session outlives its connections, and it acknowledges a message only when
 /// it has counted it.
@@ -520,64 +350,9 @@ fn receive(
 mod tests {
     use super::*;
 
-    fn event(sequence: u64, id: u64, subject: &str, seq: u64) -> Event {
-        let json = serde_json::json!({ "data": { "alarm": "a", "attributes": { "seq": seq } } });
-        Event {
-            id: id.to_string(),
-            sequence,
-            kind: if seq % 2 == 1 { EXCEEDED } else { CLEARED }.to_owned(),
-            subject: subject.to_owned(),
-            topic: String::new(),
-            seq: Some(seq),
-            json: Arc::new(json),
-        }
-    }
-
-    fn faults(events: &[(u64, u64, &str, u64)]) -> Vec<String> {
-        let mut seen = Seen::default();
-        for &(sequence, id, subject, seq) in events {
-            seen.take_event(event(sequence, id, subject, seq));
-        }
-        seen.faults
-    }
-
-    #[test]
-    fn a_repeat_is_no_fault_and_is_not_counted_again() {
-        assert_eq!(faults(&[(1, 1, "s", 1), (2, 2, "s", 2), (1, 1, "s", 1), (2, 2, "s", 2)]), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_first_delivery_behind_a_later_one_of_its_sensor_is_a_fault() {
-        assert_eq!(faults(&[(2, 2, "s", 2), (1, 1, "s", 1)]).len(), 2);
-        assert!(faults(&[(2, 2, "s", 1), (1, 1, "other", 1)]).is_empty());
-    }
-
-    #[test]
-    fn a_sequence_number_with_two_ids_is_a_fault() {
-        assert_eq!(faults(&[(1, 1, "s", 1), (1, 2, "s", 2)]).len(), 1);
-    }
-
-    #[test]
-    fn a_repeat_with_other_content_is_a_fault() {
-        assert_eq!(faults(&[(1, 1, "s", 1), (1, 1, "s", 2)]).len(), 1);
-    }
-
     #[test]
     fn gaps_are_found() {
         assert_eq!(missing([1, 2, 5, 6, 9].into_iter()), [3..=4, 7..=8]);
         assert_eq!(missing([2].into_iter()), [1..=1]);
-    }
-
-    #[test]
-    fn what_is_no_event_is_a_fault() {
-        let status = r#"{"state":"STATE","version":"1","time":"2026-01-02T03:04:05Z","waiting":0,"reason":"lost"}"#;
-        let mut seen = Seen::default();
-        seen.take("tidegate/gw1/x".to_owned(), b"{");
-        seen.take("tidegate/gw1/x".to_owned(), b"{}");
-        assert_eq!(seen.faults_count, 2);
-        seen.take("tidegate/gw1/status".to_owned(), status.replace("STATE", "online").as_bytes());
-        assert_eq!(seen.faults_count, 2);
-        seen.take("tidegate/gw1/status".to_owned(), status.replace("STATE", "confused").as_bytes());
-        assert_eq!(seen.faults_count, 3);
     }
 }

@@ -41,7 +41,8 @@ fn field(ctx: &mut Context<'_>, entry: &Entry, form: Form) -> Option<(Field, Tex
             .help("the place in the payload goes into `path`, the quantity is what you call it");
         return None;
     }
-    if (form.has_paths() || form == Form::Number) && name.contains('{')
+    if (form.has_paths() || form == Form::Number)
+        && name.contains('{')
         && let Err((_, why)) = template::parse(name, Place::Quantity)
     {
         ctx.error(entry.key, why);
@@ -93,7 +94,10 @@ fn field(ctx: &mut Context<'_>, entry: &Entry, form: Form) -> Option<(Field, Tex
             unit.require(ctx, "path");
             field.unit_path = unit.filled_text(ctx, "path", PATH_BYTES_MAX).map(|path| path.value);
             if !form.has_paths() {
-                ctx.error(*spot, "only with format = \"json\" or \"cbor\" a unit can be named by the payload's own field");
+                ctx.error(
+                    *spot,
+                    "only with format = \"json\" or \"cbor\" a unit can be named by the payload's own field",
+                );
             }
         }
         _ => field.unit = section.text(ctx, "unit").and_then(|unit| unit_of(ctx, unit)),

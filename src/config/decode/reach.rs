@@ -27,12 +27,7 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         each: section.filled_text(ctx, "each", PATH_BYTES_MAX).map(|text| text.value),
         others: section.boolean(ctx, "others").unwrap_or(false),
         units: units(ctx, section),
-        skip: section
-            .texts(ctx, "skip", PATHS_MAX)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|text| text.value)
-            .collect(),
+        skip: section.texts(ctx, "skip", PATHS_MAX).unwrap_or_default().into_iter().map(|text| text.value).collect(),
         unpack: unpack(ctx, section),
         // Of key-value it is the format's own key.
         strip_unit: section.boolean(ctx, "strip_unit").unwrap_or(false),

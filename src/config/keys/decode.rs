@@ -144,7 +144,8 @@ pub static UNIT: KeyTable = KeyTable {
     noun: "`unit`",
     selector: "",
     meaning: "The unit as the payload names it, as in `unit = { path = \"TempUnit\" }`.",
-    keys: &[required("path", "path", "Where it is; wildcards stand for the same as in the field's path.").near(&["field", "key"])],
+    keys: &[required("path", "path", "Where it is; wildcards stand for the same as in the field's path.")
+        .near(&["field", "key"])],
 };
 
 /// An entry of `fields`

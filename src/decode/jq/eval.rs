@@ -305,7 +305,8 @@ impl Run {
         let (from, to) = (bound(self, from)?, bound(self, to)?);
         self.eval(target, input, scope, &mut |run, value| {
             let range = |length: usize| {
-                let place = |at: f64| if at < 0.0 { (at + length as f64).max(0.0) } else { at.min(length as f64) } as usize;
+                let place =
+                    |at: f64| if at < 0.0 { (at + length as f64).max(0.0) } else { at.min(length as f64) } as usize;
                 let start = place(from.unwrap_or(0.0).floor());
                 start..place(to.map_or(length as f64, f64::ceil)).max(start)
             };

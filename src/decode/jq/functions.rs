@@ -8,18 +8,73 @@ use super::eval::{Out, Run, Scope, Stop, Value, compare, each, index_of, is_true
 
 /// Names and how many arguments they take.
 const FUNCTIONS: &[(&str, &[usize])] = &[
-    ("abs", &[0]), ("add", &[0, 1]), ("all", &[0, 1]), ("any", &[0, 1]), ("arrays", &[0]), ("ascii_downcase", &[0]),
-    ("ascii_upcase", &[0]), ("booleans", &[0]), ("ceil", &[0]), ("contains", &[1]), ("empty", &[0]), ("endswith", &[1]),
-    ("error", &[0, 1]), ("first", &[0, 1]), ("flatten", &[0]), ("floor", &[0]), ("from_entries", &[0]),
-    ("fromjson", &[0]), ("has", &[1]), ("implode", &[0]), ("index", &[1]), ("isvalid", &[1]), ("iterables", &[0]),
-    ("join", &[1]), ("keys", &[0]), ("keys_unsorted", &[0]), ("last", &[0, 1]), ("length", &[0]), ("limit", &[2]),
-    ("ltrimstr", &[1]), ("map", &[1]), ("map_values", &[1]), ("max", &[0]), ("max_by", &[1]), ("min", &[0]),
-    ("min_by", &[1]), ("not", &[0]), ("now", &[0]), ("nulls", &[0]), ("numbers", &[0]), ("objects", &[0]),
-    ("pow", &[2]), ("range", &[1, 2]), ("recurse", &[0]), ("reverse", &[0]), ("round", &[0]), ("rtrimstr", &[1]),
-    ("scalars", &[0]), ("select", &[1]), ("sort", &[0]), ("sort_by", &[1]), ("split", &[1]), ("sqrt", &[0]),
-    ("startswith", &[1]), ("strings", &[0]), ("to_entries", &[0]), ("tojson", &[0]), ("tonumber", &[0]),
-    ("tostring", &[0]), ("trim", &[0]), ("type", &[0]), ("unique", &[0]), ("values", &[0]), ("with_entries", &[1]),
-    ("@base64d", &[0]), ("@json", &[0]), ("@text", &[0]),
+    ("abs", &[0]),
+    ("add", &[0, 1]),
+    ("all", &[0, 1]),
+    ("any", &[0, 1]),
+    ("arrays", &[0]),
+    ("ascii_downcase", &[0]),
+    ("ascii_upcase", &[0]),
+    ("booleans", &[0]),
+    ("ceil", &[0]),
+    ("contains", &[1]),
+    ("empty", &[0]),
+    ("endswith", &[1]),
+    ("error", &[0, 1]),
+    ("first", &[0, 1]),
+    ("flatten", &[0]),
+    ("floor", &[0]),
+    ("from_entries", &[0]),
+    ("fromjson", &[0]),
+    ("has", &[1]),
+    ("implode", &[0]),
+    ("index", &[1]),
+    ("isvalid", &[1]),
+    ("iterables", &[0]),
+    ("join", &[1]),
+    ("keys", &[0]),
+    ("keys_unsorted", &[0]),
+    ("last", &[0, 1]),
+    ("length", &[0]),
+    ("limit", &[2]),
+    ("ltrimstr", &[1]),
+    ("map", &[1]),
+    ("map_values", &[1]),
+    ("max", &[0]),
+    ("max_by", &[1]),
+    ("min", &[0]),
+    ("min_by", &[1]),
+    ("not", &[0]),
+    ("now", &[0]),
+    ("nulls", &[0]),
+    ("numbers", &[0]),
+    ("objects", &[0]),
+    ("pow", &[2]),
+    ("range", &[1, 2]),
+    ("recurse", &[0]),
+    ("reverse", &[0]),
+    ("round", &[0]),
+    ("rtrimstr", &[1]),
+    ("scalars", &[0]),
+    ("select", &[1]),
+    ("sort", &[0]),
+    ("sort_by", &[1]),
+    ("split", &[1]),
+    ("sqrt", &[0]),
+    ("startswith", &[1]),
+    ("strings", &[0]),
+    ("to_entries", &[0]),
+    ("tojson", &[0]),
+    ("tonumber", &[0]),
+    ("tostring", &[0]),
+    ("trim", &[0]),
+    ("type", &[0]),
+    ("unique", &[0]),
+    ("values", &[0]),
+    ("with_entries", &[1]),
+    ("@base64d", &[0]),
+    ("@json", &[0]),
+    ("@text", &[0]),
 ];
 
 /// Whether there is such a function.
@@ -133,7 +188,8 @@ pub(super) fn binary(run: &mut Run, op: Op, left: &Tree, right: &Tree) -> Result
 
 fn split(run: &mut Run, text: &str, by: &str) -> Result<Tree, Stop> {
     run.charge_text(text.len())?;
-    let pieces: Vec<&str> = if by.is_empty() { text.split("").filter(|c| !c.is_empty()).collect() } else { text.split(by).collect() };
+    let pieces: Vec<&str> =
+        if by.is_empty() { text.split("").filter(|c| !c.is_empty()).collect() } else { text.split(by).collect() };
     run.charge(pieces.len())?;
     Ok(Tree::List(pieces.into_iter().map(|piece| Tree::Text(piece.into())).collect()))
 }
@@ -317,7 +373,11 @@ pub(super) fn call<'t>(
         }
         // Filters by kind.
         (kinds, _) if is_of(kinds, input.tree()).is_some() => {
-            if is_of(kinds, input.tree()) == Some(true) { out(run, input) } else { Ok(()) }
+            if is_of(kinds, input.tree()) == Some(true) {
+                out(run, input)
+            } else {
+                Ok(())
+            }
         }
         (name, _) => {
             let made = plain(run, name, input.tree())?;
@@ -424,7 +484,8 @@ fn plain(run: &mut Run, name: &str, input: &Tree) -> Result<Tree, Stop> {
         sorted.sort_by(compare);
         Ok::<_, Stop>(sorted)
     };
-    let numeric = |apply: fn(f64) -> f64| as_f64(input).map(|value| number(apply(value))).ok_or_else(|| wrong(name, input));
+    let numeric =
+        |apply: fn(f64) -> f64| as_f64(input).map(|value| number(apply(value))).ok_or_else(|| wrong(name, input));
     Ok(match (name, input) {
         ("not", value) => Tree::Bool(!is_true(value)),
         ("now", _) => Tree::Real(run.arrival.0 as f64 / 1e9),

@@ -117,11 +117,7 @@ impl Parser {
     }
 
     /// Reads with the names of a pattern in scope.
-    fn bound<T>(
-        &mut self,
-        pattern: &Pattern,
-        read: impl FnOnce(&mut Self) -> Result<T, String>,
-    ) -> Result<T, String> {
+    fn bound<T>(&mut self, pattern: &Pattern, read: impl FnOnce(&mut Self) -> Result<T, String>) -> Result<T, String> {
         let before = self.names.len();
         pattern.names(&mut self.names);
         let read = read(self)?;
@@ -189,11 +185,7 @@ impl Parser {
         self.chain(&[("*", Op::Multiply), ("/", Op::Divide), ("%", Op::Remainder)], Self::postfix)
     }
 
-    fn chain(
-        &mut self,
-        ops: &[(&str, Op)],
-        operand: fn(&mut Self) -> Result<Ast, String>,
-    ) -> Result<Ast, String> {
+    fn chain(&mut self, ops: &[(&str, Op)], operand: fn(&mut Self) -> Result<Ast, String>) -> Result<Ast, String> {
         let mut left = operand(self)?;
         while let Some((_, op)) = ops.iter().find(|(sign, _)| self.sign(sign)) {
             self.part()?;
@@ -264,9 +256,7 @@ impl Parser {
         match token {
             Some(Token::Number(number)) => Ok(Ast::Literal(functions::number(number))),
             Some(Token::Text(pieces)) => self.text(pieces),
-            Some(Token::Field(name)) => {
-                Ok(Ast::Index(boxed(Ast::Identity), boxed(Ast::Literal(Tree::Text(name)))))
-            }
+            Some(Token::Field(name)) => Ok(Ast::Index(boxed(Ast::Identity), boxed(Ast::Literal(Tree::Text(name))))),
             Some(Token::Variable(name)) if self.names.contains(&name) => Ok(Ast::Variable(name)),
             Some(Token::Variable(name)) => Err(format!("`${name}` is not defined")),
             Some(Token::Sign("..")) => Ok(Ast::Recurse),
