@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod any_bytes;
 mod json_tests;
 
 use std::sync::Arc;

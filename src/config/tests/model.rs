@@ -106,6 +106,7 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
         "framing" => "[[source]]\nname = \"s\"\ntype = \"serial\"\nport = \"/p\"\ndecode = { format = \"json\" }\n\
                       [source.framing]\nby = \"line\"\n{}"
             .into(),
+        "decode" if key.name == "online" => source("format = \"homie\"\n{}"),
         "decode" if key.only.contains(&"csv") && key.only.len() == 1 && key.name == "header" => {
             source("format = \"csv\"\ncolumns = [\"a\"]\n{}")
         }
@@ -149,7 +150,9 @@ fn other_value(table: &keys::KeyTable, key: &keys::Key, default: &str) -> String
         (_, "first_line") => "\"keep\"".into(),
         (_, "ts_unit") => "\"ms\"".into(),
         (_, "device") => "\"d\"".into(),
-        (_, "carry") => "[\"x\"]".into(),
+        (_, "carry" | "skip") => "[\"x\"]".into(),
+        (_, "units") => "{ x = \"V\" }".into(),
+        (_, "unpack") => "{ x = \"hex\" }".into(),
         (_, "delimiter") => "\";\"".into(),
         (_, "ignore_values") => "[85]".into(),
         (_, "rate_direction") => "\"rising\"".into(),
