@@ -6,6 +6,7 @@
 mod alarm;
 mod framing;
 mod gateway;
+mod reach;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub use alarm::{Alarm, Condition, RateDirection, ScheduleSpan, SetPoint, Severity};
 pub use framing::{Block, BlockLength, CHECKSUMS, Checksum, ChecksumKind, Common, Crc, Framing};
 pub use gateway::{CONTROL_SOCKET, Gateway, LogFormat, LogLevel};
+pub use reach::{Packing, Reach};
 
 pub use super::cron::Cron;
 use crate::forward::profile::Profile;
@@ -186,6 +188,7 @@ pub struct Decode {
     pub reach: Reach,
 }
 
+<<<<<<< HEAD
 /// The keys of `decode` that reach beyond plain fields.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reach {
@@ -220,6 +223,8 @@ pub enum Packing {
     Cbor,
 }
 
+=======
+>>>>>>> fmta
 /// `format`
 #[derive(Clone, Debug, PartialEq)]
 pub enum Format {

@@ -5,6 +5,7 @@ mod loading;
 mod messages;
 mod model;
 mod own;
+mod presets;
 mod robust;
 mod shipped;
 mod upstream;

@@ -8,12 +8,17 @@ mod ast;
 mod eval;
 mod functions;
 mod lex;
+mod operators;
 mod parse;
+mod plain;
+mod scope;
+mod value;
 
 use std::rc::Rc;
 
 use self::ast::Ast;
-use self::eval::{Run, Stop, Value};
+use self::eval::{Run, Stop};
+use self::value::Value;
 use super::Format;
 use super::item::Item;
 use super::name::Refusal;

@@ -87,7 +87,7 @@ struct Pending {
     unit: Option<Arc<str>>,
 }
 
-/// What is reused from message to message.
+/// Reused from message to message.
 #[derive(Debug)]
 pub(super) struct State {
     /// Configured fields first, learned ones behind.
@@ -101,12 +101,10 @@ pub(super) struct State {
     record: u64,
     /// Values of the record at hand, in the order found.
     pending: Vec<Pending>,
-    /// Whether the record has anything that could have been a reading.
     found: bool,
     stamp: Option<Stamp>,
     carried: Vec<Option<serde_json::Value>>,
     device: Vec<Option<String>>,
-    /// Of the message at hand.
     carried_bytes: usize,
     overflowed: bool,
 }
@@ -152,7 +150,6 @@ impl State {
         self.device.fill(None);
     }
 
-    /// How many fields are remembered that are not configured.
     #[cfg(test)]
     pub(super) fn learned(&self) -> usize {
         self.learned.len()

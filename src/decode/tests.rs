@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+<<<<<<< HEAD
 mod device_tests;
+=======
+mod any_bytes;
+>>>>>>> fmta
 mod json_tests;
 
 use std::sync::Arc;

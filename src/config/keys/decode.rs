@@ -29,7 +29,7 @@ pub static DECODE: KeyTable = KeyTable {
             "template",
             "\"\"",
             "Middle of the sensors' names. `{topic}`, `{topic[N]}` and `{topic[N..]}` are the MQTT topic's levels, counted \
-             from 0; `{payload.PATH}` is a field of the payload, `{match[N]}` what the N-th wildcard of the field's path \
+             from 0; `{payload.PATH}` is a field of the payload (`{payload.A|B}`: B where A is not there; JSON and CBOR), `{match[N]}` what the N-th wildcard of the field's path \
              stands for. Empty: the name is `source/quantity`.",
         )
         .near(&["name", "device_name", "sensor"]),

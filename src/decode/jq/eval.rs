@@ -4,12 +4,13 @@
 //! [`STEPS_MAX`] in time and in what is built; parts of the document are passed on by reference. Nesting is that of the
 //! expression, which the parser bounds.
 
-use std::cmp::Ordering;
 use std::rc::Rc;
 
 use super::super::tree::Tree;
-use super::ast::{Ast, Op, Pattern};
-use super::functions;
+use super::ast::{Ast, Op};
+use super::scope::{Scope, bind, lookup, with};
+use super::value::{Value, as_f64, each, index_of, is_true, kind, recurse, written};
+use super::{functions, operators};
 use crate::clock::WallTime;
 
 /// Most steps of a run, where every value copied or built counts as one: about 20 ms on a slow box.
@@ -17,37 +18,6 @@ pub(super) const STEPS_MAX: usize = 200_000;
 
 /// How many bytes of a text count as a step.
 const STEP_BYTES: usize = 16;
-
-/// A part of the document, or something made.
-#[derive(Clone, Debug)]
-pub(super) enum Value<'t> {
-    Ref(&'t Tree),
-    Own(Rc<Tree>),
-}
-
-impl<'t> Value<'t> {
-    pub(super) fn new(tree: Tree) -> Self {
-        Self::Own(Rc::new(tree))
-    }
-
-    pub(super) fn tree(&self) -> &Tree {
-        match self {
-            Self::Ref(tree) => tree,
-            Self::Own(tree) => tree,
-        }
-    }
-
-    /// A part of this value, by reference where it is the document's.
-    fn part(&self, run: &mut Run, find: impl for<'a> Fn(&'a Tree) -> Option<&'a Tree>) -> Result<Self, Stop> {
-        Ok(match self {
-            Self::Ref(tree) => find(tree).map_or_else(|| Self::new(Tree::Null), Self::Ref),
-            Self::Own(tree) => match find(tree) {
-                Some(part) => Self::new(run.copy(part)?),
-                None => Self::new(Tree::Null),
-            },
-        })
-    }
-}
 
 /// Why a run ends early.
 #[derive(Debug)]
@@ -64,23 +34,6 @@ impl Stop {
     pub(super) fn error(what: impl Into<String>) -> Self {
         Self::Error(Value::new(Tree::Text(what.into().into())))
     }
-}
-
-impl Value<'static> {
-    /// The words of an error.
-    pub(super) fn text(&self) -> String {
-        match self.tree() {
-            Tree::Text(text) => text.chars().take(200).collect(),
-            other => other.to_json().to_string().chars().take(200).collect(),
-        }
-    }
-}
-
-/// Variables in scope, innermost first.
-pub(super) struct Scope<'s, 't> {
-    name: &'s str,
-    value: Value<'t>,
-    up: Option<&'s Scope<'s, 't>>,
 }
 
 /// What takes the outputs.
@@ -216,12 +169,12 @@ impl Run {
             Ast::Text(parts) => self.text(parts, String::new(), &input, scope, out),
             Ast::Minus(inner) => self.eval(inner, input, scope, &mut |run, value| {
                 let zero = Tree::Integer(0);
-                let negative = functions::binary(run, Op::Subtract, &zero, value.tree())?;
+                let negative = operators::binary(run, Op::Subtract, &zero, value.tree())?;
                 out(run, Value::new(negative))
             }),
             Ast::Binary(op, left, right) => self.eval(right, input.clone(), scope, &mut |run, right| {
                 run.eval(left, input.clone(), scope, &mut |run, left| {
-                    let made = functions::binary(run, *op, left.tree(), right.tree())?;
+                    let made = operators::binary(run, *op, left.tree(), right.tree())?;
                     out(run, Value::new(made))
                 })
             }),
@@ -299,7 +252,7 @@ impl Run {
         out: Out<'_, 't>,
     ) -> Result<(), Stop> {
         let bound = |run: &mut Self, ast: Option<&Ast>| match ast {
-            Some(ast) => Ok(functions::as_f64(run.last(ast, input.clone(), scope)?.tree())),
+            Some(ast) => Ok(as_f64(run.last(ast, input.clone(), scope)?.tree())),
             None => Ok(None),
         };
         let (from, to) = (bound(self, from)?, bound(self, to)?);
@@ -321,7 +274,7 @@ impl Run {
                     let cut: String = text.chars().skip(range.start).take(range.len()).collect();
                     Tree::Text(cut.into())
                 }
-                other => return Err(Stop::error(format!("cannot cut {}", functions::kind(other)))),
+                other => return Err(Stop::error(format!("cannot cut {}", kind(other)))),
             };
             out(run, Value::new(made))
         })
@@ -341,7 +294,7 @@ impl Run {
         };
         self.eval(key, input.clone(), scope, &mut |run, key| {
             let Tree::Text(key) = key.tree() else {
-                return Err(Stop::error(format!("{} cannot be a key", functions::kind(key.tree()))));
+                return Err(Stop::error(format!("{} cannot be a key", kind(key.tree()))));
             };
             run.eval(value, input.clone(), scope, &mut |run, value| {
                 run.charge(made.len())?;
@@ -365,7 +318,7 @@ impl Run {
             return out(self, Value::new(Tree::Text(made.into())));
         };
         self.eval(part, input.clone(), scope, &mut |run, value| {
-            let text = format!("{made}{}", functions::written(value.tree()));
+            let text = format!("{made}{}", written(value.tree()));
             run.charge_text(text.len())?;
             run.text(rest, text, input, scope, out)
         })
@@ -411,164 +364,5 @@ impl Run {
             Err(Stop::Error(_)) | Ok(()) => found.into_iter().try_for_each(|value| out(self, value)),
             ended => ended,
         }
-    }
-}
-
-fn lookup<'t>(mut scope: Option<&Scope<'_, 't>>, name: &str) -> Value<'t> {
-    while let Some(here) = scope {
-        if here.name == name {
-            return here.value.clone();
-        }
-        scope = here.up;
-    }
-    // The parser lets no unknown name pass.
-    Value::new(Tree::Null)
-}
-
-/// Runs with more names in scope.
-fn with<'s, 't, T>(
-    names: &'s [(&'s str, Value<'t>)],
-    scope: Option<&'s Scope<'s, 't>>,
-    run: &mut dyn FnMut(Option<&Scope<'_, 't>>) -> Result<T, Stop>,
-) -> Result<T, Stop> {
-    match names.split_first() {
-        None => run(scope),
-        Some(((name, value), rest)) => {
-            let here = Scope { name, value: value.clone(), up: scope };
-            with_rest(rest, &here, run)
-        }
-    }
-}
-
-fn with_rest<'t, T>(
-    names: &[(&str, Value<'t>)],
-    scope: &Scope<'_, 't>,
-    run: &mut dyn FnMut(Option<&Scope<'_, 't>>) -> Result<T, Stop>,
-) -> Result<T, Stop> {
-    match names.split_first() {
-        None => run(Some(scope)),
-        Some(((name, value), rest)) => {
-            let here = Scope { name, value: value.clone(), up: Some(scope) };
-            with_rest(rest, &here, run)
-        }
-    }
-}
-
-fn bind<'p, 't>(run: &mut Run, pattern: &'p Pattern, value: &Value<'t>) -> Result<Vec<(&'p str, Value<'t>)>, Stop> {
-    let mut names = Vec::new();
-    bind_into(run, pattern, value, &mut names)?;
-    Ok(names)
-}
-
-fn bind_into<'p, 't>(
-    run: &mut Run,
-    pattern: &'p Pattern,
-    value: &Value<'t>,
-    names: &mut Vec<(&'p str, Value<'t>)>,
-) -> Result<(), Stop> {
-    match pattern {
-        Pattern::Name(name) => names.push((name, value.clone())),
-        Pattern::List(items) => {
-            for (index, item) in items.iter().enumerate() {
-                let part = value.part(run, |tree| tree.item(index))?;
-                bind_into(run, item, &part, names)?;
-            }
-        }
-        Pattern::Object(members) => {
-            for (key, item) in members {
-                let part = value.part(run, |tree| tree.get(key))?;
-                bind_into(run, item, &part, names)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn is_true(tree: &Tree) -> bool {
-    !matches!(tree, Tree::Null | Tree::Bool(false))
-}
-
-pub(super) fn index_of<'t>(run: &mut Run, value: &Value<'t>, index: &Tree) -> Result<Value<'t>, Stop> {
-    match (value.tree(), index) {
-        (Tree::Null, Tree::Text(_) | Tree::Integer(_) | Tree::Real(_)) => Ok(Value::new(Tree::Null)),
-        (Tree::Object(_), Tree::Text(key)) => value.part(run, |tree| tree.get(key)),
-        (Tree::List(items), Tree::Integer(_) | Tree::Real(_)) => {
-            let index = functions::as_f64(index).unwrap_or(0.0).floor();
-            let index = if index < 0.0 { index + items.len() as f64 } else { index };
-            let place = if index < 0.0 { usize::MAX } else { index as usize };
-            value.part(run, |tree| tree.item(place))
-        }
-        (value, index) => {
-            Err(Stop::error(format!("cannot take {} of {}", functions::kind(index), functions::kind(value))))
-        }
-    }
-}
-
-/// Every item or member.
-pub(super) fn each<'t>(run: &mut Run, value: &Value<'t>, out: Out<'_, 't>) -> Result<(), Stop> {
-    match value {
-        Value::Ref(Tree::List(items)) => items.iter().try_for_each(|item| out(run, Value::Ref(item))),
-        Value::Ref(Tree::Object(members)) => members.iter().try_for_each(|(_, member)| out(run, Value::Ref(member))),
-        value => {
-            let parts: Vec<&Tree> = match value.tree() {
-                Tree::List(items) => items.iter().collect(),
-                Tree::Object(members) => members.iter().map(|(_, member)| member).collect(),
-                other => return Err(Stop::error(format!("cannot go through {}", functions::kind(other)))),
-            };
-            for part in parts {
-                let copied = Value::new(run.copy(part)?);
-                out(run, copied)?;
-            }
-            Ok(())
-        }
-    }
-}
-
-/// A value and everything below it.
-pub(super) fn recurse<'t>(run: &mut Run, value: &Value<'t>, out: Out<'_, 't>) -> Result<(), Stop> {
-    run.charge(1)?;
-    out(run, value.clone())?;
-    match value.tree() {
-        Tree::List(_) | Tree::Object(_) => each(run, value, &mut |run, part| recurse(run, &part, out)),
-        _ => Ok(()),
-    }
-}
-
-/// jq's order: null, false, true, numbers, texts, lists, objects.
-pub(super) fn compare(a: &Tree, b: &Tree) -> Ordering {
-    let rank = |tree: &Tree| match tree {
-        Tree::Null => 0,
-        Tree::Bool(false) => 1,
-        Tree::Bool(true) => 2,
-        Tree::Integer(_) | Tree::Unsigned(_) | Tree::Real(_) => 3,
-        Tree::Text(_) | Tree::Bytes(_) => 4,
-        Tree::List(_) => 5,
-        Tree::Object(_) => 6,
-    };
-    match (a, b) {
-        (Tree::Integer(a), Tree::Integer(b)) => a.cmp(b),
-        (Tree::Text(a), Tree::Text(b)) => a.cmp(b),
-        (Tree::List(a), Tree::List(b)) => {
-            let differ = a.iter().zip(b).map(|(a, b)| compare(a, b)).find(|order| order.is_ne());
-            differ.unwrap_or_else(|| a.len().cmp(&b.len()))
-        }
-        (Tree::Object(a), Tree::Object(b)) => {
-            let sorted = |members: &'_ [(Box<str>, Tree)]| {
-                let mut order: Vec<usize> = (0..members.len()).collect();
-                order.sort_by(|x, y| members[*x].0.cmp(&members[*y].0));
-                order
-            };
-            let (left, right) = (sorted(a), sorted(b));
-            let keys = left.iter().map(|at| &a[*at].0).cmp(right.iter().map(|at| &b[*at].0));
-            let values = || {
-                let differ = left.iter().zip(&right).map(|(x, y)| compare(&a[*x].1, &b[*y].1));
-                differ.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
-            };
-            keys.then_with(values)
-        }
-        (a, b) => match (functions::as_f64(a), functions::as_f64(b)) {
-            (Some(a), Some(b)) => a.total_cmp(&(b + 0.0)),
-            _ => rank(a).cmp(&rank(b)),
-        },
     }
 }

@@ -1,10 +1,12 @@
-//! The functions and operators of the language.
+//! The functions of the language.
 
-use super::super::packed::base64;
-use super::super::tree::{Tree, from_json};
-use super::super::value::{Number, parse};
-use super::ast::{Ast, Op};
-use super::eval::{Out, Run, Scope, Stop, Value, compare, each, index_of, is_true, recurse};
+use super::super::tree::Tree;
+use super::ast::Ast;
+use super::eval::{Out, Run, Stop};
+use super::operators::sum;
+use super::plain::{entries, from_entries, plain, with_argument};
+use super::scope::Scope;
+use super::value::{Value, as_f64, compare, each, index_of, is_true, kind, number, recurse};
 
 /// Names and how many arguments they take.
 const FUNCTIONS: &[(&str, &[usize])] = &[
@@ -86,6 +88,7 @@ pub(super) fn check(name: &str, arguments: usize) -> Result<(), String> {
     }
 }
 
+<<<<<<< HEAD
 /// A number in its plainest form.
 pub(super) fn number(number: f64) -> Tree {
     // Whole numbers below 2^53 are exact in both forms.
@@ -194,6 +197,8 @@ fn split(run: &mut Run, text: &str, by: &str) -> Result<Tree, Stop> {
     Ok(Tree::List(pieces.into_iter().map(|piece| Tree::Text(piece.into())).collect()))
 }
 
+=======
+>>>>>>> fmta
 /// Runs a function; the parser has checked name and count.
 pub(super) fn call<'t>(
     run: &mut Run,
@@ -401,6 +406,7 @@ fn is_of(kinds: &str, tree: &Tree) -> Option<bool> {
         _ => return None,
     })
 }
+<<<<<<< HEAD
 
 fn entries(run: &mut Run, tree: &Tree) -> Result<Tree, Stop> {
     let Tree::Object(members) = tree else {
@@ -572,3 +578,5 @@ fn plain(run: &mut Run, name: &str, input: &Tree) -> Result<Tree, Stop> {
         _ => return Err(wrong(name, input)),
     })
 }
+=======
+>>>>>>> fmta
