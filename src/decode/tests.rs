@@ -2,11 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-<<<<<<< HEAD
-mod device_tests;
-=======
 mod any_bytes;
->>>>>>> fmta
+mod device_tests;
 mod json_tests;
 
 use std::sync::Arc;

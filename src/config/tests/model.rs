@@ -107,7 +107,6 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
             "[[source]]\nname = \"s\"\ntype = \"mqtt\"\nurl = \"mqtt://[::1]\"\ntopics = [\"a\"]\ndecode = { format = \"json\" }\n{}"
                 .into()
         }
-<<<<<<< HEAD
         "framing" => {
             let way = match key.name {
                 "first_frame" => "by = \"slip\"",
@@ -122,12 +121,7 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
         "decode" if key.only.len() == 1 && matches!(key.only[0], "nmea" | "scale") => {
             source(&format!("format = \"{}\"\n{{}}", key.only[0]))
         }
-=======
-        "framing" => "[[source]]\nname = \"s\"\ntype = \"serial\"\nport = \"/p\"\ndecode = { format = \"json\" }\n\
-                      [source.framing]\nby = \"line\"\n{}"
-            .into(),
         "decode" if key.name == "online" => source("format = \"homie\"\n{}"),
->>>>>>> fmta
         "decode" if key.only.contains(&"csv") && key.only.len() == 1 && key.name == "header" => {
             source("format = \"csv\"\ncolumns = [\"a\"]\n{}")
         }
