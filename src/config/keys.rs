@@ -12,8 +12,8 @@ mod modbus;
 mod source;
 
 pub use alarm::{ALARM, CONDITIONS};
-pub use decode::{DECODE, FIELD};
-pub use framing::FRAMING;
+pub use decode::{DECODE, FIELD, UNIT_PATH};
+pub use framing::{CHECKSUM, FRAMING};
 pub use general::{GATEWAY, RATE_LIMIT, ROOT, STORE, UPSTREAM};
 pub use http::HTTP;
 pub use modbus::{REGISTER, UNIT};
@@ -103,5 +103,19 @@ const fn with_default(name: &'static str, takes: &'static str, toml: &'static st
 }
 
 /// All tables that hold keys, in the order of the reference.
-pub static TABLES: [&KeyTable; 12] =
-    [&GATEWAY, &SOURCE, &UNIT, &REGISTER, &FRAMING, &DECODE, &FIELD, &ALARM, &STORE, &UPSTREAM, &RATE_LIMIT, &HTTP];
+pub static TABLES: [&KeyTable; 14] = [
+    &GATEWAY,
+    &SOURCE,
+    &UNIT,
+    &REGISTER,
+    &FRAMING,
+    &CHECKSUM,
+    &DECODE,
+    &FIELD,
+    &UNIT_PATH,
+    &ALARM,
+    &STORE,
+    &UPSTREAM,
+    &RATE_LIMIT,
+    &HTTP,
+];

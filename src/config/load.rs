@@ -14,7 +14,7 @@ use super::report::{Level, Problem, Report, SourceFile, order};
 use super::section::Section;
 use super::suggest::{suggestion, unknown_key};
 use super::tree::{Context, Data, Entry, FileReference, Spot};
-use super::{alarm, cross, general, http, source, syntax, upstream};
+use super::{alarm, cross, general, http, preset, source, syntax, upstream};
 
 /// Largest configuration file. 5,000 alarms take about half of it.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -186,8 +186,9 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
         to_spot = section.spot(if section.has("client_id") { "client_id" } else { upstream::url_key(&section) });
     }
     let mut read_sources = Vec::new();
-    for (spot, entries) in sources {
-        let section = Section::new(ctx, &keys::SOURCE, spot, &[entries]);
+    let sources: Vec<_> = sources.into_iter().map(|(spot, entries)| (spot, preset::apply(ctx, entries))).collect();
+    for (spot, entries) in &sources {
+        let section = Section::new(ctx, &keys::SOURCE, *spot, &[entries.as_ref()]);
         read_sources.extend(source::read(ctx, &section, &gateway.id));
     }
     let mut read_alarms = Vec::new();

@@ -22,6 +22,7 @@ mod load;
 mod modbus;
 mod mqtt;
 mod pacing;
+pub mod preset;
 mod reference;
 mod render;
 mod report;

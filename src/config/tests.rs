@@ -7,6 +7,7 @@ mod messages;
 mod modbus;
 mod model;
 mod own;
+mod presets;
 mod robust;
 mod shipped;
 mod upstream;

@@ -1,5 +1,7 @@
 //! A case's file: what is sent, and what is expected of it.
 
+#![allow(dead_code, reason = "exchanges and facts are for sources that ask")]
+
 use std::path::Path;
 
 use serde_json::Value;
@@ -19,8 +21,8 @@ pub enum Step {
     Request(Vec<u8>),
     /// What it is answered.
     Answer(Vec<u8>),
-    /// What happens to the port.
-    Event(String),
+    /// Something happens to the port: it is gone and comes back.
+    Event,
 }
 
 /// A reading that must come out.
@@ -76,8 +78,8 @@ pub fn read(path: &Path) -> Result<Case, String> {
 }
 
 fn step(item: &Value, topic: Option<&str>, steps: &mut Vec<Step>) -> Result<(), String> {
-    if let Some(event) = item["event"].as_str() {
-        steps.push(Step::Event(event.to_owned()));
+    if !item["event"].is_null() {
+        steps.push(Step::Event);
         return Ok(());
     }
     let mut exchange = false;
