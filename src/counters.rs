@@ -44,8 +44,14 @@ pub enum Reject {
     TooLong,
     /// Not UTF-8 where text was expected.
     NotUtf8,
-    /// Does not follow its format (JSON syntax, nesting, CSV column count, checksum).
+    /// Does not follow its format (JSON syntax, nesting, CSV column count), or bytes between the frames.
     Malformed,
+    /// Its checksum does not fit, or a required one is missing.
+    Checksum,
+    /// The end of a frame that began before the port was opened. No fault.
+    Partial,
+    /// The device itself says that the value is not valid (NMEA status V, overloaded scale).
+    NotValid,
     /// A field that is named in the configuration is not there, or no field at all is.
     MissingField,
     /// A value that is no finite number and not in the map.
@@ -70,6 +76,9 @@ impl Reject {
             Self::TooLong => "too-long",
             Self::NotUtf8 => "not-utf8",
             Self::Malformed => "malformed",
+            Self::Checksum => "checksum",
+            Self::Partial => "partial",
+            Self::NotValid => "not-valid",
             Self::MissingField => "missing-field",
             Self::NotANumber => "not-a-number",
             Self::OutOfRange => "out-of-range",

@@ -1,5 +1,6 @@
 //! `decode`: from bytes to readings, and the entries of its `fields`.
 
+mod devices;
 mod field;
 mod forms;
 mod reach;
@@ -42,6 +43,11 @@ enum Form {
     Number,
     KeyValue,
     Csv,
+    Binary,
+    Nmea,
+    P1,
+    VeDirect,
+    Scale,
 }
 
 impl Form {
@@ -63,6 +69,11 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         ("number", Form::Number),
         ("key-value", Form::KeyValue),
         ("csv", Form::Csv),
+        ("binary", Form::Binary),
+        ("nmea", Form::Nmea),
+        ("p1", Form::P1),
+        ("vedirect", Form::VeDirect),
+        ("scale", Form::Scale),
         ("cbor", Form::Cbor),
         ("senml", Form::Senml),
         ("sparkplug-b", Form::SparkplugB),
@@ -91,6 +102,11 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         Form::Number => forms::quantity(ctx, section, &fields, topics).map(|quantity| Format::Number { quantity }),
         Form::KeyValue => Some(forms::key_value(ctx, section)),
         Form::Csv => forms::csv(ctx, section, &fields, device.as_ref(), ts_field.as_ref(), &carry),
+        Form::Binary => Some(Format::Binary),
+        Form::Nmea => Some(devices::nmea(ctx, section)),
+        Form::P1 => Some(Format::P1),
+        Form::VeDirect => Some(Format::VeDirect),
+        Form::Scale => Some(devices::scale(ctx, section)),
     };
     let units = [
         ("s", TsUnit::Seconds),
@@ -101,16 +117,19 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         ("auto", TsUnit::Auto),
     ];
     let ts_unit = section.choice(ctx, "ts_unit", &units).unwrap_or(TsUnit::Iso8601);
-    for name in ["ts_unit", "time_zone", "max_future_skew", "max_age"] {
+    for name in ["ts_unit", "ts_format", "time_zone", "max_future_skew", "max_age"] {
         if let Some(entry) = section.entry(name)
             && section.lacks(ctx, "ts_field")
-            && form != Form::Number
+            && !matches!(form, Form::Number | Form::P1)
             && !form.names_itself()
         {
             ctx.warning(entry.key, format!("`{name}` has no effect without `ts_field`"));
         }
     }
-    let time_zone = time_zone(ctx, section);
+    let time_zone = match form {
+        Form::P1 if !section.has("time_zone") => devices::P1_TIME_ZONE.to_owned(),
+        _ => time_zone(ctx, section),
+    };
     let max_future_skew = section.duration(ctx, "max_future_skew", Duration::ZERO..=3660 * DAY).unwrap_or(HOUR);
     let max_age = section.duration(ctx, "max_age", Duration::ZERO..=36_600 * DAY).unwrap_or(30 * DAY);
     let decimal_comma = section.boolean(ctx, "decimal_comma").unwrap_or(false);

@@ -11,7 +11,7 @@ mod source;
 
 pub use alarm::{ALARM, CONDITIONS};
 pub use decode::{DECODE, FIELD, UNIT};
-pub use framing::FRAMING;
+pub use framing::{CHECKSUM, FRAMING};
 pub use general::{GATEWAY, RATE_LIMIT, ROOT, STORE, UPSTREAM};
 pub use source::SOURCE;
 
@@ -88,5 +88,5 @@ const fn with_default(name: &'static str, takes: &'static str, toml: &'static st
 }
 
 /// All tables that hold keys, in the order of the reference.
-pub static TABLES: [&KeyTable; 10] =
-    [&GATEWAY, &SOURCE, &FRAMING, &DECODE, &FIELD, &UNIT, &ALARM, &STORE, &UPSTREAM, &RATE_LIMIT];
+pub static TABLES: [&KeyTable; 11] =
+    [&GATEWAY, &SOURCE, &FRAMING, &CHECKSUM, &DECODE, &FIELD, &UNIT, &ALARM, &STORE, &UPSTREAM, &RATE_LIMIT];

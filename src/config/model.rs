@@ -4,6 +4,7 @@
 //! never touches the system.
 
 mod alarm;
+mod framing;
 mod gateway;
 mod reach;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use alarm::{Alarm, Condition, RateDirection, ScheduleSpan, SetPoint, Severity};
+pub use framing::{Block, BlockLength, CHECKSUMS, Checksum, ChecksumKind, Common, Crc, Framing};
 pub use gateway::{CONTROL_SOCKET, Gateway, LogFormat, LogLevel};
 pub use reach::{Packing, Reach};
 
@@ -132,6 +134,12 @@ pub struct SerialSource {
     pub framing: Framing,
     /// `silence_after`: a port that says nothing for this long is reported. Default off.
     pub silence_after: Option<Duration>,
+    /// `send` and `send_every`: what a device has to be asked with, and how often.
+    pub ask: Option<(Vec<u8>, Duration)>,
+    /// `dtr` and `rts`: `Some(true)` for "on"; `None` leaves the line as the system sets it, which is on.
+    pub dtr: Option<bool>,
+    /// See `dtr`.
+    pub rts: Option<bool>,
 }
 
 /// Serial parity.
@@ -150,19 +158,6 @@ pub enum FlowControl {
     None,
     Software,
     Hardware,
-}
-
-/// `framing`: how a byte stream is cut into messages.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Framing {
-    /// `{ by = "line" }`: ends at CR, LF or CRLF; longer than `max_bytes` (default 12 KiB) is refused and counted; the
-    /// first, possibly partial, line after opening is dropped unless `first_line = "keep"`.
-    Line {
-        /// `max_bytes`
-        max_bytes: usize,
-        /// `first_line = "keep"`
-        keep_first: bool,
-    },
 }
 
 /// `decode`: from bytes to readings.
@@ -238,6 +233,22 @@ pub enum Format {
         header: bool,
         /// `comment`: lines that begin with it are passed over.
         comment: Option<u8>,
+    },
+    /// `"binary"`: one fixed layout; the fields' paths are places.
+    Binary,
+    /// `"nmea"`: NMEA 0183.
+    Nmea {
+        /// `checksum = "optional"`: take sentences without one.
+        unchecked: bool,
+    },
+    /// `"p1"`: a smart meter's telegram.
+    P1,
+    /// `"vedirect"`: a Victron text block.
+    VeDirect,
+    /// `"scale"`: what balances and scales print.
+    Scale {
+        /// `unstable = "keep"`: take weights that are not stable yet.
+        keep_unstable: bool,
     },
 }
 

@@ -167,6 +167,13 @@ fn serial_source(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<SerialS
     let flow_control = section.choice(ctx, "flow_control", &flows).unwrap_or(FlowControl::None);
     let framing = framing::read(ctx, section);
     let silence_after = section.duration(ctx, "silence_after", SECOND..=366 * DAY);
+    let ask = framing::mark(ctx, section, "send");
+    let ask_every = section.duration(ctx, "send_every", Duration::from_millis(10)..=DAY).unwrap_or(10 * SECOND);
+    let switch = [("on", true), ("off", false)];
+    let (dtr, rts) = (section.choice(ctx, "dtr", &switch), section.choice(ctx, "rts", &switch));
+    if section.has("send_every") && section.lacks(ctx, "send") {
+        ctx.error(section.spot("send_every"), "`send_every` has no meaning without `send`");
+    }
     Some(SerialSource {
         port: port?,
         baud,
@@ -176,5 +183,8 @@ fn serial_source(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<SerialS
         flow_control,
         framing: framing?,
         silence_after,
+        ask: ask.map(|bytes| (bytes, ask_every)),
+        dtr,
+        rts,
     })
 }

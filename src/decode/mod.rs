@@ -5,6 +5,7 @@
 //! readings. Nothing a device sends can panic, grow without bound or come out as a number that is not finite. A field
 //! that is refused never takes the good ones of its message with it; a message that is malformed yields nothing.
 
+mod binary;
 mod carry;
 mod csv;
 mod document;
@@ -14,10 +15,14 @@ mod item;
 mod jq;
 mod json;
 mod key_value;
+mod layout;
 mod name;
+mod nmea;
 mod number;
+mod p1;
 mod packed;
 mod path;
+mod scale;
 mod select;
 mod senml;
 mod sink;
@@ -28,6 +33,7 @@ mod time;
 mod tree;
 mod units;
 mod value;
+mod vedirect;
 
 use std::fmt;
 use std::sync::Arc;
@@ -132,6 +138,11 @@ fn reader(decode: &model::Decode, wants: &[Want]) -> Result<Reader, String> {
         model::Format::Csv { delimiter, columns, header, comment } => {
             Reader::text(csv::Csv::new(*delimiter, columns, *header, *comment, comma, wants)?)
         }
+        model::Format::Binary => Reader::binary(binary::Binary::new(wants)?),
+        model::Format::Nmea { unchecked } => Reader::text(nmea::Nmea::new(*unchecked, wants)?),
+        model::Format::P1 => Reader::text(p1::P1::new(wants)),
+        model::Format::VeDirect => Reader::text(vedirect::VeDirect::new(wants)),
+        model::Format::Scale { keep_unstable } => Reader::text(scale::Scale::new(*keep_unstable, comma, wants)?),
     })
 }
 
@@ -157,6 +168,11 @@ impl Decoder {
     pub fn new(source: &model::Source) -> Result<Self, String> {
         let all = std::iter::once(&source.decode).chain(&source.further);
         Ok(Self { branches: all.map(|decode| Branch::new(source, decode)).collect::<Result<_, _>>()? })
+    }
+
+    /// Whether everything it reads is text.
+    pub fn reads_text(&self) -> bool {
+        self.branches.iter().all(|branch| matches!(branch.reader, Reader::Text(_)))
     }
 
     /// Says what the arrival times of the messages to come are worth.
@@ -208,6 +224,7 @@ impl Branch {
             decimal_comma: decode.decimal_comma,
             time: TimeRule {
                 unit: decode.ts_unit,
+                format: decode.reach.ts_format.clone(),
                 zone,
                 max_future_skew: decode.max_future_skew,
                 max_age: decode.max_age,

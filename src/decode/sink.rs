@@ -223,7 +223,7 @@ impl Sink<'_> {
     /// A value that nothing is configured for: a reading if it is a number or a boolean, else passed over.
     pub(super) fn other(&mut self, key: &str, raw: &Raw<'_>) {
         match raw {
-            Raw::Null | Raw::Bare { text: "", .. } => self.state.found = true,
+            Raw::Null | Raw::Bare { text: "", .. } | Raw::Measured { text: "", .. } => self.state.found = true,
             Raw::Text(_) | Raw::Composite => {}
             _ if key.len() > SENSOR_BYTES_MAX => {
                 self.state.found = true;
@@ -265,6 +265,26 @@ impl Sink<'_> {
     pub(super) fn too_much_carried(&mut self, index: usize) {
         let name = &self.rules.carry[index];
         self.refuse(Reject::TooLong, format!("`{name}` is not carried: more than {CARRY_BYTES_MAX} bytes in all"));
+    }
+
+    /// The zone that times without one are in.
+    pub(super) fn zone(&self) -> &jiff::tz::TimeZone {
+        &self.rules.time.zone
+    }
+
+    /// The record's time, in nanoseconds since the epoch; `None` where there is one that makes no sense.
+    pub(super) fn stamp(&mut self, nanos: Option<i64>) {
+        self.state.stamp = Some(nanos.map_or(Stamp::Unreadable, Stamp::At));
+    }
+
+    /// A value is passed over as configured.
+    pub(super) fn ignore(&mut self) {
+        self.out.ignored += 1;
+    }
+
+    /// The record at hand comes to nothing, and that is no fault.
+    pub(super) fn drop_record(&mut self) {
+        self.state.clear_record();
     }
 
     /// Something is refused; what else the message holds is not touched by it.
@@ -371,9 +391,9 @@ fn carried(raw: &Raw<'_>) -> Option<serde_json::Value> {
         Raw::Unsigned(whole) => whole.into(),
         Raw::Number(number) => number.into(),
         Raw::Text(text) => text.into(),
-        Raw::Bare { text: "", .. } | Raw::Composite => return None,
+        Raw::Bare { text: "", .. } | Raw::Measured { text: "", .. } | Raw::Composite => return None,
         // A number where JSON would write it the same way; "007" and "+1" stay texts.
-        Raw::Bare { text, .. } => {
+        Raw::Bare { text, .. } | Raw::Measured { text, .. } => {
             text.parse::<serde_json::Number>().map_or_else(|_| text.into(), serde_json::Value::Number)
         }
     })
@@ -382,7 +402,7 @@ fn carried(raw: &Raw<'_>) -> Option<serde_json::Value> {
 fn carried_bytes(raw: &Raw<'_>) -> usize {
     CARRIED_NODE_BYTES
         + match raw {
-            Raw::Text(text) | Raw::Bare { text, .. } => text.len(),
+            Raw::Text(text) | Raw::Bare { text, .. } | Raw::Measured { text, .. } => text.len(),
             _ => 0,
         }
 }
@@ -390,11 +410,11 @@ fn carried_bytes(raw: &Raw<'_>) -> usize {
 /// A value as a part of a name; `None` where there is nothing to name with. Its length is checked with the name's.
 fn device_text(raw: &Raw<'_>) -> Option<String> {
     Some(match *raw {
-        Raw::Null | Raw::Composite | Raw::Bare { text: "", .. } => return None,
+        Raw::Null | Raw::Composite | Raw::Bare { text: "", .. } | Raw::Measured { text: "", .. } => return None,
         Raw::Bool(state) => state.to_string(),
         Raw::Integer(whole) => whole.to_string(),
         Raw::Unsigned(whole) => whole.to_string(),
         Raw::Number(number) => number.to_string(),
-        Raw::Text(text) | Raw::Bare { text, .. } => text.to_owned(),
+        Raw::Text(text) | Raw::Bare { text, .. } | Raw::Measured { text, .. } => text.to_owned(),
     })
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod any_bytes;
+mod device_tests;
 mod json_tests;
 
 use std::sync::Arc;
@@ -90,6 +91,9 @@ fn serial(decode: Decode) -> Source {
         flow_control: FlowControl::None,
         framing: Framing::Line { max_bytes: 12 * 1024, keep_first: false },
         silence_after: None,
+        ask: None,
+        dtr: None,
+        rts: None,
     });
     Source { name: "src".into(), kind, decode, further: Vec::new() }
 }

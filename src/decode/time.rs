@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use jiff::fmt::strtime;
 use jiff::fmt::temporal::DateTimeParser;
 use jiff::tz::TimeZone;
 
@@ -32,6 +33,8 @@ pub(super) enum Stamp {
 #[derive(Clone, Debug)]
 pub(super) struct TimeRule {
     pub(super) unit: TsUnit,
+    /// How a time is written, in strftime's letters; then the unit does not count.
+    pub(super) format: Option<String>,
     pub(super) zone: TimeZone,
     pub(super) max_future_skew: Duration,
     pub(super) max_age: Duration,
@@ -41,8 +44,11 @@ impl TimeRule {
     /// Reads a time; `None` where the payload says that there is none.
     pub(super) fn read(&self, raw: &Raw<'_>) -> Option<Stamp> {
         let nanos = match *raw {
-            Raw::Null | Raw::Text("") | Raw::Bare { text: "", .. } => return None,
-            Raw::Text(text) | Raw::Bare { text, .. } => self.text(text),
+            // "20260301120000" is a number to formats that know numbers.
+            Raw::Integer(whole) if self.format.is_some() => self.text(&whole.to_string()),
+            Raw::Unsigned(whole) if self.format.is_some() => self.text(&whole.to_string()),
+            Raw::Null | Raw::Text("") | Raw::Bare { text: "", .. } | Raw::Measured { text: "", .. } => return None,
+            Raw::Text(text) | Raw::Bare { text, .. } | Raw::Measured { text, .. } => self.text(text),
             Raw::Integer(whole) => self.sized(whole as f64).whole(i128::from(whole)),
             Raw::Unsigned(whole) => self.sized(whole as f64).whole(i128::from(whole)),
             Raw::Number(number) => self.sized(number).real(number),
@@ -103,6 +109,9 @@ impl TimeRule {
 
     fn text(&self, text: &str) -> Option<i64> {
         let text = text.trim_ascii();
+        if let Some(format) = &self.format {
+            return self.formatted(format, text);
+        }
         let number = match self.unit {
             TsUnit::Auto => parse(text, false),
             _ => None,
@@ -123,6 +132,15 @@ impl TimeRule {
                 Err(_) => scale.real(parse(text, false)?.as_f64()),
             },
         }
+    }
+
+    fn formatted(&self, format: &str, text: &str) -> Option<i64> {
+        let pieces = strtime::parse(format, text).ok()?;
+        let stamp = match pieces.offset() {
+            Some(_) => pieces.to_timestamp().ok()?,
+            None => self.zone.to_timestamp(pieces.to_datetime().ok()?).ok()?,
+        };
+        i64::try_from(stamp.as_nanosecond()).ok()
     }
 
     fn iso8601(&self, text: &str) -> Option<i64> {
@@ -172,7 +190,7 @@ mod tests {
     fn rule(unit: TsUnit) -> TimeRule {
         let zone = TimeZone::get("Europe/Berlin").unwrap();
         let day = Duration::from_secs(86_400);
-        TimeRule { unit, zone, max_future_skew: Duration::from_secs(3_600), max_age: 30 * day }
+        TimeRule { unit, format: None, zone, max_future_skew: Duration::from_secs(3_600), max_age: 30 * day }
     }
 
     fn text(unit: TsUnit, text: &str) -> Option<Stamp> {
@@ -245,6 +263,22 @@ mod tests {
         assert_eq!(rule(TsUnit::Seconds).read(&Raw::Null), None);
         let (time, source) = rule(TsUnit::Iso8601).resolve(Some(Stamp::Unreadable), ARRIVAL, true);
         assert_eq!((time, source), (ARRIVAL, TimeSource::Doubtful));
+    }
+
+    #[test]
+    fn a_time_in_a_format_of_its_own_is_read_in_the_sources_zone() {
+        let at = |format: &str, text: &str| {
+            TimeRule { format: Some(format.to_owned()), ..rule(TsUnit::Seconds) }.read(&Raw::Text(text))
+        };
+        assert_eq!(at("%d.%m.%Y %H:%M:%S", "01.03.2026 13:00:00"), Some(Stamp::At(NOON)));
+        assert_eq!(at("%d.%m.%y %H:%M", "01.03.26 13:00"), Some(Stamp::At(NOON)));
+        assert_eq!(at("%Y-%m-%d %H:%M:%S %z", "2026-03-01 07:00:00 -0500"), Some(Stamp::At(NOON)));
+        for text in ["", "x", "01.03.2026", "32.03.2026 13:00:00", "01.03.2026 13:00:00 and more"] {
+            let found = at("%d.%m.%Y %H:%M:%S", text);
+            assert_eq!(found, (!text.is_empty()).then_some(Stamp::Unreadable), "{text}");
+        }
+        let compact = TimeRule { format: Some("%Y%m%d%H%M%S".to_owned()), ..rule(TsUnit::Iso8601) };
+        assert_eq!(compact.read(&Raw::Integer(20_260_301_130_000)), Some(Stamp::At(NOON)));
     }
 
     #[test]

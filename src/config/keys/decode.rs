@@ -2,12 +2,14 @@
 
 use super::{KeyTable, optional, required, with_default};
 
-const WITH_FIELDS: &[&str] = &["json", "key-value", "csv", "cbor"];
+const WITH_FIELDS: &[&str] = &["json", "key-value", "csv", "cbor", "binary", "nmea", "p1", "vedirect", "scale"];
 const PATHS: &[&str] = &["json", "cbor"];
 const NAMED: &[&str] = &["json", "number", "key-value", "cbor", "senml", "sparkplug-b", "homie", "jq"];
 const OTHERS: &[&str] = &["json", "key-value", "cbor", "senml", "sparkplug-b", "homie", "jq"];
-const TIMED: &[&str] = &["json", "key-value", "csv", "cbor", "jq"];
-const AGED: &[&str] = &["json", "key-value", "csv", "cbor", "jq", "senml", "sparkplug-b"];
+const TIMED: &[&str] = &["json", "key-value", "csv", "cbor", "jq", "binary", "nmea", "vedirect"];
+const ZONED: &[&str] = &["json", "key-value", "csv", "cbor", "jq", "binary", "nmea", "vedirect", "p1"];
+const AGED: &[&str] =
+    &["json", "key-value", "csv", "cbor", "jq", "senml", "sparkplug-b", "binary", "nmea", "vedirect", "p1"];
 
 /// `decode`
 pub static DECODE: KeyTable = KeyTable {
@@ -18,7 +20,8 @@ pub static DECODE: KeyTable = KeyTable {
     keys: &[
         required(
             "format",
-            "\"json\", \"number\", \"key-value\", \"csv\", \"cbor\", \"senml\", \"sparkplug-b\", \"homie\", \"jq\" or \"skip\"",
+            "\"json\", \"number\", \"key-value\", \"csv\", \"cbor\", \"senml\", \"sparkplug-b\", \"homie\", \"jq\", \"binary\", \"nmea\", \
+             \"p1\", \"vedirect\", \"scale\" or \"skip\"",
             "What the payload looks like; \"skip\": messages that are no readings.",
         ).near(&["type", "codec", "kind"]),
         with_default(
@@ -42,7 +45,7 @@ pub static DECODE: KeyTable = KeyTable {
             .only(&["number"]),
         optional("ts_field", "path", "time of arrival", "The payload's own time: path (JSON), key or column.")
             .near(&["timestamp", "time", "ts", "time_field", "timestamp_field"])
-            .only(WITH_FIELDS),
+            .only(TIMED),
         with_default(
             "ts_unit",
             "\"s\", \"ms\", \"us\", \"ns\", \"iso8601\" or \"auto\"",
@@ -51,9 +54,18 @@ pub static DECODE: KeyTable = KeyTable {
         )
             .near(&["time_unit", "timestamp_unit", "time_format", "ts_format"])
             .only(TIMED),
-        with_default("time_zone", "IANA name", "\"UTC\"", "Zone of an ISO 8601 time that names none.")
-            .near(&["timezone", "tz"])
+        optional(
+            "ts_format",
+            "text",
+            "as `ts_unit` says",
+            "How that time is written where it is not ISO 8601, in the letters of strftime: \"%d.%m.%Y %H:%M:%S\". In CSV a time \
+             in two columns is `ts_field = \"date+time\"`, joined by a blank.",
+        )
+            .near(&["format", "date_format", "strptime"])
             .only(TIMED),
+        with_default("time_zone", "IANA name", "\"UTC\"", "Zone of an ISO 8601 time that names none, and of a meter's telegram (p1: \"Europe/Amsterdam\" when left out).")
+            .near(&["timezone", "tz"])
+            .only(ZONED),
         with_default(
             "max_future_skew",
             "duration, up to 10 y",
@@ -135,6 +147,18 @@ pub static DECODE: KeyTable = KeyTable {
             .near(&["lifecycle", "availability", "alive"])
             .only(&["sparkplug-b", "homie"]),
         optional("comment", "one ASCII character", "none", "Lines that begin with it are passed over.").only(&["csv"]),
+        with_default(
+            "checksum",
+            "\"required\" or \"optional\"",
+            "\"required\"",
+            "Whether sentences without a checksum are refused.",
+        ).only(&["nmea"]),
+        with_default(
+            "unstable",
+            "\"drop\" or \"keep\"",
+            "\"drop\"",
+            "Weights that are not stable yet.",
+        ).near(&["dynamic", "motion"]).only(&["scale"]),
     ],
 };
 
@@ -160,7 +184,10 @@ pub static FIELD: KeyTable = KeyTable {
             "path",
             "path",
             "the quantity",
-            "Where it is: `ENERGY.Power`, `channels[0].value`; the key (key-value) or column (CSV). `*` and `[*]` stand for every member or item, a last `**` for every value below; the field's key may then hold `{match[N]}` and `{payload.PATH}`, where a wildcard of PATH stands for the same.",
+            "Where it is: `ENERGY.Power`, `channels[0].value`; the key (key-value, vedirect) or column (CSV). `*` and `[*]` stand for every member or item, a last `**` for every value below; the field's key may then hold `{match[N]}` and `{payload.PATH}`, where a wildcard of PATH stands for the same. `2:u16le` (binary: \
+             byte 2, type and order; `u8` to `u64`, `i8` to `i64`, `s8` (sign bit), `f32`, `f64`, `bcd8`, `text4`; `be`, `le`, \
+             `cdab`, `badc`; bits as in `6:u8[0-3]`; below zero from the end); `MWV.speed`, `MWV.3`, `XDR.NAME` (nmea); \
+             `1-0:1.8.1` (p1); `weight`, `stable`, `kind` (scale).",
         )
             .near(&["field", "key", "column", "from", "json_path", "jsonpath"]),
         optional(

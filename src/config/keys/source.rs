@@ -110,5 +110,20 @@ pub static SOURCE: KeyTable = KeyTable {
         )
         .near(&["timeout", "read_timeout", "silence"])
         .only(SERIAL),
+        optional(
+            "send",
+            "sequence of bytes",
+            "nothing",
+            "What a device has to be asked with, as a text or a list of bytes.",
+        )
+        .near(&["poll", "request", "command", "query"])
+        .only(SERIAL),
+        with_default("send_every", "duration, 10 ms to 1 d", "\"10s\"", "How often it is asked.")
+            .near(&["poll_every", "interval", "poll_interval"])
+            .only(SERIAL),
+        optional("dtr", "\"on\" or \"off\"", "as the system sets it: on", "The DTR line while the port is open.")
+            .only(SERIAL),
+        optional("rts", "\"on\" or \"off\"", "as the system sets it: on", "The RTS line while the port is open.")
+            .only(SERIAL),
     ],
 };

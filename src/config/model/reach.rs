@@ -21,6 +21,8 @@ pub struct Reach {
     pub strip_unit: bool,
     /// `online`: a device's birth and death are readings of a quantity `online`.
     pub online: bool,
+    /// `ts_format`: how a time is written that is not ISO 8601, in strftime's letters.
+    pub ts_format: Option<String>,
 }
 
 /// What a packed text holds.

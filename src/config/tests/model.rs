@@ -82,6 +82,9 @@ fn a_number_source_takes_its_quantity_from_either_place() {
     assert_eq!(decode(", quantity = \"level\""), [TemplatePart::Text("level".into())]);
 }
 
+/// A serial source, to which keys can be added.
+const PORT: &str = "[[source]]\nname = \"s\"\ntype = \"serial\"\nport = \"/p\"\ndecode = { format = \"json\" }\n";
+
 /// A file in which a key of a table can be set; `{}` is the place. Variants by `type` and `format`.
 fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
     let source = |decode: &str| {
@@ -96,6 +99,7 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
             "[gateway]\nid = \"g\"\n[upstream]\nurl = \"mqtts://h\"\nconnect_when = \"*/15 * * * *\"\n{}".into()
         }
         "[upstream]" => "[gateway]\nid = \"g\"\n[upstream]\nurl = \"mqtts://h\"\n{}".into(),
+        "[[source]]" if key.name == "send_every" => format!("{PORT}send = \"S\"\n{{}}"),
         "[[source]]" if key.only == ["serial"] => {
             "[[source]]\nname = \"s\"\ntype = \"serial\"\nport = \"/p\"\ndecode = { format = \"json\" }\n{}".into()
         }
@@ -103,9 +107,20 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
             "[[source]]\nname = \"s\"\ntype = \"mqtt\"\nurl = \"mqtt://[::1]\"\ntopics = [\"a\"]\ndecode = { format = \"json\" }\n{}"
                 .into()
         }
-        "framing" => "[[source]]\nname = \"s\"\ntype = \"serial\"\nport = \"/p\"\ndecode = { format = \"json\" }\n\
-                      [source.framing]\nby = \"line\"\n{}"
-            .into(),
+        "framing" => {
+            let way = match key.name {
+                "first_frame" => "by = \"slip\"",
+                "after_end" => "by = \"start\"\nstart = \"a\"\nend = \"b\"",
+                "length_as" | "length_add" => "by = \"start\"\nstart = \"a\"\nlength_at = 1",
+                "unchecked" => "by = \"p1\"",
+                _ => "by = \"line\"",
+            };
+            format!("{PORT}[source.framing]\n{way}\n{{}}")
+        }
+        "checksum" => format!("{PORT}[source.framing]\nby = \"slip\"\n[source.framing.checksum]\nkind = \"sum8\"\n{{}}"),
+        "decode" if key.only.len() == 1 && matches!(key.only[0], "nmea" | "scale") => {
+            source(&format!("format = \"{}\"\n{{}}", key.only[0]))
+        }
         "decode" if key.name == "online" => source("format = \"homie\"\n{}"),
         "decode" if key.only.contains(&"csv") && key.only.len() == 1 && key.name == "header" => {
             source("format = \"csv\"\ncolumns = [\"a\"]\n{}")
@@ -147,7 +162,11 @@ fn other_value(table: &keys::KeyTable, key: &keys::Key, default: &str) -> String
         (_, "parity") => "\"even\"".into(),
         (_, "flow_control") => "\"hardware\"".into(),
         (_, "framing") => "{ by = \"line\", first_line = \"keep\" }".into(),
-        (_, "first_line") => "\"keep\"".into(),
+        (_, "first_line" | "first_frame" | "unchecked" | "unstable") => "\"keep\"".into(),
+        (_, "after_end" | "from") => "3".into(),
+        (_, "length_as") => "\"u16le\"".into(),
+        (_, "written") => "\"hex\"".into(),
+        ("decode", "checksum") => "\"optional\"".into(),
         (_, "ts_unit") => "\"ms\"".into(),
         (_, "device") => "\"d\"".into(),
         (_, "carry" | "skip") => "[\"x\"]".into(),

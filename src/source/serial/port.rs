@@ -7,7 +7,7 @@ use std::io::ErrorKind as IoKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use tokio_serial::{DataBits, ErrorKind, SerialPortBuilderExt, SerialStream, StopBits};
+use tokio_serial::{DataBits, ErrorKind, SerialPort, SerialPortBuilderExt, SerialStream, StopBits};
 
 use crate::config::model::{FlowControl, Parity, SerialSource};
 use crate::forward::explain::Explanation;
@@ -30,12 +30,19 @@ pub(super) fn open(config: &SerialSource) -> tokio_serial::Result<SerialStream> 
         FlowControl::Hardware => tokio_serial::FlowControl::Hardware,
     };
     // Exclusive is the default of the builder.
-    tokio_serial::new(config.port.to_string_lossy(), config.baud)
+    let mut port = tokio_serial::new(config.port.to_string_lossy(), config.baud)
         .data_bits(data_bits)
         .stop_bits(stop_bits)
         .parity(parity)
         .flow_control(flow_control)
-        .open_native_async()
+        .open_native_async()?;
+    if let Some(on) = config.dtr {
+        port.write_data_terminal_ready(on)?;
+    }
+    if let Some(on) = config.rts {
+        port.write_request_to_send(on)?;
+    }
+    Ok(port)
 }
 
 /// Why a port could not be opened.
@@ -63,6 +70,12 @@ pub(super) fn unplugged(path: &Path, error: Option<&std::io::Error>) -> Explanat
         Some(error) if path.exists() => Explanation::plain(format!("{port} failed: {error}; trying it again")),
         _ => Explanation::plain(format!("{port} was unplugged or switched off; plug it back in")),
     }
+}
+
+/// A port that is open takes nothing.
+pub(super) fn blocked(path: &Path) -> Explanation {
+    let port = path.display();
+    Explanation::plain(format!("{port} takes nothing that is sent; is `flow_control` right, and the device on?"))
 }
 
 /// "; there are ..": the ports one could have meant.
