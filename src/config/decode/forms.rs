@@ -90,7 +90,7 @@ pub fn csv(
             // A time in several columns: "date+time".
             let is_time = ts_field.is_some_and(|time| std::ptr::eq(&time.value, path));
             let is_column = |name: &str| columns.iter().any(|column| column.value == name);
-            if !is_column(path) && !(is_time && path.split('+').all(|part| is_column(part.trim()))) {
+            if !(is_column(path) || is_time && path.split('+').all(|part| is_column(part.trim()))) {
                 let near = nearest(path, columns.iter().map(|column| column.value.as_str()));
                 let problem = ctx.error(at.spot, "there is no such column");
                 problem.label(
