@@ -1,7 +1,5 @@
 //! A case's file: what is sent, and what is expected of it.
 
-#![allow(dead_code, reason = "exchanges and facts are for sources that ask")]
-
 use std::path::Path;
 
 use serde_json::Value;
