@@ -1,4 +1,4 @@
-//! Forwarding: events from the store to the upstream broker, at least once, in order, over TLS MQTT 3.1.1.
+//! Forwarding: events from the store to the upstream broker, at least once, in order, over TLS MQTT, 3.1.1 or 5.
 //!
 //! The pure parts are [`window`] (what is in flight), [`ahead`] (what goes before its turn), [`pace`] (how fast),
 //! [`calls`] (when to be connected), [`side`] (what goes beside the queue), [`backoff`] (how long to
@@ -14,9 +14,12 @@ pub mod calls;
 mod client;
 mod ending;
 pub mod explain;
+mod explain_mqtt5;
 mod explain_time;
+mod explain_tls;
 pub mod failover;
 mod feed;
+pub mod link;
 mod lookout;
 mod network;
 pub mod nudge;

@@ -27,6 +27,8 @@ mod kill;
 mod links;
 mod log;
 mod metrics;
+mod modbus;
+mod mqtt5;
 mod operator;
 mod order;
 mod outage;
