@@ -5,7 +5,7 @@ mod field;
 mod forms;
 mod reach;
 
-pub use field::{quantity_name, rules};
+pub use field::{quantity_name, rules, unit};
 
 use std::time::Duration;
 

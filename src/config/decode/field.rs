@@ -76,7 +76,7 @@ fn field(ctx: &mut Context<'_>, entry: &Entry, form: Form) -> Option<(Field, Tex
             ctx.error(*spot, "only with format = \"json\" or \"cbor\" a unit can be named by the payload's own field");
         }
     } else {
-        field.unit = section.text(ctx, "unit").and_then(|unit| unit_of(ctx, unit));
+        field.unit = unit(ctx, &section);
     }
     rules(ctx, &section, &mut field);
     field.text = section.boolean(ctx, "text").unwrap_or(false);
@@ -97,6 +97,11 @@ pub fn quantity_name(ctx: &mut Context<'_>, entry: &Entry, help: &str) -> Option
         return None;
     }
     Some(())
+}
+
+/// `unit`, as a text.
+pub fn unit(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Arc<str>> {
+    section.text(ctx, "unit").and_then(|unit| unit_of(ctx, unit))
 }
 
 /// What is done with a raw value, whatever it was found in.
