@@ -6,6 +6,7 @@
 
 pub mod ack;
 pub mod app;
+pub mod backtest;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -17,7 +18,9 @@ pub mod event;
 pub mod forward;
 pub mod ops;
 pub mod reading;
+pub mod record;
 pub mod replay;
 pub mod shutdown;
 pub mod source;
 pub mod store;
+pub mod tap;

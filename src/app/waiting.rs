@@ -74,6 +74,7 @@ pub(super) async fn open(
         gateway: Arc::clone(&config.gateway.id),
         clock: Arc::clone(clock),
         events: Arc::new(control::events::Events::new(config.store.path.clone(), no_store)),
+        tap: Arc::clone(&counters.tap),
     };
     let control = open_control(config, routes).await;
     let mut service = ServiceManager::default();

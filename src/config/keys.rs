@@ -12,7 +12,7 @@ mod source;
 pub use alarm::{ALARM, CONDITIONS};
 pub use decode::{DECODE, FIELD};
 pub use framing::FRAMING;
-pub use general::{GATEWAY, RATE_LIMIT, ROOT, STORE, UPSTREAM};
+pub use general::{GATEWAY, RATE_LIMIT, RECORD, ROOT, STORE, UPSTREAM};
 pub use source::SOURCE;
 
 /// What happens when a key is left out.
@@ -88,5 +88,5 @@ const fn with_default(name: &'static str, takes: &'static str, toml: &'static st
 }
 
 /// All tables that hold keys, in the order of the reference.
-pub static TABLES: [&KeyTable; 9] =
-    [&GATEWAY, &SOURCE, &FRAMING, &DECODE, &FIELD, &ALARM, &STORE, &UPSTREAM, &RATE_LIMIT];
+pub static TABLES: [&KeyTable; 10] =
+    [&GATEWAY, &SOURCE, &FRAMING, &DECODE, &FIELD, &ALARM, &STORE, &UPSTREAM, &RATE_LIMIT, &RECORD];

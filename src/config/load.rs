@@ -1,7 +1,7 @@
 //! From files to a [`Config`], or to everything that is wrong with them.
 //!
 //! Owns reading the files (the main one, then `conf.d/*.toml` beside it by name), their limits, and how they are put
-//! together: `[[source]]` and `[[alarm]]` add up, the keys of `[gateway]`, `[store]` and `[upstream]` are set once.
+//! together: `[[source]]` and `[[alarm]]` add up, the keys of the tables of which there is one are set once.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -159,23 +159,29 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
         trees.push(syntax::parse(ctx, number));
     }
     let single = |keys| Single { keys, parts: Vec::new() };
-    let mut singles = [single(&keys::GATEWAY), single(&keys::STORE), single(&keys::UPSTREAM)];
+    let mut singles = [single(&keys::GATEWAY), single(&keys::STORE), single(&keys::UPSTREAM), single(&keys::RECORD)];
     let (mut sources, mut alarms) = (Vec::new(), Vec::new());
     for entry in trees.iter().flatten() {
         match entry.name.as_str() {
             "gateway" => one(ctx, entry, &mut singles[0]),
             "store" => one(ctx, entry, &mut singles[1]),
             "upstream" => one(ctx, entry, &mut singles[2]),
+            "record" => one(ctx, entry, &mut singles[3]),
             "source" => many(ctx, entry, SOURCES_MAX, &mut sources),
             "alarm" => many(ctx, entry, ALARMS_MAX, &mut alarms),
             _ => stray(ctx, entry),
         }
     }
-    let [gateway, store, to_upstream] = singles;
+    let [gateway, store, to_upstream, to_record] = singles;
     let section = gateway.section(ctx);
     let gateway = general::gateway(ctx, &section);
     let section = store.section(ctx);
     let store = general::store(ctx, &section);
+    let mut record = None;
+    if !to_record.parts.is_empty() {
+        let section = to_record.section(ctx);
+        record = general::record(ctx, &section, &store);
+    }
     let (mut to, mut to_spot) = (None, Spot { file: 0, start: 0, end: 0 });
     if !to_upstream.parts.is_empty() {
         let section = to_upstream.section(ctx);
@@ -207,7 +213,7 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
         cross::groups(ctx, &read_alarms);
     }
     let alarms = read_alarms.into_iter().map(|read| read.alarm).collect();
-    let config = Config { gateway, sources, alarms, store, upstream: to };
+    let config = Config { gateway, sources, alarms, store, upstream: to, record };
     let mut report = std::mem::take(&mut ctx.report);
     report.sort(&ctx.files);
     let mut references = std::mem::take(&mut ctx.references);
@@ -268,8 +274,9 @@ fn stray(ctx: &mut Context<'_>, entry: &Entry) {
     if table {
         ctx.heads.push(entry.value.spot);
     }
-    let owner =
-        [&keys::GATEWAY, &keys::STORE, &keys::UPSTREAM].into_iter().find(|table| table.key(&entry.name).is_some());
+    let owner = [&keys::GATEWAY, &keys::STORE, &keys::UPSTREAM, &keys::RECORD]
+        .into_iter()
+        .find(|table| table.key(&entry.name).is_some());
     if let (false, Some(owner)) = (table, owner) {
         ctx.error(entry.key, format!("`{}` stands before any table", entry.name))
             .label(format!("belongs under {}", owner.title));
@@ -281,7 +288,7 @@ fn stray(ctx: &mut Context<'_>, entry: &Entry) {
         };
         ctx.error(entry.key, format!("unknown table `{}`", entry.name))
             .label(format!("did you mean {written}?"))
-            .help("the tables are [gateway], [[source]], [[alarm]], [store] and [upstream]");
+            .help("the tables are [gateway], [[source]], [[alarm]], [store], [upstream] and [record]");
     } else {
         unknown_key(ctx, &keys::ROOT, None, entry);
     }

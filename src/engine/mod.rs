@@ -27,6 +27,7 @@ mod sensor;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod why;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use uuid::Uuid;
 
 pub use api::AlarmView;
 pub use restore::Restored;
+pub use why::{Reason, Why};
 
 use crate::clock::{BootTime, Now, WallTime, judge};
 use crate::config::model;

@@ -132,6 +132,9 @@ impl Intake {
     /// The readings of a message.
     fn take(&mut self, topic: Option<&str>, payload: &[u8], retained: bool) -> Vec<Reading> {
         self.counts.messages.add(1);
+        if topic.is_some() && self.counts.tap.is_on() {
+            self.counts.tap.bytes(&self.name, topic, payload, self.clock.wall());
+        }
         self.decoded.clear();
         let now = self.clock.now();
         self.decoder.set_clock(now.clock);
@@ -150,6 +153,9 @@ impl Intake {
     /// Counts a refusal and says it when it is news, or once in a while how often.
     fn refuse(&mut self, reject: Reject, topic: Option<&str>, what: &str) {
         self.counts.reject(reject);
+        if self.counts.tap.is_on() {
+            self.counts.tap.refused(&self.name, topic, reject, what);
+        }
         let topic = topic.unwrap_or("-");
         match self.repeats.note(reject.as_str(), self.clock.boot()) {
             Say::First => {

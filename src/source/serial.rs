@@ -167,6 +167,9 @@ async fn read(port: &mut SerialStream, config: &SerialSource, framer: &mut LineF
 
 /// Cuts bytes into lines and hands on what they say.
 fn take(bytes: &[u8], framer: &mut LineFramer, intake: &mut Intake, outbox: &mut Outbox) -> Result<(), EngineGone> {
+    if intake.counts.tap.is_on() {
+        intake.counts.tap.bytes(&intake.name, None, bytes, intake.clock.wall());
+    }
     let mut result = Ok(());
     framer.push(bytes, |frame| match frame {
         Frame::TooLong => {

@@ -10,7 +10,7 @@ use crate::reading::Value;
 
 #[test]
 fn the_sample_is_read_as_written() {
-    let Config { gateway, sources, alarms, store, upstream } = good(GOOD).config;
+    let Config { gateway, sources, alarms, store, upstream, record } = good(GOOD).config;
     assert_eq!(&*gateway.id, "g");
     assert_eq!(gateway.time_zone, "UTC");
     let SourceKind::Mqtt(mqtt) = &sources[0].kind else { panic!("not MQTT") };
@@ -25,6 +25,7 @@ fn the_sample_is_read_as_written() {
     assert_eq!(alarms[0].condition, Condition::High(8.0));
     assert_eq!(store.when_full, WhenFull::DropOldest);
     assert_eq!(store.retain_delivered, 0, "delivered events are kept only when asked for");
+    assert_eq!(record, None, "readings are kept only when asked for");
     let upstream = upstream.unwrap();
     assert_eq!((upstream.url.port, upstream.topic.0.len()), (8883, 6));
     assert_eq!(upstream.client_id, "tidegate-g");
