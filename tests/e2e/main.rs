@@ -34,4 +34,5 @@ mod rotten;
 mod serial;
 mod systemd;
 mod tls;
+mod tools;
 mod waiting;

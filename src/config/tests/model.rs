@@ -93,6 +93,7 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
     match table.title {
         "[gateway]" => "[gateway]\nid = \"g\"\n{}".into(),
         "[store]" => "[gateway]\nid = \"g\"\n[store]\n{}".into(),
+        "[record]" => "[gateway]\nid = \"g\"\n[record]\npath = \"/readings\"\n{}".into(),
         "[upstream]" if key.name.starts_with("connect_") && key.name != "connect_timeout" => {
             "[gateway]\nid = \"g\"\n[upstream]\nurl = \"mqtts://h\"\nconnect_when = \"*/15 * * * *\"\n{}".into()
         }
@@ -119,6 +120,25 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
         }
         "[[alarm]]" => "[[alarm]]\nname = \"a\"\nsensors = [\"#\"]\nhigh = 1\n{}".into(),
         other => panic!("no carrier for {other}"),
+    }
+}
+
+#[test]
+fn readings_and_events_do_not_share_a_folder() {
+    let record = |path: &str| {
+        let text = format!("[gateway]\nid = \"g\"\n[store]\npath = \"/data/events\"\n[record]\npath = \"{path}\"\n");
+        crate::config::load_text(Path::new("tidegate.toml"), &text, &|_| None)
+    };
+    let kept = record("/data/readings").unwrap().config.record.unwrap();
+    assert_eq!((kept.path.as_path(), kept.max_bytes), (Path::new("/data/readings"), 64 << 20));
+    for (path, what) in [
+        ("/data/events", "in one folder"),
+        ("/data/events/readings", "in one folder"),
+        ("/data", "in one folder"),
+        ("readings", "relative path"),
+    ] {
+        let report = record(path).unwrap_err().to_string();
+        assert!(report.contains(what), "{path}: {report}");
     }
 }
 
