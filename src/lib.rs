@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod counters;
 pub mod decode;
+pub mod discover;
 pub mod engine;
 pub mod error;
 pub mod event;

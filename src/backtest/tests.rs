@@ -190,7 +190,7 @@ fn bad_lines_and_times_out_of_order_are_counted_and_told_with_their_line() {
         b"1767225600,a,1\nnonsense\n1767225660,a,nan\n1767225540,a,2\n5,a,2\n1767225700,a\n1767225700,a,3\n",
     )
     .unwrap();
-    write!(file, "1767225700,{},3\n", "x".repeat(70_000)).unwrap();
+    writeln!(file, "1767225700,{},3", "x".repeat(70_000)).unwrap();
     file.write_all(b"1767225800,a,4").unwrap();
     let mut input = Input::default();
     let mut values = Vec::new();

@@ -15,8 +15,8 @@ use tokio_serial::{DataBits, Parity, SerialPortBuilderExt, SerialStream};
 
 use crate::cli::client;
 use crate::clock::SystemClock;
-use crate::config::model::{Credentials, SourceKind, Upstream};
 use crate::config;
+use crate::config::model::{Credentials, SourceKind, Upstream};
 use crate::discover::{Heard, Place, propose, quoted};
 use crate::error::Failure;
 use crate::forward::explain::{self, Phase};
@@ -183,8 +183,8 @@ fn login(credentials: &Credentials) -> String {
 /// A broker as the forwarder's words and options want it, by the loader's own rules for addresses.
 fn broker(url: &str, credentials: &Credentials) -> Result<Upstream, Failure> {
     let text = format!("[gateway]\nid = \"discover\"\n[upstream]\nurl = {}\nallow_plaintext = true\n", quoted(url));
-    let loaded = config::load_text(Path::new("--url"), &text, &|_| None)
-        .map_err(|report| Failure::Usage(report.to_string()))?;
+    let loaded =
+        config::load_text(Path::new("--url"), &text, &|_| None).map_err(|report| Failure::Usage(report.to_string()))?;
     let upstream = loaded.config.upstream.ok_or_else(|| Failure::Usage(format!("error: `{url}` is no broker")))?;
     Ok(Upstream { credentials: credentials.clone(), ..upstream })
 }
@@ -291,8 +291,7 @@ impl Tried {
 
 /// Listens at rate after rate until one makes sense, and then for the rest of the time.
 async fn listen_port(path: &Path, first: Option<u32>, time: Duration) -> Result<Tried, Failure> {
-    let bauds: Vec<u32> =
-        first.into_iter().chain(BAUDS.into_iter().filter(|baud| Some(*baud) != first)).collect();
+    let bauds: Vec<u32> = first.into_iter().chain(BAUDS.into_iter().filter(|baud| Some(*baud) != first)).collect();
     let end = Instant::now() + time;
     let slice = time / u32::try_from(bauds.len() + 2).unwrap_or(u32::MAX);
     let mut best = Tried::default();

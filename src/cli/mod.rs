@@ -9,8 +9,10 @@ pub mod client;
 pub mod dead;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod discover;
 pub mod doctor;
 pub mod events;
+pub mod ports;
 pub mod replay;
 pub mod status;
 pub mod tap;
@@ -152,6 +154,12 @@ Exit codes: 0 done, 1 no gateway answers or there is no such letter, 2 usage.")]
     /// Decode a sample from standard input as a source would, and judge it by the alarms; needs no gateway
     #[command(after_help = test::EXAMPLES)]
     Test(test::Arguments),
+    /// The serial ports of this machine: what is behind them, who has them, what to write as `port`
+    #[command(after_help = ports::EXAMPLES)]
+    Ports(ports::Arguments),
+    /// Listen to a port or a broker for a while and propose a configuration
+    #[command(after_help = discover::EXAMPLES)]
+    Discover(discover::Arguments),
     /// Replay recorded readings through other alarms: what would they have raised, beside those in force?
     #[command(after_help = backtest::EXAMPLES)]
     Backtest(backtest::Arguments),
@@ -231,6 +239,8 @@ impl Arguments {
             Command::Replay(arguments) => arguments.execute(),
             Command::Upstream(arguments) => arguments.execute(),
             Command::Tap(arguments) => arguments.execute(),
+            Command::Ports(arguments) => arguments.execute(),
+            Command::Discover(arguments) => arguments.execute(),
             Command::Test(arguments) => arguments.execute(),
             Command::Backtest(arguments) => arguments.execute(),
             #[cfg(feature = "demo")]

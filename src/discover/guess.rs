@@ -169,7 +169,14 @@ mod tests {
 
     #[test]
     fn units_are_guessed_from_whole_words() {
-        for (name, expected) in [("temperature", Some("°C")), ("t", Some("°C")), ("indoor_temp", Some("°C")), ("Power", Some("W")), ("attempts", None), ("count", None)] {
+        for (name, expected) in [
+            ("temperature", Some("°C")),
+            ("t", Some("°C")),
+            ("indoor_temp", Some("°C")),
+            ("Power", Some("W")),
+            ("attempts", None),
+            ("count", None),
+        ] {
             assert_eq!(unit(name), expected, "{name}");
         }
     }

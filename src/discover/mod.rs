@@ -77,7 +77,8 @@ pub fn propose(place: &Place, heard: &[Heard]) -> (String, usize) {
         }
     }
     if groups.len() > SOURCES_MAX {
-        let _ = writeln!(text, "# {} more kinds of messages; ask for a part with --topic\n", groups.len() - SOURCES_MAX);
+        let _ =
+            writeln!(text, "# {} more kinds of messages; ask for a part with --topic\n", groups.len() - SOURCES_MAX);
     }
     if !unknown.is_empty() {
         let topics: BTreeSet<&str> = unknown.iter().filter_map(|heard| heard.topic.as_deref()).collect();
@@ -169,7 +170,8 @@ fn source(name: &str, place: &Place, group: &Group<'_>) -> Result<String, String
     let mut quantities = BTreeSet::new();
     let mut time = None;
     for (path, field) in &group.fields {
-        if time.is_none() && group.kind != Kind::Number
+        if time.is_none()
+            && group.kind != Kind::Number
             && let Some(unit) = time_unit(path, field, total)
         {
             time = Some((path, unit));
@@ -203,12 +205,14 @@ fn source(name: &str, place: &Place, group: &Group<'_>) -> Result<String, String
         }
         remark.push_str(unit.map_or("", |_| "; the unit is guessed from the name"));
         let path_key = if group.kind == Kind::Number { "value" } else { path.as_str() };
-        let _ = writeln!(fields, "{} = {{ path = {}{unit_key}{extra} }}  # {remark}", quoted(&quantity), quoted(path_key));
+        let _ =
+            writeln!(fields, "{} = {{ path = {}{unit_key}{extra} }}  # {remark}", quoted(&quantity), quoted(path_key));
         let sensor = format!("{name}/{}{quantity}", "+/".repeat(levels(topics.as_ref())));
         alarm(&mut alarms, &sensor, &quantity, field);
     }
     if let Some((path, unit)) = time {
-        let _ = writeln!(body, "ts_field = {}  # looks like the time of measurement\nts_unit = \"{unit}\"", quoted(path));
+        let _ =
+            writeln!(body, "ts_field = {}  # looks like the time of measurement\nts_unit = \"{unit}\"", quoted(path));
     }
     if fields.is_empty() {
         return Err("nothing in them is a number or a state".to_owned());
@@ -278,7 +282,8 @@ fn topics(group: &Group<'_>) -> Option<Topics> {
     let first = split.first()?;
     let varies = |level: usize| split.iter().any(|levels| levels[level] != first[level]);
     let wild: Vec<usize> = (0..first.len()).filter(|level| varies(*level)).collect();
-    let filter: Vec<&str> = (0..first.len()).map(|level| if wild.contains(&level) { "+" } else { first[level] }).collect();
+    let filter: Vec<&str> =
+        (0..first.len()).map(|level| if wild.contains(&level) { "+" } else { first[level] }).collect();
     let last = first.last().copied().unwrap_or_default();
     // A bare number's last level is its quantity; what names the device stands before.
     let end = if group.kind == Kind::Number { first.len() - 1 } else { first.len() };
@@ -297,7 +302,8 @@ fn of(group: &Group<'_>) -> String {
 }
 
 fn some(topics: &BTreeSet<&str>) -> String {
-    let shown: Vec<String> = topics.iter().take(TOPICS_TOLD_MAX).map(|topic| topic.escape_debug().to_string()).collect();
+    let shown: Vec<String> =
+        topics.iter().take(TOPICS_TOLD_MAX).map(|topic| topic.escape_debug().to_string()).collect();
     match topics.len() - shown.len() {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
@@ -401,7 +407,10 @@ mod tests {
     #[test]
     fn the_suggested_alarms_load_when_their_comments_are_taken_away() {
         let (text, _) = propose(&mqtt(), &heard(&[("a/b/t", "5"), ("a/c/t", "7")]));
-        let uncommented: Vec<&str> = text.lines().map(|line| if line.starts_with("# 2 ") { line } else { line.trim_start_matches("# ") }).collect();
+        let uncommented: Vec<&str> = text
+            .lines()
+            .map(|line| if line.starts_with("# 2 ") { line } else { line.trim_start_matches("# ") })
+            .collect();
         let loaded = config::load_text(Path::new("t"), &uncommented.join("\n"), &|_| None)
             .unwrap_or_else(|report| panic!("{report}\n{text}"));
         assert_eq!(loaded.config.alarms.len(), 1, "{text}");

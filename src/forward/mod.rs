@@ -20,7 +20,7 @@ mod feed;
 mod lookout;
 mod network;
 pub mod nudge;
-mod options;
+pub mod options;
 pub mod pace;
 mod probe;
 pub mod profile;

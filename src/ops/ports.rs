@@ -175,13 +175,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         let usb = "sys/devices/usb1/1-2";
-        for (name, text) in [("idVendor", "0403\n"), ("idProduct", "6001\n"), ("product", "FT232R\n"), ("serial", "A5\n")]
+        for (name, text) in
+            [("idVendor", "0403\n"), ("idProduct", "6001\n"), ("product", "FT232R\n"), ("serial", "A5\n")]
         {
             write(root, &format!("{usb}/{name}"), text);
         }
         fs::create_dir_all(root.join(usb).join("1-2:1.0/ttyUSB0/tty/ttyUSB0")).unwrap();
         fs::create_dir_all(root.join("sys/bus/usb-serial/drivers/ftdi_sio")).unwrap();
-        symlink(root.join("sys/bus/usb-serial/drivers/ftdi_sio"), root.join(usb).join("1-2:1.0/ttyUSB0/driver")).unwrap();
+        symlink(root.join("sys/bus/usb-serial/drivers/ftdi_sio"), root.join(usb).join("1-2:1.0/ttyUSB0/driver"))
+            .unwrap();
         symlink("../..", root.join(usb).join("1-2:1.0/ttyUSB0/tty/ttyUSB0/device")).unwrap();
         fs::create_dir_all(root.join("sys/class/tty/ptmx")).unwrap();
         symlink(root.join(usb).join("1-2:1.0/ttyUSB0/tty/ttyUSB0"), root.join("sys/class/tty/ttyUSB0")).unwrap();

@@ -220,3 +220,76 @@ fn a_sample_is_decoded_and_judged_without_a_gateway() {
         assert!(code == Some(2) && words.contains(part), "{arguments:?}: {words}");
     }
 }
+
+/// Loads what `discover` has printed as the gateway would.
+fn assert_loads(dir: &Path, output: &Output) -> String {
+    let proposal = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(output));
+    let file = dir.join("proposal.toml");
+    std::fs::write(&file, &proposal).unwrap();
+    let check = tidegate(&["check", "--config", text(&file)]);
+    assert_eq!(check.status.code(), Some(0), "{}\n{proposal}", said(&check));
+    proposal
+}
+
+#[test]
+fn a_serial_port_is_discovered_and_the_proposal_loads() {
+    let dir = tempfile::tempdir().unwrap();
+    let device = SerialDevice::plug_in(&dir.path().join("usb-boiler-if00-port0"));
+    let mut child = Command::new(TIDEGATE)
+        .args(["discover", "--for", "4s", "--port", text(device.link())])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut number = 0;
+    device.repeat_until("t=20.5 h=48%", "the end of listening", || {
+        number += 1;
+        child.try_wait().unwrap().is_some()
+    });
+    let output = child.wait_with_output().unwrap();
+    let proposal = assert_loads(dir.path(), &output);
+    for part in ["format = \"key-value\"", "unit = \"°C\"", "% of", "understood", "# [[alarm]]"] {
+        assert!(proposal.contains(part), "{part}: {proposal}");
+    }
+    let nothing = tidegate(&["discover", "--for", "200ms", "--port", text(&dir.path().join("none"))]);
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(said(&nothing).contains("cannot be opened"), "{}", said(&nothing));
+    assert_eq!(tidegate(&["discover"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_broker_is_discovered_and_keeps_nothing_of_it() {
+    let mut stage = Stage::new();
+    let mut child = Command::new(TIDEGATE)
+        .args(["discover", "--for", "4s", "--topic", "sensors/#", "--url", &stage.local.url()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut seq = 0;
+    wait_until("the end of listening", SOON, || {
+        seq += 1;
+        stage.say("oven", 20.0, seq);
+        stage.say("kettle", 80.0, seq);
+        child.try_wait().unwrap().is_some()
+    });
+    let output = child.wait_with_output().unwrap();
+    let proposal = assert_loads(stage.dir(), &output);
+    for part in ["topics = [\"sensors/+/temp\"]", "device = \"{topic[1]}\"", "20 to 80", "ts_field = \"ts\""] {
+        assert!(proposal.contains(part), "{part}: {proposal}");
+    }
+}
+
+#[test]
+fn the_ports_of_a_machine_are_listed_also_where_there_are_none() {
+    let output = tidegate(&["ports", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(serde_json::from_slice::<Value>(&output.stdout).unwrap().is_array());
+    let dir = tempfile::tempdir().unwrap();
+    let none = tidegate(&["ports", "--root", text(dir.path())]);
+    assert_eq!(none.status.code(), Some(0));
+    assert!(said(&none).contains("no serial port is present"), "{}", said(&none));
+}
