@@ -2,13 +2,19 @@
 //!
 //! Owns the names and meanings. Counting never blocks and never fails; a counter only grows, a gauge says so.
 
+pub mod histogram;
+pub mod tally;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::event::Event;
 use crate::record::RecordCounters;
 use crate::tap::Tap;
+use histogram::Histogram;
+use tally::{EventTally, LossReason, LossTally};
 
 /// A number that only grows, or (where its docs say gauge) the last value set.
 #[derive(Debug, Default)]
@@ -130,6 +136,13 @@ pub struct Counters {
     pub events_raised: Counter,
     /// Events on stable storage.
     pub events_stored: Counter,
+    /// The same by type and severity.
+    pub events_stored_by: EventTally,
+    /// From the arrival of a reading to the sync of the event it caused.
+    pub stored_after: Histogram,
+    /// From an event's making to its acknowledgement by the upstream broker, outages included; the side lane's events
+    /// are not counted.
+    pub delivered_after: Histogram,
     /// Events acknowledged by the upstream broker, dead letters sent again included.
     pub events_delivered: Counter,
     /// Events published, repeats included.
@@ -143,6 +156,8 @@ pub struct Counters {
     /// Events evicted by quota, salvaged around, dropped or pushed out as dead letters, or otherwise lost; each is
     /// announced, dead letters when they become such.
     pub events_lost: Counter,
+    /// The same by reason.
+    pub events_lost_by: LossTally,
     /// Events set aside because the upstream refuses them.
     pub events_dead: Counter,
     /// Gauge: events stored and not yet delivered.
@@ -163,6 +178,8 @@ pub struct Counters {
     pub store_full: Counter,
     /// Gauge: 1 while connected upstream.
     pub upstream_up: Counter,
+    /// Connections tried upstream.
+    pub upstream_attempts: Counter,
     /// Connections made upstream.
     pub upstream_connects: Counter,
     /// Connections upstream that failed or ended.
@@ -182,6 +199,22 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Counts events that are on stable storage.
+    pub fn stored<'e>(&self, events: impl IntoIterator<Item = &'e Event>) {
+        let mut count = 0;
+        for event in events {
+            self.events_stored_by.count(event);
+            count += 1;
+        }
+        self.events_stored.add(count);
+    }
+
+    /// Counts events that are given up.
+    pub fn lost(&self, reason: LossReason, count: u64) {
+        self.events_lost.add(count);
+        self.events_lost_by.add(reason, count);
+    }
+
     /// The counters of a source, made at first use.
     pub fn source(&self, name: &Arc<str>) -> Arc<SourceCounters> {
         let mut sources = self.sources.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -53,7 +53,9 @@ pub async fn commit(store: &StoreHandle, outputs: impl Iterator<Item = Output>, 
         let permit = store.reserve().await.unwrap();
         let acks = vec![Ack::new(released.clone(), sent.len() as u64)];
         sent.push(Instant::now());
-        store.commit(Commit { events: output.events, records: output.records, acks }, permit).unwrap();
+        store
+            .commit(Commit { events: output.events, records: output.records, acks, ..Commit::default() }, permit)
+            .unwrap();
     }
     while took.len() < sent.len() {
         take(&mut safe, &sent, &mut took).await;

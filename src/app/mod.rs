@@ -8,6 +8,7 @@ pub mod pipeline;
 mod reload;
 mod tasks;
 mod waiting;
+mod watcher;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::error::Failure;
 use crate::event::GatewayStarted;
 use crate::forward::{self, nudge::Nudge};
 use crate::ops::control::Routes;
+use crate::ops::metrics::Metrics;
 use crate::ops::progress::{Progress, Turns};
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::systemd::ServiceManager;
@@ -36,6 +38,7 @@ use crate::shutdown::{self, Trigger};
 use crate::store::handle::{Closed, StoreHandle};
 use pipeline::{MESSAGES_WAITING_MAX, Pipeline, Rules};
 use tasks::{Forwarder, Sources};
+use watcher::Watcher;
 
 /// Most sensors kept in memory. A site has tens to thousands; a device that makes up names must not fill the memory.
 pub const SENSORS_MAX: usize = 20_000;
@@ -55,7 +58,7 @@ const FAREWELL: Duration = Duration::from_millis(200);
 /// Loads the configuration and runs the gateway until it is told to stop.
 pub fn run(path: &Path) -> Result<(), Failure> {
     let loaded = load(path)?;
-    let log = logging::init(loaded.config.gateway.log_level);
+    let log = logging::init(loaded.config.gateway.log_level, loaded.config.gateway.log_format);
     warn_each(&loaded);
     // The files' texts, kept for messages, are not needed any more.
     let mut config = loaded.config;
@@ -135,6 +138,7 @@ struct App {
     wear: Arc<Wear>,
     store: StoreHandle,
     sources: Sources,
+    watcher: Watcher,
     forwarder: Forwarder,
     rules: watch::Sender<Rules>,
     pipeline: JoinHandle<Result<(), Closed>>,
@@ -191,6 +195,8 @@ impl App {
             rules: changed_rules,
             first,
         };
+        let mut watcher = Watcher::new(to_engine.clone(), Arc::clone(&counters), Arc::clone(&clock));
+        watcher.follow(&config);
         let mut sources = Sources::new(to_engine, Arc::clone(&counters), Arc::clone(&clock));
         sources.follow(&config.sources);
         let (side, side_exit) = forward::side::channel();
@@ -223,6 +229,8 @@ impl App {
         };
         let routes = Routes {
             commands,
+            log: log.clone(),
+            metrics: Arc::new(Metrics::new(status.clone(), store.clone())),
             status: Arc::new(move || status.status()),
             store: store.clone(),
             replays,
@@ -242,6 +250,7 @@ impl App {
             wear,
             store,
             sources,
+            watcher,
             forwarder,
             rules,
             pipeline: tokio::spawn(pipeline.run(started)),
@@ -274,6 +283,7 @@ impl App {
                 () = self.sources.settle() => {}
                 _ = looks.tick() => {
                     self.sources.look_after();
+                    self.watcher.look_after();
                     self.forwarder.look_after();
                     self.show();
                     self.count_wear();
@@ -334,6 +344,7 @@ impl App {
         self.configured.send_replace(Configured {
             sources: self.sources.names(),
             upstream: self.forwarder.view(),
+            watches_itself: self.watcher.is_on(),
             store_bytes_max: self.config.store.max_bytes,
             retain_delivered: self.config.store.retain_delivered,
         });
@@ -366,6 +377,7 @@ impl App {
         let deadline = Instant::now() + grace;
         self.service.stopping();
         tracing::info!(grace_ms = grace.as_millis() as u64, "stopping");
+        self.watcher.stop().await;
         self.sources.stop(grace / SOURCES_GRACE_SHARE).await;
         let left = deadline.saturating_duration_since(Instant::now());
         match tokio::time::timeout(left, self.pipeline).await {

@@ -103,7 +103,7 @@ impl Pipeline {
         );
         let mut lost_sources: Vec<(Arc<str>, Uuid)> = Vec::new();
         let mut refusals = Repeats::default();
-        let mut acks = Vec::new();
+        let (mut acks, mut arrivals) = (Vec::new(), Vec::new());
         let mut messages = Vec::with_capacity(MESSAGES_PER_TURN_MAX);
         let mut open = true;
         while open {
@@ -128,9 +128,10 @@ impl Pipeline {
             }
             for message in messages.drain(..) {
                 match message {
-                    FromSource::Readings { readings, ack } => {
+                    FromSource::Readings { readings, arrived, ack } => {
                         let before = (out.events.len(), out.records.len());
                         self.evaluate(&readings, now, &mut out, &mut refusals);
+                        arrivals.extend(out.events[before.0..].iter().map(|_| arrived));
                         if self.recorder.is_on() {
                             self.recorder.offer(now.wall, readings);
                         }
@@ -166,9 +167,11 @@ impl Pipeline {
             let answer = command.map(|command| self.carry_out(command, now, &mut out));
             if !(out.events.is_empty() && out.records.is_empty() && acks.is_empty()) {
                 self.counters.events_raised.add(out.events.len() as u64);
+                out.events.iter().for_each(tell);
                 let commit = Commit {
                     events: std::mem::take(&mut out.events),
                     records: std::mem::take(&mut out.records),
+                    arrivals: std::mem::take(&mut arrivals),
                     acks: std::mem::take(&mut acks),
                 };
                 self.store.commit(commit, permit)?;
@@ -263,6 +266,20 @@ impl Pipeline {
             data,
         }
     }
+}
+
+/// A line for each event, for who follows one through the log (`tidegate log-level app=debug`). Not at `info`: a
+/// gateway may make thousands in a second.
+fn tell(event: &Event) {
+    let correlation_id = event.correlation.map(tracing::field::display);
+    tracing::debug!(
+        event_id = %event.id,
+        sensor = %event.subject,
+        correlation_id,
+        severity = event.severity.as_str(),
+        "event {}",
+        event.data.event_type()
+    );
 }
 
 fn change(source: &Arc<str>, reason: String, away: Duration) -> SourceChange {

@@ -42,6 +42,10 @@ impl App {
             };
             return Err(needs_restart("gateway.control_socket", shown(&self.config), shown(&new)));
         }
+        if new.gateway.log_format != self.config.gateway.log_format {
+            let shown = |config: &Config| config.gateway.log_format.as_str();
+            return Err(needs_restart("gateway.log_format", shown(&self.config), shown(&new)));
+        }
         warn_each(&loaded);
         self.log.set_level(new.gateway.log_level);
         if new.alarms != self.config.alarms || new.gateway.time_zone != self.config.gateway.time_zone {
@@ -52,6 +56,7 @@ impl App {
         }
         self.recorder.follow(new.record.as_ref());
         self.sources.follow(&new.sources);
+        self.watcher.follow(&new);
         self.forwarder.follow(new.upstream.as_ref(), &new.gateway.id);
         self.config = new;
         Ok(())

@@ -21,6 +21,7 @@ use crate::error::Failure;
 use crate::forward::nudge::Nudge;
 use crate::ops::control::{self, Routes};
 use crate::ops::logging;
+use crate::ops::metrics::Metrics;
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::systemd::ServiceManager;
 use crate::ops::wear::Wear;
@@ -55,18 +56,20 @@ pub(super) async fn open(
     let (configured, shown_configured) = watch::channel(Configured::default());
     // Nobody reads it: there is no engine yet. Kept, so that who asks is told to try again.
     let (commands, _unread) = mpsc::channel(1);
+    let (no_store, _) = StoreHandle::new(shown.clone());
     let sources = StatusSources {
         gateway: Arc::clone(&config.gateway.id),
         counters: Arc::clone(counters),
         clock: Arc::clone(clock),
         wear: Arc::new(Wear::new(clock.boot())),
-        store: shown.clone(),
+        store: shown,
         replays: Replays::none(),
         configured: shown_configured,
     };
-    let (no_store, _) = StoreHandle::new(shown);
     let routes = Routes {
         commands,
+        log: log.clone(),
+        metrics: Arc::new(Metrics::new(sources.clone(), no_store.clone())),
         status: Arc::new(move || sources.status()),
         store: no_store.clone(),
         replays: Replays::none(),

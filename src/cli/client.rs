@@ -38,16 +38,28 @@ pub fn post<T: DeserializeOwned>(socket: &Path, route: &str, body: &impl Seriali
     call(socket, Method::POST, route, Bytes::from(body))
 }
 
+/// Asks the gateway that listens on `socket` for a text.
+///
+/// # Errors
+/// As [`get`].
+pub fn get_text(socket: &Path, route: &str) -> Result<Bytes, Failure> {
+    call_bytes(socket, Method::GET, route, Bytes::new())
+}
+
 fn call<T: DeserializeOwned>(socket: &Path, method: Method, route: &str, body: Bytes) -> Result<T, Failure> {
+    let bytes = call_bytes(socket, method, route, body)?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::Failed(format!("error: the gateway's answer is not understood: {error}")))
+}
+
+fn call_bytes(socket: &Path, method: Method, route: &str, body: Bytes) -> Result<Bytes, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("error: the runtime cannot start: {error}")))?;
-    let bytes = runtime
+    runtime
         .block_on(async { tokio::time::timeout(ANSWER_WITHIN, exchange(socket, method, route, body)).await })
-        .map_err(|_| Failure::Failed("error: the gateway did not answer in time".to_owned()))??;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::Failed(format!("error: the gateway's answer is not understood: {error}")))
+        .map_err(|_| Failure::Failed("error: the gateway did not answer in time".to_owned()))?
 }
 
 async fn exchange(socket: &Path, method: Method, route: &str, body: Bytes) -> Result<Bytes, Failure> {

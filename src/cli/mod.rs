@@ -12,6 +12,8 @@ pub mod demo;
 pub mod discover;
 pub mod doctor;
 pub mod events;
+pub mod log_level;
+pub mod metrics;
 pub mod ports;
 pub mod replay;
 pub mod status;
@@ -80,6 +82,15 @@ Exit codes: 0 good, 1 the environment is not as configured, 78 the configuration
         #[arg(long)]
         json: bool,
     },
+    /// Print the running gateway's metrics (OpenMetrics text)
+    Metrics {
+        /// The running gateway's control socket (gateway.control_socket)
+        #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+        socket: PathBuf,
+    },
+    /// Show or change how much the running gateway logs
+    #[command(after_help = log_level::EXAMPLES)]
+    LogLevel(log_level::Arguments),
     /// Show the running gateway's alarms; acknowledge or shelve them
     #[command(after_help = "\
 Examples:
@@ -230,6 +241,8 @@ impl Arguments {
             Command::Run { config } => crate::app::run(&config),
             Command::Check { config, environment, without_files } => check::run(&config, !without_files, environment),
             Command::Status { socket, json } => status::status(&socket, json),
+            Command::Metrics { socket } => metrics::metrics(&socket),
+            Command::LogLevel(arguments) => arguments.execute(),
             Command::Alarms { socket, what } => what.execute(&socket),
             Command::Dead { socket, what } => what.execute(&socket),
             Command::Doctor { config, store, export, all, gateway, json } => {

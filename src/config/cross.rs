@@ -10,6 +10,7 @@ use super::suggest::nearest;
 use super::tree::{Context, Spot};
 use super::{alarm, source};
 use crate::decode::Decoder;
+use crate::source::own;
 
 /// Reports a name that is there twice.
 pub fn unique<'n>(ctx: &mut Context<'_>, what: &str, names: impl Iterator<Item = (&'n Arc<str>, Spot)>) {
@@ -68,8 +69,9 @@ pub fn decoders(ctx: &mut Context<'_>, sources: &[source::Read]) {
 }
 
 /// Warns about patterns and set points that no configured source can satisfy.
-pub fn patterns(ctx: &mut Context<'_>, alarms: &[alarm::Read], sources: &[Source]) {
-    let shapes: Vec<pattern::Shape<'_>> = sources.iter().map(pattern::Shape::of).collect();
+pub fn patterns(ctx: &mut Context<'_>, alarms: &[alarm::Read], sources: &[Source], watches_itself: bool) {
+    let own = watches_itself.then(pattern::Shape::own);
+    let shapes: Vec<pattern::Shape<'_>> = sources.iter().map(pattern::Shape::of).chain(own).collect();
     for read in alarms {
         for (pattern, spot) in read.alarm.sensors.iter().zip(&read.sensors) {
             no_match(ctx, pattern, *spot, sources, &shapes, "this pattern");
@@ -90,6 +92,18 @@ fn no_match(
 ) {
     let levels: Vec<&str> = pattern.split('/').collect();
     if shapes.is_empty() || shapes.iter().any(|shape| shape.can_match(&levels)) {
+        return;
+    }
+    if levels[0] == own::NAME {
+        let last = levels.last().copied().unwrap_or("");
+        let label = match nearest(last, own::QUANTITIES.into_iter()) {
+            _ if shapes.len() == sources.len() => "`watch` in [gateway] is off".to_owned(),
+            Some(near) if near != last => format!("did you mean `{}/{near}`?", own::NAME),
+            _ => format!("the gateway's own are named {}/quantity", own::NAME),
+        };
+        ctx.warning(spot, format!("{what} matches none of the gateway's own readings"))
+            .label(label)
+            .help(format!("they are {}", own::QUANTITIES.join(", ")));
         return;
     }
     let names = || sources.iter().map(|source| &*source.name);
@@ -131,7 +145,7 @@ pub fn groups(ctx: &mut Context<'_>, alarms: &[alarm::Read]) {
 /// What a whole configuration lacks, in words; each a warning.
 pub fn lacks(config: &Config) -> Vec<&'static str> {
     let mut lacks = Vec::new();
-    if config.sources.is_empty() {
+    if config.sources.is_empty() && !config.watches_itself() {
         lacks.push("no [[source]]: nothing is read");
     }
     if config.alarms.is_empty() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::model::{
-    BrokerUrl, CONTROL_SOCKET, Encoding, Gateway, LogLevel, Record, Store, Template, Upstream, WhenFull,
+    BrokerUrl, CONTROL_SOCKET, Encoding, Gateway, LogFormat, LogLevel, Record, Store, Template, Upstream, WhenFull,
 };
 use super::section::Section;
 use super::suggest::nearest;
@@ -27,18 +27,15 @@ const PATH_BYTES_MAX: usize = 4095;
 
 /// `[gateway]`
 pub fn gateway(ctx: &mut Context<'_>, section: &Section<'_>) -> Gateway {
-    let levels = [
-        ("error", LogLevel::Error),
-        ("warn", LogLevel::Warn),
-        ("info", LogLevel::Info),
-        ("debug", LogLevel::Debug),
-        ("trace", LogLevel::Trace),
-    ];
+    let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
     Gateway {
         id: section.name(ctx, "id").map_or_else(host_name, |text| text.value).into(),
         time_zone: time_zone(ctx, section),
         shutdown_grace: section.duration(ctx, "shutdown_grace", Duration::ZERO..=10 * MINUTE).unwrap_or(10 * SECOND),
-        log_level: section.choice(ctx, "log_level", &levels).unwrap_or(LogLevel::Info),
+        log_level: section.choice(ctx, "log_level", &LogLevel::NAMED).unwrap_or(LogLevel::Info),
+        log_format: section.choice(ctx, "log_format", &formats).unwrap_or(LogFormat::Auto),
+        watch: section.boolean(ctx, "watch"),
+        watch_every: section.duration(ctx, "watch_every", SECOND..=HOUR).unwrap_or(30 * SECOND),
         control_socket: control_socket(ctx, section),
     }
 }

@@ -208,12 +208,12 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
     // What is missing or matches nothing may be among what could not be read.
     let whole = ctx.report.error_count() == 0;
     let sources: Vec<_> = read_sources.into_iter().map(|read| read.source).collect();
+    let alarms = read_alarms.iter().map(|read| read.alarm.clone()).collect();
+    let config = Config { gateway, sources, alarms, store, upstream: to, record };
     if whole {
-        cross::patterns(ctx, &read_alarms, &sources);
+        cross::patterns(ctx, &read_alarms, &config.sources, config.watches_itself());
         cross::groups(ctx, &read_alarms);
     }
-    let alarms = read_alarms.into_iter().map(|read| read.alarm).collect();
-    let config = Config { gateway, sources, alarms, store, upstream: to, record };
     let mut report = std::mem::take(&mut ctx.report);
     report.sort(&ctx.files);
     let mut references = std::mem::take(&mut ctx.references);

@@ -4,12 +4,14 @@
 //! never touches the system.
 
 mod alarm;
+mod gateway;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use alarm::{Alarm, Condition, RateDirection, ScheduleSpan, SetPoint, Severity};
+pub use gateway::{CONTROL_SOCKET, Gateway, LogFormat, LogLevel};
 
 pub use super::cron::Cron;
 use crate::forward::profile::Profile;
@@ -32,33 +34,11 @@ pub struct Config {
     pub record: Option<Record>,
 }
 
-/// `[gateway]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Gateway {
-    /// `id`: names this gateway in topics and events. Letters, digits, `-` and `_`; default the host name.
-    pub id: Arc<str>,
-    /// `time_zone`: IANA name or "UTC"; for alarm schedules. Default "UTC".
-    pub time_zone: String,
-    /// `shutdown_grace`: how long a stop may take to drain before what is left waits in the store. Default 10 s.
-    pub shutdown_grace: Duration,
-    /// `log_level`: error, warn, info, debug or trace. Default info.
-    pub log_level: LogLevel,
-    /// `control_socket`: where the running gateway is asked; `None` for "off". Default [`CONTROL_SOCKET`].
-    pub control_socket: Option<PathBuf>,
-}
-
-/// Where the running gateway is asked when nothing else is configured.
-pub const CONTROL_SOCKET: &str = "/run/tidegate/control.sock";
-
-/// How much is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
+impl Config {
+    /// Whether the gateway is a source of its own readings: if so configured, or else if an alarm names one.
+    pub fn watches_itself(&self) -> bool {
+        self.gateway.watch.unwrap_or_else(|| self.alarms.iter().any(Alarm::names_gateway))
+    }
 }
 
 /// `[[source]]`

@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use crate::config::model::{Decode, Format, Source, TemplatePart};
+use crate::source::own;
 
 /// Longest pattern, bytes. Sensor names end at 192 bytes and topics in use are shorter than 256.
 pub const PATTERN_BYTES_MAX: usize = 512;
@@ -114,6 +115,11 @@ impl<'a> Shape<'a> {
             known => Level::OneOf(known),
         });
         Self(levels)
+    }
+
+    /// The names of the gateway's own readings.
+    pub fn own() -> Self {
+        Self(vec![Level::OneOf(vec![own::NAME]), Level::OneOf(own::QUANTITIES.to_vec())])
     }
 
     /// Whether one of them can fall under a pattern, given level by level.

@@ -11,6 +11,7 @@ use super::text::wrong_type;
 use super::tree::{Context, Data, Spot};
 use super::{broker, pattern};
 use super::{decode, framing};
+use crate::source::own;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -36,6 +37,11 @@ pub struct Read {
 pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str) -> Option<Read> {
     let chosen = section.choice(ctx, "type", &[("mqtt", true), ("serial", false)]);
     let name = section.name(ctx, "name");
+    if let Some(name) = name.as_ref().filter(|name| name.value == own::NAME) {
+        ctx.error(name.spot, format!("a source cannot be named `{}`", own::NAME))
+            .label("the gateway's own readings have this name")
+            .help("give it another name; `watch` in [gateway] turns the gateway's own readings on and off");
+    }
     match chosen {
         Some(mqtt) => section.check_variant(ctx, if mqtt { "mqtt" } else { "serial" }),
         None => {

@@ -4,6 +4,7 @@
 mod loading;
 mod messages;
 mod model;
+mod own;
 mod robust;
 mod shipped;
 mod upstream;

@@ -290,10 +290,10 @@ impl<T: Clone> Ahead<T> {
         self.flights.push_back(Flight { taken, slot, bytes, sent: now });
     }
 
-    /// The broker has acknowledged this slot; false when no event in flight has it.
-    pub fn on_puback(&mut self, slot: u16) -> bool {
+    /// The broker has acknowledged this slot: the event that was in flight with it, if one was.
+    pub fn on_puback(&mut self, slot: u16) -> Option<T> {
         let place = self.flights.iter().position(|flight| flight.slot == slot);
-        let Some(flight) = place.and_then(|place| self.flights.remove(place)) else { return false };
+        let flight = place.and_then(|place| self.flights.remove(place))?;
         self.inflight_bytes -= flight.bytes;
         self.has_progress = true;
         self.strikes = 0;
@@ -301,7 +301,7 @@ impl<T: Clone> Ahead<T> {
         if flight.taken.sequence > self.settled {
             self.delivered.insert(flight.taken.sequence);
         }
-        true
+        Some(flight.taken.item)
     }
 
     /// Events sent and not acknowledged.

@@ -45,7 +45,7 @@ fn live_events_overtake_a_backlog_unless_their_subject_is_in_it() {
     look(&mut ahead, &[("a", low), ("b", low), ("a", low), ("c", low), ("a", low), ("d", low), ("c", low)]);
     assert_eq!(sent(&mut ahead), [4, 6, 7]);
     assert_eq!([1, 4, 5, 6].map(|n| ahead.whose(n)), [Whose::Queue, Whose::Ahead, Whose::Queue, Whose::Ahead]);
-    assert!(ahead.on_puback(1));
+    assert!(ahead.on_puback(1).is_some());
     assert_eq!(ahead.whose(6), Whose::Delivered);
     // The queue has passed the backlog of `a`: its next event may overtake.
     ahead.look(8, "b", low, 8, 1);
@@ -138,7 +138,7 @@ fn what_is_remembered_is_bounded() {
         ahead.look(sequence, "a", Severity::Low, sequence, 0);
         if let Some((slot, ..)) = ahead.next() {
             ahead.on_outgoing(slot, 10, now());
-            assert!(ahead.on_puback(slot));
+            assert!(ahead.on_puback(slot).is_some());
         }
     }
     assert_eq!(ahead.delivered_ahead(), AHEAD_STRETCHES_MAX as u64 + 1);
@@ -344,7 +344,7 @@ impl World {
         self.acknowledged.insert(sequence);
         match lane {
             Lane::Queue(id) => assert_eq!(self.window.on_puback(id), Puback::Delivered(sequence)),
-            Lane::Ahead(slot) => assert!(self.ahead.on_puback(slot)),
+            Lane::Ahead(slot) => assert!(self.ahead.on_puback(slot).is_some()),
         }
     }
 

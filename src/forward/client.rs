@@ -287,6 +287,7 @@ impl Forwarder {
         let broker: Arc<str> = explain::place(&self.upstream).into();
         let number = self.failover.at() + 1;
         let probe = self.breaker.on_attempt();
+        self.counters.upstream_attempts.add(1);
         self.view.send_modify(|view| {
             view.next_attempt = None;
             view.breaker = self.breaker.state();
@@ -402,7 +403,15 @@ impl Forwarder {
     async fn quarantine(&mut self, event: Quarantine<Arc<Event>>, why: &Explanation) -> Result<(), Closed> {
         let Quarantine { sequence, item, attempts } = event;
         let reason = format!("{attempts} connections in a row ended when it was sent alone; last: {}", why.text);
-        tracing::error!(sequence, subject = %item.subject, reason, "event set aside: the broker does not take it");
+        let correlation_id = item.correlation.map(tracing::field::display);
+        tracing::error!(
+            sequence,
+            event_id = %item.id,
+            sensor = %item.subject,
+            correlation_id,
+            reason,
+            "event set aside: the broker does not take it"
+        );
         let history = std::mem::take(&mut self.attempts.1);
         let mut shutdown = self.shutdown.clone();
         tokio::select! {

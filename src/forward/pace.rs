@@ -142,7 +142,7 @@ mod tests {
         let now = Instant::now();
         let mut pace = pace(Some(1), None, now);
         pace.pay(1);
-        let until = pace.wait(now).unwrap();
+        let until = pace.wait(now).expect("the second's one event is paid for");
         assert_eq!(pace.wait(until), None);
         assert_eq!((pace.take_held_until(), pace.take_held_until()), (Some(until), None));
     }

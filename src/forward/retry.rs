@@ -40,7 +40,10 @@ impl Retries {
     /// Sends one letter and has the store note what came of it.
     async fn send(&self, letter: DeadLetter) -> Result<(), Closed> {
         let sequence = letter.event.sequence;
-        tracing::info!(sequence, subject = %letter.event.subject, "a dead letter is sent again");
+        let event = &letter.event;
+        let correlation_id = event.correlation.map(tracing::field::display);
+        let sensor = &*event.subject;
+        tracing::info!(sequence, event_id = %event.id, sensor, correlation_id, "a dead letter is sent again");
         let outcome = self.lane.give(letter.event, Mark::Plain).await.map_err(|_| Closed)?;
         tokio::select! {
             outcome = outcome => self.note(sequence, outcome).await,

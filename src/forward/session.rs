@@ -312,7 +312,7 @@ impl<'a> Session<'a> {
         let changed = wire::topic(&upstream.topic, event, &self.forwarder.gateway, &rules, &mut topic)
             .map_err(|error| format!("no valid topic: {error}"))?;
         if let Some(other) = self.forwarder.namesakes.meet(&topic, &event.subject, changed) {
-            tracing::warn!(topic, %other, subject = %event.subject, "two sensors have one topic; rename one of them");
+            tracing::warn!(topic, %other, sensor = %event.subject, "two sensors have one topic; rename one of them");
         }
         let mut payload = Vec::with_capacity(self.payload_bytes_hint);
         let gateway = &self.forwarder.gateway;
@@ -335,7 +335,15 @@ impl<'a> Session<'a> {
 
     /// Sends an event to the dead letters; publishing waits until it is there, acknowledgements do not.
     fn set_aside(&mut self, sequence: u64, event: Arc<Event>, reason: String) {
-        tracing::warn!(sequence, subject = %event.subject, reason, "event set aside: it cannot be sent");
+        let correlation_id = event.correlation.map(tracing::field::display);
+        tracing::warn!(
+            sequence,
+            event_id = %event.id,
+            sensor = %event.subject,
+            correlation_id,
+            reason,
+            "event set aside: it cannot be sent"
+        );
         let store = self.forwarder.store.clone();
         let attempt = DeadAttempt { time: self.forwarder.clock.wall(), text: format!("not sent: {reason}") };
         let refusal = Refusal { reason, attempts: 0, history: vec![attempt] };
@@ -422,13 +430,27 @@ impl<'a> Session<'a> {
             self.last_progress = Instant::now();
         } else if self.on_side_puback(puback.pkid) {
             self.forwarder.counters.side_delivered.add(1);
-        } else if self.on_ahead_puback(puback.pkid) {
-            self.forwarder.counters.events_delivered.add(1);
-        } else if let Puback::Delivered(_) = self.forwarder.window.on_puback(puback.pkid) {
-            self.forwarder.counters.events_delivered.add(1);
+        } else if let Some(event) = self.on_ahead_puback(puback.pkid) {
+            self.count_delivered(&event);
+        } else if let Puback::Delivered(event) = self.forwarder.window.on_puback(puback.pkid) {
+            self.count_delivered(&event);
             self.forwarder.has_delivered = true;
             self.trusted |= self.forwarder.upstream.status_topic.is_none();
             self.last_progress = Instant::now();
+        }
+    }
+
+    /// Counts an event that has arrived, and how long that took. What was made before the machine was started last is
+    /// known by the wall clock only.
+    fn count_delivered(&self, event: &Event) {
+        let (counters, clock) = (&self.forwarder.counters, &self.forwarder.clock);
+        counters.events_delivered.add(1);
+        let after = match event.boot_id == clock.boot_id {
+            true => Some(clock.boot().since(event.boot)),
+            false => clock.wall().since(event.time),
+        };
+        if let Some(after) = after {
+            counters.delivered_after.observe(after);
         }
     }
 

@@ -3,6 +3,7 @@
 
 pub mod control;
 pub mod logging;
+pub mod metrics;
 pub mod ports;
 pub mod progress;
 pub mod status;

@@ -243,6 +243,8 @@ pub struct Configured {
     pub sources: Vec<Arc<str>>,
     /// The forwarder's view.
     pub upstream: Option<watch::Receiver<UpstreamView>>,
+    /// The gateway is a source of its own readings.
+    pub watches_itself: bool,
     /// `store.max_bytes`
     pub store_bytes_max: u64,
     /// `store.retain_delivered`

@@ -184,7 +184,7 @@ impl Driver {
         if let Outcome::Refused(why) = outcome
             && refused <= REFUSALS_NAMED_MAX
         {
-            tracing::warn!(sequence = out.sequence, subject = %out.subject, "replay: event passed over: {why}");
+            tracing::warn!(sequence = out.sequence, sensor = %out.subject, "replay: event passed over: {why}");
         }
     }
 

@@ -8,6 +8,7 @@
 mod link;
 mod mqtt;
 mod outbox;
+pub mod own;
 mod serial;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
 use crate::ack::Ack;
-use crate::clock::SystemClock;
+use crate::clock::{BootTime, SystemClock};
 use crate::config::model::{self, SourceKind};
 use crate::counters::{Counters, Reject, SourceCounters};
 use crate::decode::{Decoded, Decoder, Message};
@@ -36,6 +37,8 @@ pub enum FromSource {
     Readings {
         /// In the order of the payload.
         readings: Vec<Reading>,
+        /// When the message did.
+        arrived: BootTime,
         /// To release when all that they cause is stored; `None` where nobody waits for it (QoS 0, serial).
         ack: Option<Ack>,
     },
@@ -89,6 +92,7 @@ pub fn spawn(
         counts,
         clock,
         repeats: Repeats::default(),
+        arrived: BootTime::default(),
     };
     let parts = Parts { intake, link, outbox, shutdown };
     match source.kind.clone() {
@@ -126,6 +130,8 @@ struct Intake {
     counts: Arc<SourceCounters>,
     clock: Arc<SystemClock>,
     repeats: Repeats,
+    /// When the last message arrived.
+    arrived: BootTime,
 }
 
 impl Intake {
@@ -137,6 +143,7 @@ impl Intake {
         }
         self.decoded.clear();
         let now = self.clock.now();
+        self.arrived = now.boot;
         self.decoder.set_clock(now.clock);
         let message = Message { topic, payload, retained, arrival: now.wall };
         self.decoder.decode(&message, &mut self.decoded);

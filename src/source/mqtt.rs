@@ -261,7 +261,8 @@ impl Task {
             return Ok(());
         }
         let ack = token.map(|token| Ack::new(self.release.clone(), token));
-        self.parts.outbox.push(FromSource::Readings { readings, ack })
+        let arrived = self.parts.intake.arrived;
+        self.parts.outbox.push(FromSource::Readings { readings, arrived, ack })
     }
 
     /// What a message says; nothing where it is refused.

@@ -185,7 +185,7 @@ fn take(bytes: &[u8], framer: &mut LineFramer, intake: &mut Intake, outbox: &mut
                 intake.refuse(Reject::Overrun, None, "the store does not keep up, and a serial device cannot wait");
                 return;
             }
-            let sent = outbox.push(FromSource::Readings { readings, ack: None });
+            let sent = outbox.push(FromSource::Readings { readings, arrived: intake.arrived, ack: None });
             result = result.and(sent);
         }
     });

@@ -93,7 +93,7 @@ impl Writer {
         self.state.next_sequence = next_sequence;
         self.announcements.clear();
         self.keep_mark(false);
-        self.counters.events_stored.add(events.len() as u64);
+        self.counters.stored(&events);
         self.tail.extend(events.into_iter().map(Arc::new));
         self.ring.clear_removed();
         for entry in gone {

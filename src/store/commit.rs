@@ -15,6 +15,7 @@ use super::tail::weight;
 use super::writer::Writer;
 use super::{Fault, frame};
 use crate::ack::Ack;
+use crate::clock::BootTime;
 use crate::event::{AlarmRecord, Event, EventData, stored};
 
 /// Bytes of events in one frame, unless a single event has more: what a reader that wants one of them decodes.
@@ -30,6 +31,8 @@ pub(super) struct Group {
     pub events: Vec<Event>,
     /// In order.
     pub records: Vec<AlarmRecord>,
+    /// When the readings arrived that caused some of the events.
+    pub arrivals: Vec<BootTime>,
     /// Released in order afterwards.
     pub acks: Vec<Ack>,
     /// Dropped afterwards.
@@ -102,7 +105,8 @@ impl Writer {
         if !records.is_empty() {
             self.states_bytes = self.states_bytes.saturating_add(packed.last().map_or(0, Packed::bytes));
         }
-        self.counters.events_stored.add(self.group.events.len() as u64);
+        self.counters.stored(&self.group.events);
+        self.observe_arrivals();
         self.apply_dead();
         self.remember_told();
         let events = std::mem::take(&mut self.group.events);
@@ -123,6 +127,17 @@ impl Writer {
         Ok(())
     }
 
+    /// Counts how long it took from the readings' arrival to this sync.
+    fn observe_arrivals(&mut self) {
+        if self.group.arrivals.is_empty() {
+            return;
+        }
+        let now = self.clock.boot();
+        for arrived in self.group.arrivals.drain(..) {
+            self.counters.stored_after.observe(now.since(arrived));
+        }
+    }
+
     /// Notes which of the group's events, just written, announce losses.
     fn remember_told(&mut self) {
         if let Some(newest) = &self.ring.newest {
@@ -140,7 +155,7 @@ impl Writer {
         self.write(&packed)?;
         self.announcements.clear();
         self.state.next_sequence += events.len() as u64;
-        self.counters.events_stored.add(events.len() as u64);
+        self.counters.stored(&events);
         if let Some(newest) = &self.ring.newest {
             self.told.note(newest.entry.number, &events);
         }

@@ -15,6 +15,7 @@ use super::state::Entry;
 use super::writer::Writer;
 use super::{Cause, Damaged, Fault};
 use crate::config::model::{Severity, WhenFull};
+use crate::counters::tally::LossReason;
 use crate::event::{Event, EventData, EventsLost};
 
 /// How severe an announcement of losses is.
@@ -232,7 +233,7 @@ impl Writer {
     pub(super) fn announce(&mut self, missing: Missing, reason: &str) {
         let Missing { first, last, count, whole } = missing;
         tracing::warn!(reason, count, first_sequence = first, last_sequence = last, "events lost");
-        self.counters.events_lost.add(count);
+        self.counters.lost(LossReason::of(reason), count);
         let (first_sequence, last_sequence) = (first, last);
         let reason = reason.to_owned();
         self.merge(EventsLost { reason, count, first_sequence, last_sequence, whole_range: whole });

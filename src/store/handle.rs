@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::inbox::{self, Receiver, Sender};
 use crate::ack::Ack;
+use crate::clock::BootTime;
 use crate::config;
 use crate::config::model::Severity;
 use crate::event::{AlarmRecord, Event};
@@ -28,6 +29,8 @@ pub struct Commit {
     pub events: Vec<Event>,
     /// Alarm states after these events; the last of each (alarm, sensor) counts.
     pub records: Vec<AlarmRecord>,
+    /// When the readings arrived that caused some of the events, for the time it takes to store them.
+    pub arrivals: Vec<BootTime>,
     /// Released in order when all of this, and all before it, is on stable storage.
     pub acks: Vec<Ack>,
 }

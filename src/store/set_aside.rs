@@ -21,6 +21,7 @@ use super::frame::{Frame, kind};
 use super::handle::{DeadLetter, DeadRequest, Which};
 use super::state::encode_delivered;
 use super::writer::{MARK_DELAY, Writer};
+use crate::counters::tally::LossReason;
 use crate::event::{Event, EventData, EventsLost};
 
 /// The reason in the announcement.
@@ -180,7 +181,7 @@ impl Writer {
         self.durable_delivered = delivered;
         self.marks_deadline = None;
         self.state.next_sequence += announced as u64;
-        self.counters.events_stored.add(announced as u64);
+        self.counters.stored(&self.group.events[..announced]);
         if let Some(newest) = &self.ring.newest {
             self.told.note(newest.entry.number, &self.group.events[..announced]);
         }
@@ -215,17 +216,17 @@ impl Writer {
             }
             self.state.dead.apply(step, self.state.delivered);
         }
-        self.give_up(&dropped, "dead letters dropped, as told by an operator");
-        self.give_up(&pushed_out, "the oldest dead letters made room for newer ones");
+        self.give_up(&dropped, LossReason::DeadLetterDropped, "dead letters dropped, as told by an operator");
+        self.give_up(&pushed_out, LossReason::DeadLetterPushedOut, "the oldest dead letters made room for newer ones");
         self.deliver(self.state.delivered);
     }
 
     /// Counts and logs letters that are gone for good; they were announced when they became letters.
-    fn give_up(&mut self, letters: &[u64], why: &str) {
+    fn give_up(&mut self, letters: &[u64], reason: LossReason, why: &str) {
         let (Some(first_sequence), Some(last_sequence)) = (letters.first(), letters.last()) else { return };
         let count = letters.len() as u64;
         tracing::warn!(count, first_sequence, last_sequence, "{why}");
-        self.counters.events_lost.add(count);
+        self.counters.lost(reason, count);
     }
 
     /// Moves the delivered mark.

@@ -284,6 +284,7 @@ impl Writer {
             let group = &mut self.group;
             group.events.extend(commit.events);
             group.records.extend(commit.records);
+            group.arrivals.extend(commit.arrivals);
             group.acks.extend(commit.acks);
             group.permits.extend(permit);
         }

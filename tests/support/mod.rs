@@ -12,6 +12,7 @@ pub mod gateway;
 pub mod mosquitto;
 pub mod mqtt;
 pub mod notify;
+pub mod openmetrics;
 pub mod proxy;
 pub mod pty;
 pub mod publisher;

@@ -66,7 +66,7 @@ fn pass(alarm: &Alarm, values: &[f64]) -> Outcome {
             attributes: None,
         };
         let ack = Some(Ack::new(released.clone(), token));
-        messages.try_send(FromSource::Readings { readings: vec![reading], ack }).ok().unwrap();
+        messages.try_send(FromSource::Readings { readings: vec![reading], arrived: now.boot, ack }).ok().unwrap();
     }
     drop(messages);
     let engine = Engine::new(settings, std::slice::from_ref(alarm));

@@ -101,6 +101,30 @@ pub static GATEWAY: KeyTable = KeyTable {
         )
         .near(&["log", "loglevel", "level", "verbosity"]),
         with_default(
+            "log_format",
+            "\"auto\", \"text\" or \"json\"",
+            "\"auto\"",
+            "How lines are written. \"auto\": to the journal with their fields under systemd, else as text.",
+        )
+        .near(&["log_style", "logformat", "format"]),
+        optional(
+            "watch",
+            "true or false",
+            "on when an alarm names a sensor `gateway/...`",
+            "Makes the gateway a source of its own readings: `gateway/cpu_temperature` (°C), `under_voltage`, \
+             `disk_free` (bytes) and `disk_free_percent` of the store's disk, `memory_available` (bytes), `load_1m`, \
+             `clock_synchronized`, `upstream_connected`, `queue_events` and `uptime` (s, of the machine). What the \
+             machine does not have is left out.",
+        )
+        .near(&["self", "self_monitoring", "health", "monitor", "internal"]),
+        with_default(
+            "watch_every",
+            "duration, 1 s to 1 h",
+            "\"30s\"",
+            "How often the gateway's own readings are taken.",
+        )
+        .near(&["watch_interval", "interval"]),
+        with_default(
             "control_socket",
             "absolute path, or \"off\"",
             "\"/run/tidegate/control.sock\"",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::reading::Value;
+use crate::source::own;
 
 /// How urgent an alarm is (ISA-18.2 priorities; OPC UA severities 1..1000 in equal bands).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -70,6 +71,16 @@ pub struct Alarm {
     pub context: usize,
     /// `schedule = ["mon-fri 06:00-18:00"]`: in force only then; empty means always.
     pub schedule: Vec<ScheduleSpan>,
+}
+
+impl Alarm {
+    /// Whether it is about one of the gateway's own readings by name; a pattern such as `#` does not ask for them.
+    pub(super) fn names_gateway(&self) -> bool {
+        let is_own = |name: &str| name.split('/').next() == Some(own::NAME);
+        let from_own =
+            matches!(&self.condition, Condition::Deviation { from: SetPoint::Sensor(name), .. } if is_own(name));
+        from_own || self.sensors.iter().any(|pattern| is_own(pattern))
+    }
 }
 
 /// What an alarm watches for. Comparison is strict: a value at the limit is not in violation.

@@ -163,6 +163,7 @@ fn other_value(table: &keys::KeyTable, key: &keys::Key, default: &str) -> String
     match (table.title, key.name) {
         ("[gateway]", "time_zone") | ("decode", "time_zone") => "\"Europe/Berlin\"".into(),
         (_, "log_level") => "\"debug\"".into(),
+        (_, "log_format") => "\"json\"".into(),
         (_, "parity") => "\"even\"".into(),
         (_, "flow_control") => "\"hardware\"".into(),
         (_, "framing") => "{ by = \"line\", first_line = \"keep\" }".into(),

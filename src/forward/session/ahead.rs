@@ -2,10 +2,13 @@
 //!
 //! Owns when the line may send beside the queue, and the packet ids of its share: those after the side lane's.
 
+use std::sync::Arc;
+
 use rumqttc::Publish;
 use tokio::time::Instant;
 
 use super::Session;
+use crate::event::Event;
 use crate::forward::ahead::{RUN_MAX, Whose};
 use crate::forward::client::Forwarder;
 use crate::forward::ending::{End, Lost};
@@ -121,10 +124,10 @@ impl Session<'_> {
         Ok(wrote)
     }
 
-    /// Takes an acknowledgement if it is the line's.
-    pub(super) fn on_ahead_puback(&mut self, packet_id: u16) -> bool {
+    /// Takes an acknowledgement if it is the line's, and gives the event it is for.
+    pub(super) fn on_ahead_puback(&mut self, packet_id: u16) -> Option<Arc<Event>> {
         let slot = packet_id.checked_sub(side_ids(&self.forwarder.upstream).saturating_add(1));
-        slot.is_some_and(|slot| self.forwarder.lookout.ahead.on_puback(slot))
+        slot.and_then(|slot| self.forwarder.lookout.ahead.on_puback(slot))
     }
 
     /// Ends a connection on which an event of the line waits for its acknowledgement in vain.

@@ -8,6 +8,7 @@
 pub mod alarms;
 pub mod dead;
 pub mod events;
+pub mod log;
 pub mod replay;
 pub mod tap;
 pub mod upstream;
@@ -27,6 +28,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::app::pipeline::Command;
 use crate::clock::SystemClock;
 use crate::forward::nudge::Nudge;
+use crate::ops::logging;
+use crate::ops::metrics::{self, Metrics};
 use crate::ops::status::Status;
 use crate::replay::Replays;
 use crate::shutdown::Shutdown;
@@ -59,6 +62,10 @@ pub struct Routes {
     pub gateway: Arc<str>,
     /// The time.
     pub clock: Arc<SystemClock>,
+    /// How much is logged.
+    pub log: logging::Control,
+    /// What is counted, for scrapers.
+    pub metrics: Arc<Metrics>,
     /// Looks back.
     pub events: Arc<events::Events>,
     /// Looks on.
@@ -76,6 +83,8 @@ pub async fn spawn(path: &Path, routes: Routes, mut shutdown: Shutdown) -> Resul
         .merge(alarms::routes())
         .merge(dead::routes())
         .merge(events::routes())
+        .merge(log::routes())
+        .merge(metrics::routes())
         .merge(replay::routes())
         .merge(tap::routes())
         .merge(upstream::routes())

@@ -88,7 +88,7 @@ impl Rig {
     /// The value of the next reading, and its acknowledgement.
     async fn reading(&mut self) -> (f64, Option<Ack>) {
         match self.next().await {
-            FromSource::Readings { readings, ack } => (readings[0].value.as_f64().unwrap(), ack),
+            FromSource::Readings { readings, ack, .. } => (readings[0].value.as_f64().unwrap(), ack),
             other => panic!("expected a reading, found {other:?}"),
         }
     }

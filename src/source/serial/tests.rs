@@ -113,7 +113,7 @@ impl Rig {
     async fn next(&mut self) -> String {
         let item = timeout(DEADLINE, self.from.recv()).await.unwrap().unwrap();
         match item {
-            FromSource::Readings { readings, ack } => {
+            FromSource::Readings { readings, ack, .. } => {
                 assert!(ack.is_none());
                 let texts: Vec<String> =
                     readings.iter().map(|reading| format!("{}={}", reading.sensor, reading.value)).collect();

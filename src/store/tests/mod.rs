@@ -79,7 +79,7 @@ impl Rig {
         let ack = Ack::new(self.acks.0.clone(), self.next_ack);
         let handle = self.handle();
         let permit = self.runtime.block_on(handle.reserve()).unwrap();
-        handle.commit(Commit { events, records, acks: vec![ack] }, permit).unwrap();
+        handle.commit(Commit { events, records, acks: vec![ack], ..Commit::default() }, permit).unwrap();
         self.next_ack
     }
 

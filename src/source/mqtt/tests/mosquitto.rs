@@ -147,7 +147,7 @@ async fn wildcards_and_shared_subscriptions_are_served() {
     broker.publish(&messages).await;
     let mut sensors = Vec::new();
     for _ in 0..3 {
-        let FromSource::Readings { readings, ack } = rig.next().await else { panic!("expected readings") };
+        let FromSource::Readings { readings, ack, .. } = rig.next().await else { panic!("expected readings") };
         ack.unwrap().release();
         sensors.push(readings[0].sensor.to_string());
     }
@@ -172,7 +172,7 @@ async fn a_broker_that_restarts_is_lost_and_restored_once_and_sends_again() {
     let (mut again, mut restored) = (Vec::new(), 0);
     while again.len() < 3 || restored == 0 {
         match rig.next().await {
-            FromSource::Readings { readings, ack } => {
+            FromSource::Readings { readings, ack, .. } => {
                 again.push(readings[0].value.as_f64().unwrap());
                 ack.unwrap().release();
             }
