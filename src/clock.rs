@@ -116,6 +116,17 @@ pub enum ClockState {
     Unsynchronized,
 }
 
+impl ClockState {
+    /// As events say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Synchronized => "synchronized",
+            Self::Estimated => "estimated",
+            Self::Unsynchronized => "unsynchronized",
+        }
+    }
+}
+
 /// One look at all clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {

@@ -62,6 +62,8 @@ pub enum Reject {
     TooManyReadings,
     /// Taken from a device that cannot wait while the pipeline was full.
     Overrun,
+    /// The device answered with an error of its own instead of values.
+    DeviceError,
 }
 
 impl Reject {
@@ -79,6 +81,7 @@ impl Reject {
             Self::TooManySensors => "too-many-sensors",
             Self::TooManyReadings => "too-many-readings",
             Self::Overrun => "overrun",
+            Self::DeviceError => "device-error",
         }
     }
 }
@@ -188,6 +191,10 @@ pub struct Counters {
     pub upstream_inflight: Counter,
     /// Gauge: when the first certificate that the upstream depends on ends, Unix time in seconds; 0 where none is known.
     pub certificate_expires_s: Counter,
+    /// Events that the broker took although nobody subscribes to their topic (MQTT 5 only).
+    pub upstream_unmatched: Counter,
+    /// Events that the broker refused in its acknowledgement (MQTT 5 only), each time it did.
+    pub upstream_refusals: Counter,
     /// Turns of the engine's loop: the watchdog's evidence.
     pub engine_turns: Counter,
     /// Turns of the store's loop: the watchdog's evidence.

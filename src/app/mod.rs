@@ -4,6 +4,7 @@
 //! itself is an error of ours: sources and the forwarder are started again after a pause, the pipeline and the store
 //! end the process (the service manager starts it anew, and the store has everything).
 
+mod idle;
 pub mod pipeline;
 mod reload;
 mod tasks;
@@ -216,6 +217,7 @@ impl App {
             previous_stop = started.previous_stop,
             "started"
         );
+        idle::tell(path, &config);
         let (configured, shown) = watch::channel(Configured::default());
         let wear = Arc::new(Wear::new(now.boot));
         let status = StatusSources {
@@ -354,14 +356,16 @@ impl App {
     /// One line: what a technician wants to see in `systemctl status`.
     fn status(&self) -> String {
         let store = self.store.status().borrow().clone();
-        let sources = self.sources.up();
+        let sources = idle::advice(&self.path, &self.config).unwrap_or_else(|| {
+            let (up, all) = self.sources.up();
+            format!("sources {up}/{all} up")
+        });
         let upstream = match self.forwarder.is_connected() {
             None => "not configured",
             Some(true) => "connected",
             Some(false) => "not connected",
         };
-        let mut text =
-            format!("sources {}/{} up, upstream {upstream}, {} events waiting", sources.0, sources.1, store.waiting);
+        let mut text = format!("{sources}, upstream {upstream}, {} events waiting", store.waiting);
         if let Some(fault) = &store.fault {
             text.push_str(", store: ");
             text.push_str(fault);

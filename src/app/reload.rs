@@ -4,7 +4,7 @@
 //! that takes nothing keeps the engine waiting, and the word to stop must be heard all the same.
 
 use super::pipeline::Rules;
-use super::{App, load, time_zone, warn_each};
+use super::{App, idle, load, time_zone, warn_each};
 use crate::config::model::Config;
 
 impl App {
@@ -12,11 +12,14 @@ impl App {
     pub(super) fn reload(&mut self) {
         self.service.reloading();
         match self.take_new_configuration() {
-            Ok(()) => tracing::info!(
-                sources = self.config.sources.len(),
-                alarms = self.config.alarms.len(),
-                "configuration reloaded"
-            ),
+            Ok(()) => {
+                tracing::info!(
+                    sources = self.config.sources.len(),
+                    alarms = self.config.alarms.len(),
+                    "configuration reloaded"
+                );
+                idle::tell(&self.path, &self.config);
+            }
             Err(report) => {
                 tracing::error!("configuration not reloaded, the old one stays in force:\n{report}");
             }

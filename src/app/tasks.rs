@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::SystemClock;
-use crate::config::model::{Source, Upstream};
+use crate::config::model::{Source, SourceKind, Upstream};
 use crate::counters::Counters;
 use crate::forward::nudge::Nudge;
 use crate::forward::side::SideReceiver;
@@ -108,10 +108,18 @@ impl Sources {
         (up.count(), self.running.len() + self.waiting.len())
     }
 
-    /// Their names.
+    /// Their names, each followed by those of its units, which are counted and lost on their own.
     pub fn names(&self) -> Vec<Arc<str>> {
-        let running = self.running.iter().map(|running| &running.config);
-        running.chain(&self.waiting).map(|config| Arc::clone(&config.name)).collect()
+        let all = self.running.iter().map(|running| &running.config).chain(&self.waiting);
+        all.flat_map(|config| {
+            let units = match &config.kind {
+                SourceKind::Modbus(modbus) => modbus.units.as_slice(),
+                _ => &[],
+            };
+            let units = units.iter().map(|unit| unit.source_name(&config.name).into());
+            std::iter::once(Arc::clone(&config.name)).chain(units)
+        })
+        .collect()
     }
 
     /// Stops all and drops the way to the engine, which ends the pipeline when it has taken what is left.

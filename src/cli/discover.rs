@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use rumqttc::{AsyncClient, Event, Packet, QoS};
+use rumqttc::{AsyncClient, ConnectionError, Event, MqttOptions, Packet, QoS, StateError, TlsConfiguration, Transport};
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout_at};
 use tokio_serial::{DataBits, Parity, SerialPortBuilderExt, SerialStream};
@@ -20,8 +20,7 @@ use crate::config::model::{Credentials, SourceKind, Upstream};
 use crate::discover::{Heard, Place, propose, quoted};
 use crate::error::Failure;
 use crate::forward::explain::{self, Phase};
-use crate::forward::options::plain_options;
-use crate::forward::tls::expiry::Certificates;
+use crate::forward::tls::{self, expiry::Certificates};
 use crate::ops::ports;
 
 /// What the help ends with.
@@ -49,6 +48,9 @@ const BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Largest message taken, bytes; a picture is no reading.
 const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Largest MQTT packet taken, bytes: a picture on another topic must not end the listening.
+const PACKET_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Least share of text at which a baud rate is believed.
 const TEXT_SHARE: f64 = 0.95;
@@ -153,6 +155,10 @@ impl Arguments {
                 let keys = format!("type = \"mqtt\"\nurl = {}\n{}", quoted(&url), login(&mqtt.credentials));
                 Ok(Target::Broker { name, keys, upstream: Box::new(broker(&url, &mqtt.credentials)?) })
             }
+            Some(SourceKind::Modbus(_)) => {
+                let text = format!("error: `{wanted}` is a Modbus source: its units say nothing unless asked");
+                Err(Failure::Usage(text))
+            }
             None => {
                 let names: Vec<&str> = loaded.config.sources.iter().map(|source| &*source.name).collect();
                 let there = names.join(", ");
@@ -192,17 +198,13 @@ fn broker(url: &str, credentials: &Credentials) -> Result<Upstream, Failure> {
 async fn listen_broker(upstream: &Upstream, topics: &[String], time: Duration) -> Result<Vec<Heard>, Failure> {
     let failed = |what: String| Failure::Failed(format!("error: {what}"));
     let client_id = format!("tidegate-discover-{:08x}", fastrand::u32(..));
-    let earliest = SystemClock::new().earliest();
-    // A session of its own that the broker forgets; a wrong file is told as the gateway would.
-    let mut options = plain_options(upstream, &client_id, earliest, &Certificates::default())
-        .map_err(|error| failed(format!("credentials: {error}")))?;
-    options.set_max_packet_size(1024 * 1024, 64 * 1024);
+    let options = options(upstream, client_id).map_err(|error| failed(format!("credentials: {error}")))?;
     let (client, mut link) = AsyncClient::new(options, topics.len() + 1);
     let until = Instant::now() + time;
     let (mut heard, mut bytes) = (Vec::new(), 0);
     let mut subscribed = false;
     while let Ok(event) = timeout_at(until, link.poll()).await {
-        let event = event.map_err(|error| failed(explain::connection(&error, upstream, Phase::Connecting).text))?;
+        let event = event.map_err(|error| failed(words(&error, upstream)))?;
         match event {
             Event::Incoming(Packet::ConnAck(_)) => {
                 for topic in topics {
@@ -237,6 +239,32 @@ async fn listen_broker(upstream: &Upstream, topics: &[String], time: Duration) -
         return Err(failed(format!("{} did not answer in time", explain::place(upstream))));
     }
     Ok(heard)
+}
+
+/// A session of our own that the broker forgets; a wrong file is told as the gateway would.
+fn options(upstream: &Upstream, client_id: String) -> Result<MqttOptions, tls::TlsError> {
+    let mut options = MqttOptions::new(client_id, &upstream.url.host, upstream.url.port);
+    options.set_clean_session(true);
+    options.set_max_packet_size(PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX);
+    let credentials = &upstream.credentials;
+    if let Some(username) = &credentials.username {
+        options.set_credentials(username, tls::password(credentials)?.unwrap_or_default());
+    }
+    if upstream.url.tls {
+        let config = tls::client_config(credentials, SystemClock::new().earliest(), &Certificates::default())?;
+        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config.into())));
+    }
+    Ok(options)
+}
+
+/// Why the broker could not be listened to.
+fn words(error: &ConnectionError, upstream: &Upstream) -> String {
+    match error {
+        ConnectionError::Io(error) | ConnectionError::MqttState(StateError::Io(error)) => {
+            explain::io(error, upstream, Phase::Connecting).text
+        }
+        error => format!("{}: {error}", explain::place(upstream)),
+    }
 }
 
 /// What came from a port at one rate.

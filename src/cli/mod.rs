@@ -6,6 +6,7 @@ pub mod alarms;
 pub mod backtest;
 pub mod check;
 pub mod client;
+pub mod completions;
 pub mod dead;
 #[cfg(feature = "demo")]
 pub mod demo;
@@ -177,6 +178,12 @@ Exit codes: 0 done, 1 no gateway answers or there is no such letter, 2 usage.")]
     /// Have the running gateway connect upstream now instead of at its next attempt
     #[command(after_help = upstream::EXAMPLES)]
     Upstream(upstream::Arguments),
+    /// Print what a shell needs to complete these commands
+    #[command(after_help = completions::EXAMPLES)]
+    Completions {
+        /// Your shell
+        shell: completions::Shell,
+    },
     /// Watch the whole job on this machine: no hardware, no broker, no configuration needed
     #[cfg(feature = "demo")]
     Demo {
@@ -256,6 +263,7 @@ impl Arguments {
             Command::Discover(arguments) => arguments.execute(),
             Command::Test(arguments) => arguments.execute(),
             Command::Backtest(arguments) => arguments.execute(),
+            Command::Completions { shell } => completions::run(shell),
             #[cfg(feature = "demo")]
             Command::Demo { fast, keep } => demo::run(fast, keep),
         }

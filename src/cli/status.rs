@@ -97,6 +97,14 @@ fn render(status: &Status) -> String {
         let back = if number > 1 && upstream.connected { "; the ones before it are tried now and then" } else { "" };
         lines.push(format!("          broker {broker}, number {number} of {of}{back}"));
     }
+    if let Some(refusals) = status.upstream.as_ref().map(|upstream| upstream.refusals).filter(|count| *count > 0) {
+        lines.push(format!("          {refusals} times the broker refused an event: its reasons are in the log"));
+    }
+    if let Some(unmatched) = status.upstream.as_ref().map(|upstream| upstream.unmatched).filter(|count| *count > 0) {
+        lines.push(format!(
+            "          {unmatched} delivered events had no subscriber at the broker: is anybody listening?"
+        ));
+    }
     if let Some(replay) = &status.replay {
         lines.push(format!("replay    {}", replay.line()));
         lines.extend(replay.fault.iter().map(|fault| format!("          {fault}")));
@@ -190,6 +198,8 @@ mod tests {
                 window: 256,
                 inflight: 3,
                 delivered: 40,
+                unmatched: 0,
+                refusals: 0,
             })
             .join("\n")
         };

@@ -126,6 +126,9 @@ impl Arguments {
                     )),
                 }
             }
+            (SourceKind::Modbus(_), _) => {
+                usage("error: a Modbus source asks its units; it has no messages of which one could be a sample".into())
+            }
             (SourceKind::Serial(_), Some(_)) => usage("error: a serial source has no topics: leave --topic out".into()),
             (SourceKind::Serial(_), None) if self.lines => {
                 usage("error: a serial source cuts its messages by `framing`: leave --lines out".into())
@@ -142,6 +145,8 @@ impl Arguments {
         };
         match &source.kind {
             SourceKind::Serial(serial) => Ok(cut(&serial.framing, &unhexed(sample)?)),
+            // Refused by `source` already.
+            SourceKind::Modbus(_) => Ok(Vec::new()),
             SourceKind::Mqtt(_) if self.lines => {
                 let lines = sample.split(|byte| *byte == b'\n').map(|line| line.trim_ascii_end());
                 lines.filter(|line| !line.is_empty()).map(|line| unhexed(line).map(Piece::Message)).collect()

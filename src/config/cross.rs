@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::model::{Condition, Config, SetPoint, Source, SourceKind};
+use super::model::{Condition, Config, ModbusLine, SetPoint, Source, SourceKind};
 use super::pattern;
 use super::suggest::nearest;
 use super::tree::{Context, Spot};
@@ -37,12 +37,33 @@ pub fn sources(ctx: &mut Context<'_>, sources: &[source::Read], upstream: Option
             clients.insert((&url.host, url.port, &upstream.client_id), spot);
         }
     }
+    let mut servers = HashMap::new();
     for read in sources {
+        let port = match &read.source.kind {
+            SourceKind::Serial(serial) => Some(&serial.port),
+            SourceKind::Modbus(modbus) => match &modbus.line {
+                ModbusLine::Serial { port, .. } => Some(port),
+                ModbusLine::Tcp { .. } => None,
+            },
+            SourceKind::Mqtt(_) => None,
+        };
+        if let Some(port) = port
+            && let Some(first) = ports.insert(port, read.address)
+        {
+            let first = ctx.place(first);
+            ctx.error(read.address, "two sources on one port").label("the second").note(first, "the first");
+        }
         match &read.source.kind {
-            SourceKind::Serial(serial) => {
-                if let Some(first) = ports.insert(&serial.port, read.address) {
+            SourceKind::Serial(_) => {}
+            SourceKind::Modbus(modbus) => {
+                if let ModbusLine::Tcp { host, port } = &modbus.line
+                    && let Some(first) = servers.insert((host, *port), read.address)
+                {
                     let first = ctx.place(first);
-                    ctx.error(read.address, "two sources on one port").label("the second").note(first, "the first");
+                    ctx.warning(read.address, "two sources at one Modbus server")
+                        .label("many servers take one connection only")
+                        .note(first, "the first")
+                        .help("one source can have several [[source.unit]]");
                 }
             }
             SourceKind::Mqtt(mqtt) => {
@@ -61,7 +82,7 @@ pub fn sources(ctx: &mut Context<'_>, sources: &[source::Read], upstream: Option
 
 /// Reports what only the decoder knows: the grammar of paths, and which keys its format has a use for.
 pub fn decoders(ctx: &mut Context<'_>, sources: &[source::Read]) {
-    for read in sources {
+    for read in sources.iter().filter(|read| !matches!(read.source.kind, SourceKind::Modbus(_))) {
         if let Err(reason) = Decoder::new(&read.source) {
             ctx.error(read.decode, format!("source `{}` cannot be decoded: {reason}", read.source.name));
         }
@@ -112,7 +133,7 @@ fn no_match(
         // The source is right, so it is the quantity or the depth.
         let last = levels.last().copied().unwrap_or("");
         let of_source = sources.iter().filter(|source| levels[0] == "+" || levels[0] == &*source.name);
-        let quantities: Vec<&str> = of_source.flat_map(|source| pattern::quantities(&source.decode)).collect();
+        let quantities: Vec<&str> = of_source.flat_map(pattern::quantities).collect();
         match nearest(last, quantities.iter().copied()) {
             Some(near) if near != last => format!("did you mean the quantity `{near}`?"),
             _ => "sensors are named source/device/quantity".to_owned(),

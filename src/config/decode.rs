@@ -3,6 +3,8 @@
 mod field;
 mod forms;
 
+pub use field::{quantity_name, rules};
+
 use std::time::Duration;
 
 use super::general::{template_of, time_zone};

@@ -12,7 +12,7 @@ use super::suggest::nearest;
 use super::template::{self, Place};
 use super::text::Text;
 use super::tree::{Context, Spot};
-use super::{broker, pacing, units, upstream, url};
+use super::{broker, mqtt, pacing, units, upstream, url};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -169,6 +169,8 @@ pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str, tim
     let status_topic = upstream::status_topic(ctx, section, profile, gateway);
     let encodings = [("json", Encoding::Json), ("cbor", Encoding::Cbor)];
     let encoding = section.choice(ctx, "encoding", &encodings).unwrap_or(Encoding::Json);
+    let form = mqtt::form(ctx, section);
+    let alpn = mqtt::alpn(ctx, section, urls.as_deref().unwrap_or_default());
     let window = section.integer(ctx, "window", 1..=1000).unwrap_or(256);
     let payload_bytes_max = upstream::payload_bytes_max(ctx, section, profile, 128 << 10);
     let keep_alive = section.duration(ctx, "keep_alive", SECOND..=KEEP_ALIVE_MAX).unwrap_or(30 * SECOND);
@@ -196,6 +198,11 @@ pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str, tim
         client_id,
         topic: topic?,
         encoding,
+        protocol: form.protocol,
+        mode: form.mode,
+        message_expiry: form.message_expiry,
+        user_properties: form.user_properties,
+        alpn,
         window,
         payload_bytes_max,
         keep_alive,
@@ -204,7 +211,7 @@ pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str, tim
         backoff_min,
         backoff_max,
         order: pacing::order(ctx, section),
-        rate_limit: pacing::rate_limit(ctx, section),
+        rate_limit: pacing::rate_limit(ctx, section, profile),
         calls: pacing::calls(ctx, section, time_zone),
     })
 }

@@ -7,12 +7,14 @@ mod alarm;
 mod decode;
 mod framing;
 mod general;
+mod modbus;
 mod source;
 
 pub use alarm::{ALARM, CONDITIONS};
 pub use decode::{DECODE, FIELD};
 pub use framing::FRAMING;
 pub use general::{GATEWAY, RATE_LIMIT, RECORD, ROOT, STORE, UPSTREAM};
+pub use modbus::{REGISTER, UNIT};
 pub use source::SOURCE;
 
 /// What happens when a key is left out.
@@ -41,6 +43,8 @@ pub struct Key {
     pub near: &'static [&'static str],
     /// The variants of the table (`type`, `format`) it belongs to; empty: all.
     pub only: &'static [&'static str],
+    /// Where it is required: another key that may stand in its place, in variants that have both.
+    pub instead: Option<&'static str>,
 }
 
 impl Key {
@@ -50,6 +54,15 @@ impl Key {
 
     const fn only(self, only: &'static [&'static str]) -> Self {
         Self { only, ..self }
+    }
+
+    const fn instead(self, other: &'static str) -> Self {
+        Self { instead: Some(other), ..self }
+    }
+
+    /// Whether it belongs to a variant.
+    pub fn belongs(&self, variant: &str) -> bool {
+        self.only.is_empty() || self.only.contains(&variant)
     }
 }
 
@@ -76,17 +89,17 @@ impl KeyTable {
 }
 
 const fn required(name: &'static str, takes: &'static str, meaning: &'static str) -> Key {
-    Key { name, takes, default: Default::Required, meaning, near: &[], only: &[] }
+    Key { name, takes, default: Default::Required, meaning, near: &[], only: &[], instead: None }
 }
 
 const fn optional(name: &'static str, takes: &'static str, without: &'static str, meaning: &'static str) -> Key {
-    Key { name, takes, default: Default::Words(without), meaning, near: &[], only: &[] }
+    Key { name, takes, default: Default::Words(without), meaning, near: &[], only: &[], instead: None }
 }
 
 const fn with_default(name: &'static str, takes: &'static str, toml: &'static str, meaning: &'static str) -> Key {
-    Key { name, takes, default: Default::Toml(toml), meaning, near: &[], only: &[] }
+    Key { name, takes, default: Default::Toml(toml), meaning, near: &[], only: &[], instead: None }
 }
 
 /// All tables that hold keys, in the order of the reference.
-pub static TABLES: [&KeyTable; 10] =
-    [&GATEWAY, &SOURCE, &FRAMING, &DECODE, &FIELD, &ALARM, &STORE, &UPSTREAM, &RATE_LIMIT, &RECORD];
+pub static TABLES: [&KeyTable; 12] =
+    [&GATEWAY, &SOURCE, &UNIT, &REGISTER, &FRAMING, &DECODE, &FIELD, &ALARM, &STORE, &UPSTREAM, &RATE_LIMIT, &RECORD];

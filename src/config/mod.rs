@@ -18,6 +18,8 @@ mod general;
 mod interpolate;
 mod keys;
 mod load;
+mod modbus;
+mod mqtt;
 mod pacing;
 mod reference;
 mod render;

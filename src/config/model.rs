@@ -5,6 +5,8 @@
 
 mod alarm;
 mod gateway;
+mod modbus;
+mod plain;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +14,11 @@ use std::time::Duration;
 
 pub use alarm::{Alarm, Condition, RateDirection, ScheduleSpan, SetPoint, Severity};
 pub use gateway::{CONTROL_SOCKET, Gateway, LogFormat, LogLevel};
+
+pub use modbus::{
+    BITS_PER_READ_MAX, ByteOrder, ModbusLine, ModbusSource, ModbusUnit, REGISTERS_PER_READ_MAX, Register, RegisterType,
+    ScaleRegister, Table,
+};
 
 pub use super::cron::Cron;
 use crate::forward::profile::Profile;
@@ -48,7 +55,7 @@ pub struct Source {
     pub name: Arc<str>,
     /// `type` and the keys that belong to it.
     pub kind: SourceKind,
-    /// `decode`
+    /// `decode`; [`Decode::none`] where the kind knows what its bytes mean.
     pub decode: Decode,
 }
 
@@ -59,6 +66,8 @@ pub enum SourceKind {
     Mqtt(MqttSource),
     /// `type = "serial"`
     Serial(SerialSource),
+    /// `type = "modbus"`
+    Modbus(ModbusSource),
 }
 
 /// Where a broker is: `mqtt://host[:port]` or `mqtts://host[:port]`; default ports 1883 and 8883.
@@ -348,6 +357,17 @@ pub struct Upstream {
     pub topic: Template,
     /// `encoding`: "json" or "cbor". Default json.
     pub encoding: Encoding,
+    /// `protocol`: "3.1.1" or "5". Default 3.1.1.
+    pub protocol: Protocol,
+    /// `mode`: "structured" or "binary" (MQTT 5). Default structured.
+    pub mode: Mode,
+    /// `message_expiry`: after how long the broker drops an event that nobody has fetched (MQTT 5). Default never.
+    pub message_expiry: Option<Duration>,
+    /// `user_properties`: sent with every event (MQTT 5), in the order written. Default none.
+    pub user_properties: Vec<(String, String)>,
+    /// `alpn`: protocol names offered in the TLS handshake, the preferred first. Default: what the profile
+    /// demands, see [`Upstream::alpn`].
+    pub alpn: Vec<String>,
     /// `window`: events in flight, 1 to 1,000. Default 256.
     pub window: u16,
     /// `payload_bytes_max`: larger events are not sent but quarantined. Default 128 KiB.
@@ -365,7 +385,7 @@ pub struct Upstream {
     pub backoff_max: Duration,
     /// `order`: what of a backlog goes first. Default oldest-first.
     pub order: Order,
-    /// `rate_limit`. Default none.
+    /// `rate_limit`. Default: what the profile takes, see [`Profile::publishes_per_second`].
     pub rate_limit: RateLimit,
     /// `connect_when` and what goes with it. Default: connected all the time.
     pub calls: Option<CallPlan>,
@@ -403,6 +423,34 @@ pub struct CallPlan {
     pub longest: Duration,
     /// `connect_at_once`: events this severe or more do not wait for the schedule. Default critical; `None`: never.
     pub at_once: Option<Severity>,
+}
+
+/// The version of MQTT spoken upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `"3.1.1"`
+    V311,
+    /// `"5"`
+    V5,
+}
+
+impl Protocol {
+    /// As people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V311 => "MQTT 3.1.1",
+            Self::V5 => "MQTT 5",
+        }
+    }
+}
+
+/// How an event lies in a message (CloudEvents MQTT binding).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// `"structured"`: attributes and data together in the payload.
+    Structured,
+    /// `"binary"`: attributes as user properties, the data alone as payload.
+    Binary,
 }
 
 /// How events are written on the wire.

@@ -8,6 +8,7 @@ use super::model::{CallPlan, Order, RateLimit, Severity};
 use super::section::Section;
 use super::text::{unreadable, wrong_type};
 use super::tree::{Context, Data};
+use crate::forward::profile::Profile;
 
 /// Longest cron expression, bytes.
 const CRON_BYTES_MAX: usize = 256;
@@ -22,12 +23,13 @@ pub fn order(ctx: &mut Context<'_>, section: &Section<'_>) -> Order {
     section.choice(ctx, "order", &orders).unwrap_or_default()
 }
 
-/// `rate_limit`
-pub fn rate_limit(ctx: &mut Context<'_>, section: &Section<'_>) -> RateLimit {
-    let Some(entry) = section.entry("rate_limit") else { return RateLimit::default() };
+/// `rate_limit`; where it says nothing on events, what the kind of broker takes.
+pub fn rate_limit(ctx: &mut Context<'_>, section: &Section<'_>, profile: Profile) -> RateLimit {
+    let default = RateLimit { events_per_second: profile.publishes_per_second(), bytes_per_second: None };
+    let Some(entry) = section.entry("rate_limit") else { return default };
     let Data::Table(entries) = &entry.value.data else {
         wrong_type(ctx, &entry.value, "`rate_limit`", "a table such as { events_per_second = 50 }");
-        return RateLimit::default();
+        return default;
     };
     let limits = Section::new(ctx, &RATE_LIMIT, entry.value.spot, &[entries]);
     if entries.is_empty() {
@@ -35,7 +37,7 @@ pub fn rate_limit(ctx: &mut Context<'_>, section: &Section<'_>) -> RateLimit {
             .label("expected `events_per_second`, `bytes_per_second` or both");
     }
     RateLimit {
-        events_per_second: limits.integer(ctx, "events_per_second", 1..=100_000),
+        events_per_second: limits.integer(ctx, "events_per_second", 1..=100_000).or(default.events_per_second),
         bytes_per_second: limits.size(ctx, "bytes_per_second", 64..=1 << 30),
     }
 }

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::config::model::{Decode, Format, Source, TemplatePart};
+use crate::config::model::{Decode, Format, Source, SourceKind, TemplatePart};
 use crate::source::own;
 
 /// Longest pattern, bytes. Sensor names end at 192 bytes and topics in use are shorter than 256.
@@ -109,8 +109,13 @@ impl<'a> Shape<'a> {
     /// The names of a source's sensors.
     pub fn of(source: &'a Source) -> Self {
         let mut levels = vec![Level::OneOf(vec![&source.name])];
-        device_levels(&source.decode, &mut levels);
-        levels.push(match quantities(&source.decode) {
+        match &source.kind {
+            SourceKind::Modbus(modbus) => {
+                levels.push(Level::OneOf(modbus.units.iter().map(|unit| &*unit.name).collect()));
+            }
+            _ => device_levels(&source.decode, &mut levels),
+        }
+        levels.push(match quantities(source) {
             known if known.is_empty() => Level::Any,
             known => Level::OneOf(known),
         });
@@ -137,7 +142,12 @@ fn device_levels<'a>(decode: &'a Decode, shape: &mut Vec<Level<'a>>) {
 }
 
 /// The quantities a source is known to make; empty when it can make any.
-pub fn quantities(decode: &Decode) -> Vec<&str> {
+pub fn quantities(source: &Source) -> Vec<&str> {
+    let decode = &source.decode;
+    if let SourceKind::Modbus(modbus) = &source.kind {
+        let registers = modbus.units.iter().flat_map(|unit| &unit.registers);
+        return registers.map(|register| &*register.field.quantity).collect();
+    }
     if !decode.fields.is_empty() {
         return decode.fields.iter().map(|field| &*field.quantity).collect();
     }

@@ -91,8 +91,10 @@ impl<'t> Section<'t> {
     /// Reports every required key of the chosen variant that is missing, and every key that belongs to another one.
     pub fn check_variant(&self, ctx: &mut Context<'_>, variant: &str) {
         for key in self.keys.keys {
-            let belongs = key.only.is_empty() || key.only.contains(&variant);
-            if belongs && key.default == Default::Required {
+            let belongs = key.belongs(variant);
+            // Where another key may stand in its place, the reader of the variant says that one of them is needed.
+            let other = key.instead.and_then(|other| self.keys.key(other));
+            if belongs && key.default == Default::Required && !other.is_some_and(|other| other.belongs(variant)) {
                 self.require(ctx, key.name);
             }
             if let Some(entry) = self.entry(key.name)

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::general::{KEEP_ALIVE_MAX, pattern_fault};
 use super::keys;
-use super::model::{FlowControl, MqttSource, Parity, SerialSource, Source, SourceKind};
+use super::model::{Decode, FlowControl, MqttSource, Parity, SerialSource, Source, SourceKind};
 use super::section::Section;
 use super::text::wrong_type;
 use super::tree::{Context, Data, Spot};
 use super::{broker, pattern};
-use super::{decode, framing};
+use super::{decode, framing, modbus};
 use crate::source::own;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -35,7 +35,8 @@ pub struct Read {
 
 /// Reads one source.
 pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str) -> Option<Read> {
-    let chosen = section.choice(ctx, "type", &[("mqtt", true), ("serial", false)]);
+    let kinds = [("mqtt", "mqtt"), ("serial", "serial"), ("modbus", "modbus")];
+    let chosen = section.choice(ctx, "type", &kinds);
     let name = section.name(ctx, "name");
     if let Some(name) = name.as_ref().filter(|name| name.value == own::NAME) {
         ctx.error(name.spot, format!("a source cannot be named `{}`", own::NAME))
@@ -43,23 +44,28 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str) -> Opti
             .help("give it another name; `watch` in [gateway] turns the gateway's own readings on and off");
     }
     match chosen {
-        Some(mqtt) => section.check_variant(ctx, if mqtt { "mqtt" } else { "serial" }),
+        Some(kind) => section.check_variant(ctx, kind),
         None => {
             section.require(ctx, "name");
             section.require(ctx, "type");
         }
     }
-    let mqtt = chosen?;
     let label = name.as_ref().map_or("", |name| &name.value).to_owned();
-    let (kind, topics) = match mqtt {
-        true => {
+    let (kind, topics) = match chosen? {
+        "mqtt" => {
             let source = mqtt_source(ctx, section, gateway, &label);
             let topics = source.as_ref().map_or_else(Vec::new, |source| source.topics.clone());
             (source.map(SourceKind::Mqtt), Some(topics))
         }
-        false => (serial_source(ctx, section).map(SourceKind::Serial), None),
+        "serial" => (serial_source(ctx, section).map(SourceKind::Serial), None),
+        _ => {
+            let port = port(ctx, section);
+            let line = line(ctx, section);
+            (modbus::source(ctx, section, &label, port, line).map(SourceKind::Modbus), None)
+        }
     };
-    let decode = section.entry("decode").and_then(|entry| match &entry.value.data {
+    let has_bytes = !matches!(kind, Some(SourceKind::Modbus(_)));
+    let decode = section.entry("decode").filter(|_| has_bytes).and_then(|entry| match &entry.value.data {
         Data::Table(entries) => {
             let section = Section::new(ctx, &keys::DECODE, entry.value.spot, &[entries]);
             decode::read(ctx, &section, topics.as_deref())
@@ -74,7 +80,8 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str) -> Opti
         .find(|key| section.has(key))
         .map_or(section.head, |key| section.spot(key));
     let name = name?;
-    let source = Source { name: name.value.into(), kind: kind?, decode: decode? };
+    let source =
+        Source { name: name.value.into(), kind: kind?, decode: if has_bytes { decode? } else { Decode::none() } };
     Some(Read { name: name.spot, address, decode: section.spot("decode"), source })
 }
 
@@ -125,8 +132,9 @@ fn topics(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Vec<String>> {
     Some(topics)
 }
 
-fn serial_source(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<SerialSource> {
-    let port = section.filled_text(ctx, "port", PORT_BYTES_MAX).map(|text| {
+/// `port`
+fn port(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<PathBuf> {
+    section.filled_text(ctx, "port", PORT_BYTES_MAX).map(|text| {
         if !text.value.starts_with('/') {
             ctx.error(text.spot, "`port` is no path of a device").label("expected a path such as \"/dev/ttyUSB0\"");
         } else if text.value.starts_with("/dev/ttyUSB") || text.value.starts_with("/dev/ttyACM") {
@@ -134,13 +142,23 @@ fn serial_source(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<SerialS
                 .help("use the port's lasting name: ls -l /dev/serial/by-id/");
         }
         PathBuf::from(text.value)
-    });
+    })
+}
+
+/// `baud`, `parity` and `stop_bits`
+fn line(ctx: &mut Context<'_>, section: &Section<'_>) -> (u32, Parity, u8) {
     let parities = [("none", Parity::None), ("even", Parity::Even), ("odd", Parity::Odd)];
-    let flows = [("none", FlowControl::None), ("software", FlowControl::Software), ("hardware", FlowControl::Hardware)];
     let baud = section.integer(ctx, "baud", 50..=4_000_000).unwrap_or(9600);
-    let data_bits = section.integer(ctx, "data_bits", 7..=8).unwrap_or(8);
     let parity = section.choice(ctx, "parity", &parities).unwrap_or(Parity::None);
     let stop_bits = section.integer(ctx, "stop_bits", 1..=2).unwrap_or(1);
+    (baud, parity, stop_bits)
+}
+
+fn serial_source(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<SerialSource> {
+    let port = port(ctx, section);
+    let (baud, parity, stop_bits) = line(ctx, section);
+    let flows = [("none", FlowControl::None), ("software", FlowControl::Software), ("hardware", FlowControl::Hardware)];
+    let data_bits = section.integer(ctx, "data_bits", 7..=8).unwrap_or(8);
     let flow_control = section.choice(ctx, "flow_control", &flows).unwrap_or(FlowControl::None);
     let framing = framing::read(ctx, section);
     let silence_after = section.duration(ctx, "silence_after", SECOND..=366 * DAY);

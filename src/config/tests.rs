@@ -3,6 +3,7 @@
 
 mod loading;
 mod messages;
+mod modbus;
 mod model;
 mod own;
 mod robust;

@@ -31,9 +31,30 @@ pub fn parse(text: &str) -> Result<BrokerUrl, String> {
     if rest.contains('@') {
         return Err("the user does not belong into the address; use `username` and `password_file`".into());
     }
+    let (host, port) = host_port(scheme, rest, [1883, 8883][usize::from(tls)])?;
+    Ok(BrokerUrl { tls, host, port })
+}
+
+/// Reads a Modbus server's address: `modbus-tcp://host[:port]`.
+///
+/// # Errors
+/// As [`parse`].
+pub fn modbus(text: &str) -> Result<(String, u16), String> {
+    let expected = "expected modbus-tcp://host[:port]";
+    match text.split_once("://") {
+        Some(("modbus-tcp", rest)) if !rest.contains('@') => host_port("modbus-tcp", rest, 502),
+        Some(("modbus-tcp", _)) => Err("Modbus knows no users; the address is modbus-tcp://host[:port]".into()),
+        Some(_) => Err(expected.into()),
+        None if text.contains('@') => Err(expected.into()),
+        None => Err(format!("no scheme; write \"modbus-tcp://{text}\"")),
+    }
+}
+
+/// The host, without brackets, and the port.
+fn host_port(scheme: &str, rest: &str, default: u16) -> Result<(String, u16), String> {
     let address = rest.strip_suffix('/').unwrap_or(rest);
     if address.contains(['/', '?', '#']) {
-        return Err("a broker's address ends with the host and port, without a path".into());
+        return Err("an address ends with the host and port, without a path".into());
     }
     let (host, port) = match address.strip_prefix('[') {
         Some(inner) => {
@@ -62,13 +83,13 @@ pub fn parse(text: &str) -> Result<BrokerUrl, String> {
         return Err(format!("`{}` is no host name or address", host.chars().take(60).collect::<String>()));
     }
     let port = match port {
-        None => [1883, 8883][usize::from(tls)],
+        None => default,
         Some(port) => match port.parse::<u16>() {
             Ok(port) if port > 0 => port,
             _ => return Err(format!("`{port}` is no port; expected 1 to 65535")),
         },
     };
-    Ok(BrokerUrl { tls, host: host.to_owned(), port })
+    Ok((host.to_owned(), port))
 }
 
 /// Whether the host is this machine, by name or number; names are not looked up.

@@ -10,6 +10,7 @@ mod csv;
 pub mod framing;
 mod json;
 mod key_value;
+pub mod modbus;
 mod name;
 mod number;
 mod path;
@@ -155,7 +156,7 @@ impl Decoder {
             clock: ClockState::Synchronized,
             retained_max_age: match &source.kind {
                 SourceKind::Mqtt(mqtt) => mqtt.retained_max_age,
-                SourceKind::Serial(_) => Duration::ZERO,
+                SourceKind::Serial(_) | SourceKind::Modbus(_) => Duration::ZERO,
             },
         };
         let state = State::new(fields, names, rules.carry.len(), device);

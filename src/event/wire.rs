@@ -27,10 +27,12 @@
 use super::Event;
 use crate::config::model::Encoding;
 
+mod binary;
 mod cbor;
 mod json;
 mod topic;
 
+pub use binary::{ATTRIBUTES, attributes, encode_data};
 pub use topic::{TopicError, TopicRules, topic};
 
 /// Begins the name of every event type of ours.
@@ -50,11 +52,21 @@ pub fn content_type(encoding: Encoding) -> &'static str {
     }
 }
 
+/// The content type of the data of an event alone, as binary mode sends it.
+pub fn data_content_type(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Json => "application/json",
+        Encoding::Cbor => "application/cbor",
+    }
+}
+
 /// What an encoded event says of how it comes.
-#[derive(Clone, Copy)]
-struct Marks {
-    backlog: bool,
-    replayed: bool,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marks {
+    /// It waited for an outage.
+    pub backlog: bool,
+    /// An operator had it sent again.
+    pub replayed: bool,
 }
 
 /// Encodes a whole event into `out`, which is cleared first. `backlog` says that it waited for an outage.

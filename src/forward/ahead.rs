@@ -18,13 +18,18 @@
 //! Subjects are told apart by a hash into [`BUCKETS`] places, so that memory does not grow with sensors. Two subjects in
 //! one place are taken for one: they keep their order to each other too, which may cost one a wait, and never harms.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod stretches;
+mod sweep;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::window::SUSPICIONS_MAX;
 use crate::config::model::{Order, Severity};
+use stretches::Stretches;
+use sweep::Sweep;
 
 /// Places for subjects. With a thousand sensors in a backlog, one in thirty others shares a place with one of them.
 pub const BUCKETS: usize = 32_768;
@@ -72,6 +77,8 @@ struct Taken<T> {
     sequence: u64,
     bucket: usize,
     item: T,
+    /// Its place among all that were ever taken.
+    turn: u64,
 }
 
 /// One that is sent and not acknowledged.
@@ -81,16 +88,6 @@ struct Flight<T> {
     slot: u16,
     bytes: usize,
     sent: Instant,
-}
-
-/// A sweep under way.
-#[derive(Debug)]
-struct Sweep {
-    next: u64,
-    through: u64,
-    level: usize,
-    /// By bucket: up to which number its events are taken.
-    pulled: Box<[u64]>,
 }
 
 /// The line and what it takes to fill it.
@@ -104,7 +101,9 @@ pub struct Ahead<T> {
     sweep: Option<Sweep>,
     seen: u64,
     live_after: u64,
+    /// In order of their turns.
     line: VecDeque<Taken<T>>,
+    turns: u64,
     flights: VecDeque<Flight<T>>,
     inflight_bytes: usize,
     /// Numbers in the line and in flight.
@@ -128,6 +127,7 @@ impl<T: Clone> Ahead<T> {
             seen: delivered,
             live_after: u64::MAX,
             line: VecDeque::new(),
+            turns: 0,
             flights: VecDeque::new(),
             inflight_bytes: 0,
             under_way: BTreeSet::new(),
@@ -177,81 +177,10 @@ impl<T: Clone> Ahead<T> {
         }
     }
 
-    /// Begins a sweep if one is wanted, first for what is critical. One for high events gives way to it.
-    pub fn begin_sweep(&mut self, passed: u64) {
-        if self.order != Order::SeverityFirst {
-            return;
-        }
-        let level_now = self.sweep.as_ref().map_or(LEVELS, |sweep| sweep.level);
-        for level in 0..level_now {
-            let through = self.wanted[level].iter().copied().max().unwrap_or(0);
-            if through > passed {
-                let pulled = self.wanted[level].clone();
-                self.sweep = Some(Sweep { next: passed + 1, through, level, pulled });
-                return;
-            }
-        }
-    }
-
-    /// Where the sweep under way reads on; `None` without one, or while it finds no room.
-    pub fn sweep_from(&mut self, passed: u64) -> Option<u64> {
-        let sweep = self.sweep.as_mut()?;
-        sweep.next = sweep.next.max(passed + 1);
-        if sweep.next > sweep.through {
-            self.end_sweep();
-            return None;
-        }
-        let next = sweep.next;
-        self.has_room(SWEPT_MAX).then_some(next)
-    }
-
-    /// Whether a sweep is under way.
-    pub fn is_sweeping(&self) -> bool {
-        self.sweep.is_some()
-    }
-
-    /// Shows the sweep the next event in sequence. False when there is no room: it is to be shown again.
-    pub fn sweep(&mut self, sequence: u64, subject: &str, item: T, passed: u64) -> bool {
-        let has_room = self.has_room(SWEPT_MAX);
-        let Some(sweep) = &mut self.sweep else { return true };
-        if sequence < sweep.next {
-            return true;
-        }
-        let bucket = bucket_of(subject);
-        let is_wanted = sequence > passed
-            && sequence <= sweep.pulled[bucket]
-            && !self.under_way.contains(&sequence)
-            && !self.delivered.contains(sequence);
-        if is_wanted && !has_room {
-            return false;
-        }
-        sweep.next = sequence + 1;
-        let is_over = sequence >= sweep.through;
-        if is_wanted {
-            self.take(sequence, bucket, item);
-        }
-        if is_over {
-            self.end_sweep();
-        }
-        true
-    }
-
-    fn end_sweep(&mut self) {
-        let Some(sweep) = self.sweep.take() else { return };
-        let [critical, high] = &mut self.wanted;
-        for (bucket, through) in sweep.pulled.iter().copied().enumerate().filter(|(_, through)| *through > 0) {
-            // Nothing of the bucket is left to the queue, up to there.
-            for last in [&mut self.left, &mut *critical, &mut *high] {
-                if last[bucket] <= through {
-                    last[bucket] = 0;
-                }
-            }
-        }
-    }
-
     fn take(&mut self, sequence: u64, bucket: usize, item: T) {
         self.under_way.insert(sequence);
-        self.line.push_back(Taken { sequence, bucket, item });
+        self.turns += 1;
+        self.line.push_back(Taken { sequence, bucket, item, turn: self.turns });
     }
 
     fn has_room(&self, line_max: usize) -> bool {
@@ -304,6 +233,30 @@ impl<T: Clone> Ahead<T> {
         Some(flight.taken.item)
     }
 
+    /// The broker has refused this slot: it is sent again, or is the queue's, and what follows it of its subject too.
+    /// False when no event in flight has it.
+    pub fn on_refusal(&mut self, slot: u16, again: bool) -> bool {
+        let place = self.flights.iter().position(|flight| flight.slot == slot);
+        let Some(flight) = place.and_then(|place| self.flights.remove(place)) else { return false };
+        self.inflight_bytes -= flight.bytes;
+        let bucket = flight.taken.bucket;
+        if flight.taken.sequence > self.settled {
+            self.take_back(flight.taken);
+        } else {
+            self.under_way.remove(&flight.taken.sequence);
+        }
+        if !again {
+            self.leave_bucket(bucket);
+        }
+        true
+    }
+
+    /// Puts what was sent back to its place in the line.
+    fn take_back(&mut self, taken: Taken<T>) {
+        let place = self.line.partition_point(|other| other.turn < taken.turn);
+        self.line.insert(place, taken);
+    }
+
     /// Events sent and not acknowledged.
     pub fn inflight(&self) -> usize {
         self.flights.len()
@@ -330,7 +283,7 @@ impl<T: Clone> Ahead<T> {
         while let Some(flight) = self.flights.pop_back() {
             // What was evicted meanwhile is not sent again: the queue has gone past it.
             if flight.taken.sequence > self.settled {
-                self.line.push_front(flight.taken);
+                self.take_back(flight.taken);
             } else {
                 self.under_way.remove(&flight.taken.sequence);
             }
@@ -362,6 +315,12 @@ impl<T: Clone> Ahead<T> {
             // was left when the lookout saw it.
             sweep.pulled[bucket] = 0;
         }
+        // Nor is the next to bring it: what cannot be sent would go round and round.
+        for wanted in &mut self.wanted {
+            if let Some(wanted) = wanted.get_mut(bucket) {
+                *wanted = 0;
+            }
+        }
     }
 
     /// Everything up to here is delivered, evicted or set aside: what of it was not sent is not to be.
@@ -381,53 +340,10 @@ fn bucket_of(subject: &str) -> usize {
     crc32c::crc32c(subject.as_bytes()) as usize % BUCKETS
 }
 
-/// Numbers, kept as stretches of consecutive ones: first and last.
-#[derive(Debug, Default)]
-struct Stretches {
-    stretches: BTreeMap<u64, u64>,
-    count: u64,
-}
-
-impl Stretches {
-    fn contains(&self, number: u64) -> bool {
-        self.stretches.range(..=number).next_back().is_some_and(|(_, last)| number <= *last)
-    }
-
-    fn insert(&mut self, number: u64) {
-        if self.contains(number) {
-            return;
-        }
-        self.count += 1;
-        let last = self.stretches.remove(&(number + 1)).unwrap_or(number);
-        match self.stretches.range_mut(..number).next_back() {
-            Some((_, before)) if *before + 1 == number => *before = last,
-            _ => drop(self.stretches.insert(number, last)),
-        }
-    }
-
-    fn forget_through(&mut self, through: u64) {
-        while let Some((first, last)) = self.stretches.pop_first() {
-            if first > through {
-                self.stretches.insert(first, last);
-                return;
-            }
-            self.count -= last.min(through) - first + 1;
-            if last > through {
-                self.stretches.insert(through + 1, last);
-                return;
-            }
-        }
-    }
-
-    fn count(&self) -> u64 {
-        self.count
-    }
-
-    fn stretches(&self) -> usize {
-        self.stretches.len()
-    }
-}
-
 #[cfg(test)]
 #[path = "ahead_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "ahead_model_tests.rs"]
+mod model_tests;

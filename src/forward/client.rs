@@ -4,71 +4,43 @@
 //! are. Retries for ever, whatever the fault: credentials are read anew at each attempt, so repairs on disk work without
 //! a restart.
 
+mod tell;
+mod view;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::{ConnectionError, EventLoop, MqttOptions};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::backoff::{Backoff, STABLE};
-use super::breaker::{self, Breaker};
+use super::backoff::Backoff;
+use super::breaker::Breaker;
 use super::calls::{Calls, Decision};
 use super::ending::End;
 use super::explain::{self, Explanation, Phase};
 use super::failover::Failover;
 use super::feed::Feed;
+use super::link::{Fault, Link, Options};
 use super::lookout::Lookout;
 use super::network::Network;
 use super::nudge::Nudge;
 use super::options::connection_options;
 use super::pace::Pace;
 use super::profile::Namesakes;
-use super::repeats::{Repeats, Say};
+use super::repeats::Repeats;
 use super::session::Session;
 use super::side::{SideLane, SideReceiver};
 use super::sniff;
 use super::tls;
-use super::tls::expiry::Certificates;
 use super::window::{Ending, Quarantine, Window};
-use crate::clock::{BootTime, SystemClock};
+use crate::clock::SystemClock;
 use crate::config::model::Upstream;
 use crate::counters::Counters;
 use crate::event::Event;
 use crate::shutdown::Shutdown;
 use crate::store::handle::{Closed, DeadAttempt, Refusal, StoreHandle};
-
-/// Requests the library may hold for us. We hand packets to it directly and use its channel for nothing.
-const REQUESTS_MAX: usize = 1;
-
-/// How things are upstream, for status and the page.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UpstreamView {
-    /// Whether the broker has accepted us and the connection is up.
-    pub connected: bool,
-    /// The broker whose turn it is, `host:port`; `None` before the first attempt.
-    pub broker: Option<Arc<str>>,
-    /// Its number in `urls`, from 1; 0 before the first attempt.
-    pub broker_number: usize,
-    /// How many brokers there are.
-    pub brokers: usize,
-    /// Since when that is so; by the boot clock, since the wall clock may be set meanwhile.
-    pub since: BootTime,
-    /// Why the last connection failed or ended, in words; stays until the next one does.
-    pub last_error: Option<Arc<str>>,
-    /// When the next attempt is due; `None` while connected or connecting.
-    pub next_attempt: Option<BootTime>,
-    /// Failures since the last connection that lasted.
-    pub failures: u32,
-    /// Not connected because the schedule says so; `next_attempt` is when the next call is due.
-    pub between_calls: bool,
-    /// What is thought of the broker.
-    pub breaker: breaker::State,
-    /// When the certificates end that the connection depends on.
-    pub certificates: Certificates,
-    /// Events that may be in flight at the moment; smaller than configured after connections without progress.
-    pub window: usize,
-}
+pub use view::UpstreamView;
+use view::shows_otherwise;
 
 /// The task's state.
 pub struct Forwarder {
@@ -103,14 +75,13 @@ pub struct Forwarder {
     repeats: Repeats,
     /// The broker that was last said to be connected.
     told_broker: Option<usize>,
+    /// What was told of events set aside, of pauses that the broker wants, and of our status.
+    set_aside: Repeats,
+    pauses: Repeats,
+    refused_status: Repeats,
     /// The last thing said was that we are not connected.
     said_down: bool,
     view: watch::Sender<UpstreamView>,
-}
-
-/// Whether two times are not the same for people.
-fn shows_otherwise(a: BootTime, b: BootTime) -> bool {
-    a.since(b).max(b.since(a)) >= Duration::from_secs(1)
 }
 
 /// How an attempt ended.
@@ -178,6 +149,9 @@ impl Forwarder {
             isolating: false,
             repeats: Repeats::default(),
             told_broker: None,
+            set_aside: Repeats::default(),
+            pauses: Repeats::default(),
+            refused_status: Repeats::default(),
             said_down: true,
             view,
         };
@@ -299,23 +273,18 @@ impl Forwarder {
             Ok(options) => options,
             Err(error) => return Attempt::Failed(Explanation::plain(error.to_string()), Duration::ZERO),
         };
-        let mut link = EventLoop::new(options, REQUESTS_MAX);
-        // Ours counts; the library's own limit, in whole seconds, must only not come before it.
-        let limit = self.upstream.connect_timeout;
-        link.network_options.set_connection_timeout(limit.as_secs().saturating_add(1));
-        link.network_options.set_tcp_nodelay(true);
         let mut shutdown = self.shutdown.clone();
         let connected = tokio::select! {
-            connected = tokio::time::timeout(limit, link.poll()) => connected,
+            connected = tokio::time::timeout(self.upstream.connect_timeout, Link::connect(&options)) => connected,
             () = shutdown.wait() => return Attempt::Over,
         };
-        match connected {
-            Ok(Ok(_connack)) => {}
-            Ok(Err(error)) => {
-                return Attempt::Failed(self.why(&error).await, Duration::ZERO);
+        let link = match connected {
+            Ok(Ok(link)) => link,
+            Ok(Err(fault)) => {
+                return Attempt::Failed(self.why(&fault).await, Duration::ZERO);
             }
             Err(_) => return Attempt::Failed(explain::timeout(&self.upstream, Phase::Connecting), Duration::ZERO),
-        }
+        };
         let since = Instant::now();
         if let Some(events) = probe {
             self.window.start_small(events);
@@ -355,14 +324,14 @@ impl Forwarder {
     }
 
     /// Why there was no connection, in words; asks what else answers there where that is the trouble.
-    async fn why(&mut self, error: &ConnectionError) -> Explanation {
-        if explain::is_other_protocol(error)
+    async fn why(&mut self, fault: &Fault) -> Explanation {
+        if explain::is_other_protocol(fault)
             && let Some(explanation) = sniff::explain(&self.upstream).await
         {
             return explanation;
         }
-        explain::time_of_connection(error, &self.clock.view(), self.clock.wall())
-            .unwrap_or_else(|| explain::connection(error, &self.upstream, Phase::Connecting))
+        explain::time_of_fault(fault, &self.clock.view(), self.clock.wall())
+            .unwrap_or_else(|| explain::fault(fault, &self.upstream, Phase::Connecting))
     }
 
     /// Everything sent to this broker is acknowledged, and a better one is next.
@@ -377,7 +346,7 @@ impl Forwarder {
     }
 
     /// Reads the credentials aside, since files may lie on a slow disk and parsing keys takes its time.
-    async fn options(&mut self) -> Result<MqttOptions, tls::TlsError> {
+    async fn options(&mut self) -> Result<Options, tls::TlsError> {
         let (upstream, clock) = (self.upstream.clone(), Arc::clone(&self.clock));
         let seen = self.view.borrow().certificates.clone();
         let read = tokio::task::spawn_blocking(move || connection_options(&upstream, &clock, &seen));
@@ -425,95 +394,5 @@ impl Forwarder {
         self.store.delivered(mark)?;
         self.reported = mark;
         Ok(())
-    }
-
-    /// Enough has failed that the next connection only probes.
-    fn tell_open(&mut self) {
-        let failures = self.breaker.failures();
-        if self.repeats.note("breaker open", self.clock.boot()) == Say::First {
-            tracing::warn!(
-                failures,
-                "circuit breaker open: the next connection starts with {} events in flight",
-                breaker::PROBE_EVENTS
-            );
-        }
-    }
-
-    /// The broker has acknowledged an event, or there is none and it has acknowledged that we are here.
-    pub(super) fn tell_acknowledged(&mut self) {
-        if !self.breaker.on_acknowledged() {
-            return;
-        }
-        self.view.send_modify(|view| view.breaker = self.breaker.state());
-        let failures = self.breaker.failures();
-        if self.repeats.note("breaker closed", self.clock.boot()) == Say::First {
-            tracing::info!(failures, "circuit breaker closed: the broker acknowledges again");
-        }
-    }
-
-    fn tell_connected(&mut self) {
-        self.counters.upstream_connects.add(1);
-        self.counters.upstream_up.set(1);
-        let waiting = self.feed.status().waiting;
-        let broker = explain::place(&self.upstream);
-        let is_another = self.told_broker.replace(self.failover.at()) != Some(self.failover.at());
-        if std::mem::take(&mut self.said_down) || is_another {
-            tracing::info!(broker, tls = self.upstream.url.tls, waiting, "connected upstream");
-        } else {
-            tracing::debug!(broker, waiting, "connected upstream again");
-        }
-        self.view.send_modify(|view| {
-            view.connected = true;
-            view.since = self.clock.boot();
-            view.window = self.window.limit();
-        });
-    }
-
-    /// The connection was ended by ourselves: what is in flight is sent again with the next one.
-    fn tell_hung_up(&mut self) {
-        let _ = self.window.on_connection_lost(Ending::Blameless);
-        self.calls.on_hung_up();
-        self.said_down = true;
-        let waiting = self.feed.status().waiting;
-        tracing::info!(waiting, "disconnected upstream until the next call");
-        let now = self.clock.boot();
-        self.view.send_modify(|view| {
-            view.connected = false;
-            view.since = now;
-            view.last_error = None;
-        });
-    }
-
-    fn tell_failure(&mut self, explanation: Explanation, lasted: Duration, wait: Duration) {
-        if lasted >= STABLE {
-            self.repeats.clear();
-        }
-        let waiting = self.feed.status().waiting;
-        let retry_in = explain::human(Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)));
-        match self.repeats.note(&explanation.key, self.clock.boot()) {
-            Say::First => {
-                self.said_down = true;
-                tracing::warn!(waiting, retry_in, "not connected upstream: {}", explanation.text);
-            }
-            Say::Again { times, over } => {
-                self.said_down = true;
-                let over = explain::human(Duration::from_secs(over.as_secs()));
-                tracing::warn!(waiting, times, over, "still not connected upstream: {}", explanation.text);
-            }
-            Say::Nothing => tracing::debug!(waiting, retry_in, "not connected upstream: {}", explanation.text),
-        }
-        let now = self.clock.boot();
-        let (failures, breaker) = (self.breaker.failures(), self.breaker.state());
-        self.view.send_modify(|view| {
-            if view.connected {
-                view.connected = false;
-                view.since = now;
-            }
-            view.last_error = Some(explanation.text.into());
-            view.next_attempt = Some(now.after(wait));
-            view.failures = failures;
-            view.breaker = breaker;
-            view.window = self.window.limit();
-        });
     }
 }

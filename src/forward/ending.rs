@@ -2,11 +2,8 @@
 //!
 //! Owns the judgement that decides between a bad network and a bad event. Pure.
 
-use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-
-use rumqttc::{ConnectionError, StateError};
-
 use super::explain::{self, Explanation, Phase};
+use super::link::Fault;
 use crate::config::model::Upstream;
 
 /// How a connection ended.
@@ -28,14 +25,14 @@ pub enum End {
 #[derive(Debug)]
 pub enum Lost {
     /// The network or the broker ended it.
-    Ended(Box<ConnectionError>),
+    Ended(Box<Fault>),
     /// The broker ended it before it acknowledged our status or anything else.
-    AtBirth(Box<ConnectionError>),
+    AtBirth(Box<Fault>),
     /// Nothing was acknowledged for `ack_timeout`.
     NoAcknowledgement,
     /// The broker takes no data.
     NotTaken,
-    /// The library ran out of packet ids: an old one is still unacknowledged.
+    /// Packet ids ran out: an old one is still unacknowledged.
     PacketIds,
 }
 
@@ -44,8 +41,8 @@ impl Lost {
     pub fn explain(&self, upstream: &Upstream) -> Explanation {
         let place = explain::place(upstream);
         match self {
-            Self::Ended(error) => explain::connection(error, upstream, Phase::Connected),
-            Self::AtBirth(error) => explain::connection(error, upstream, Phase::Birth),
+            Self::Ended(fault) => explain::fault(fault, upstream, Phase::Connected),
+            Self::AtBirth(fault) => explain::fault(fault, upstream, Phase::Birth),
             Self::NoAcknowledgement => Explanation::plain(format!(
                 "{place} has acknowledged nothing for {}; the network in between is down (also without a word: a router that \
                  forgot the connection), or the broker hangs or is overloaded (look into its log)",
@@ -75,53 +72,46 @@ impl Lost {
     pub fn is_closed(&self) -> bool {
         match self {
             Self::NoAcknowledgement | Self::NotTaken | Self::PacketIds => false,
-            Self::AtBirth(error) | Self::Ended(error) => match &**error {
-                ConnectionError::MqttState(StateError::ConnectionAborted) => true,
-                ConnectionError::MqttState(
-                    StateError::Io(error) | StateError::Deserialization(rumqttc::mqttbytes::Error::Io(error)),
-                )
-                | ConnectionError::Io(error) => {
-                    matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof)
-                }
-                _ => false,
-            },
+            Self::AtBirth(fault) | Self::Ended(fault) => fault.is_by_broker(),
         }
     }
 }
 
-impl From<StateError> for Lost {
-    fn from(error: StateError) -> Self {
-        Self::Ended(Box::new(error.into()))
-    }
-}
-
-impl From<ConnectionError> for Lost {
-    fn from(error: ConnectionError) -> Self {
-        Self::Ended(Box::new(error))
+impl From<Fault> for Lost {
+    fn from(fault: Fault) -> Self {
+        Self::Ended(Box::new(fault))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::time::Duration;
 
     use super::*;
 
     #[test]
     fn only_an_end_that_the_broker_chose_can_be_an_events_fault() {
-        let io = |kind| Lost::from(StateError::Deserialization(rumqttc::mqttbytes::Error::Io(io::Error::from(kind))));
-        for lost in
-            [Lost::NoAcknowledgement, StateError::ConnectionAborted.into(), io(ConnectionReset), io(UnexpectedEof)]
-        {
+        let io = |kind| Lost::from(Fault::Io(io::Error::from(kind)));
+        let goodbye = |reason| Lost::from(Fault::Goodbye { reason, text: None, server: None });
+        for lost in [
+            Lost::NoAcknowledgement,
+            Fault::Closed.into(),
+            io(io::ErrorKind::ConnectionReset),
+            io(io::ErrorKind::UnexpectedEof),
+            goodbye(0x95),
+            goodbye(0x82),
+        ] {
             assert!(lost.is_by_broker(), "{lost:?}");
         }
         for lost in [
             Lost::NotTaken,
             Lost::PacketIds,
-            StateError::AwaitPingResp.into(),
+            Fault::NoPong(Duration::from_secs(1)).into(),
             io(io::ErrorKind::TimedOut),
             io(io::ErrorKind::HostUnreachable),
-            ConnectionError::FlushTimeout.into(),
+            goodbye(0x8b),
+            goodbye(0x8e),
         ] {
             assert!(!lost.is_by_broker(), "{lost:?}");
         }

@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::{AlertDescription, CertificateError};
+
 use super::*;
 use crate::forward::testing;
+use crate::forward::tls::verify::Stranger;
 
 fn upstream() -> Upstream {
     let credentials = crate::config::model::Credentials {
@@ -16,8 +20,8 @@ fn upstream() -> Upstream {
 }
 
 fn tls_text(error: rustls::Error) -> Explanation {
-    let error = ConnectionError::Tls(rumqttc::TlsError::Io(io::Error::new(io::ErrorKind::InvalidData, error)));
-    connection(&error, &upstream(), Phase::Connecting)
+    let error = Fault::Io(io::Error::new(io::ErrorKind::InvalidData, error));
+    fault(&error, &upstream(), Phase::Connecting)
 }
 
 #[track_caller]
@@ -84,13 +88,15 @@ fn a_certificate_from_another_ca_names_the_file_to_look_at() {
 #[test]
 fn every_return_code_of_the_broker_has_its_sentence() {
     for (code, parts) in [
-        (ConnectReturnCode::BadUserNamePassword, vec!["user \"boiler\"", "/etc/tidegate/password"]),
-        (ConnectReturnCode::NotAuthorized, vec!["user \"boiler\"", "client id \"tidegate-test\"", "access rules"]),
-        (ConnectReturnCode::BadClientId, vec!["\"tidegate-test\"", "`client_id`"]),
-        (ConnectReturnCode::ServiceUnavailable, vec!["not available"]),
-        (ConnectReturnCode::RefusedProtocolVersion, vec!["MQTT 3.1.1"]),
+        (4, vec!["user \"boiler\"", "/etc/tidegate/password"]),
+        (5, vec!["user \"boiler\"", "client id \"tidegate-test\"", "access rules"]),
+        (2, vec!["\"tidegate-test\"", "`client_id`"]),
+        (3, vec!["not available"]),
+        (1, vec!["MQTT 3.1.1"]),
+        (9, vec!["does not know (9)", "MQTT 5-only"]),
     ] {
-        let told = connection(&ConnectionError::ConnectionRefused(code), &upstream(), Phase::Connecting);
+        let no = Fault::Refused { reason: code, text: None, server: None };
+        let told = fault(&no, &upstream(), Phase::Connecting);
         assert_says(&told.text, &["broker.example.com:8883"]);
         assert_says(&told.text, &parts);
     }
@@ -105,11 +111,8 @@ fn alerts_say_what_is_wrong_with_our_certificate() {
     let mut with_certificate = upstream();
     with_certificate.credentials.cert_file = Some(PathBuf::from("/etc/tidegate/client.pem"));
     let error = rustls::Error::AlertReceived(AlertDescription::UnknownCA);
-    let error = ConnectionError::MqttState(StateError::Deserialization(mqttbytes::Error::Io(io::Error::new(
-        io::ErrorKind::InvalidData,
-        error,
-    ))));
-    let told = connection(&error, &with_certificate, Phase::Connected);
+    let error = Fault::Io(io::Error::new(io::ErrorKind::InvalidData, error));
+    let told = fault(&error, &with_certificate, Phase::Connected);
     assert_says(&told.text, &["does not know the CA", "/etc/tidegate/client.pem"]);
 }
 
@@ -155,12 +158,11 @@ fn bytes_that_were_changed_on_the_way_are_told_as_such_and_only_in_an_establishe
 
 #[test]
 fn only_what_speaks_neither_tls_nor_mqtt_is_another_protocol() {
-    let of_tls = |error| ConnectionError::Tls(rumqttc::TlsError::Io(io::Error::new(io::ErrorKind::InvalidData, error)));
+    let of_tls = |error| Fault::Io(io::Error::new(io::ErrorKind::InvalidData, error));
     let foreign = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
     assert!(is_other_protocol(&of_tls(foreign)));
     assert!(!is_other_protocol(&of_tls(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))));
-    let of_mqtt = |error| ConnectionError::MqttState(StateError::Deserialization(error));
-    assert!(is_other_protocol(&of_mqtt(mqttbytes::Error::InvalidPacketType(5))));
-    assert!(!is_other_protocol(&of_mqtt(mqttbytes::Error::Io(io::ErrorKind::ConnectionReset.into()))));
-    assert!(!is_other_protocol(&ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized)));
+    assert!(is_other_protocol(&Fault::NotMqtt));
+    assert!(!is_other_protocol(&Fault::Io(io::ErrorKind::ConnectionReset.into())));
+    assert!(!is_other_protocol(&Fault::Refused { reason: 5, text: None, server: None }));
 }

@@ -4,18 +4,17 @@
 
 use std::io;
 
-use rumqttc::{ConnectionError, TlsError};
 use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
 
 use super::explain::Explanation;
+use super::link::Fault;
 use crate::clock::{ClockView, WallTime};
 
 /// Explains a connection that failed because of the time; `None` for any other failure.
-pub fn time_of_connection(error: &ConnectionError, clock: &ClockView, wall: WallTime) -> Option<Explanation> {
-    match error {
-        ConnectionError::Io(error) | ConnectionError::Tls(TlsError::Io(error)) => time_of_io(error, clock, wall),
-        ConnectionError::Tls(TlsError::TLS(error)) => time_of_tls(error, clock, wall),
+pub fn time_of_fault(fault: &Fault, clock: &ClockView, wall: WallTime) -> Option<Explanation> {
+    match fault {
+        Fault::Io(error) => time_of_io(error, clock, wall),
         _ => None,
     }
 }
@@ -80,21 +79,21 @@ mod tests {
         UnixTime::since_unix_epoch(Duration::from_secs(seconds))
     }
 
-    fn error(error: CertificateError) -> ConnectionError {
-        ConnectionError::Io(io::Error::other(rustls::Error::InvalidCertificate(error)))
+    fn error(error: CertificateError) -> Fault {
+        Fault::Io(io::Error::other(rustls::Error::InvalidCertificate(error)))
     }
 
     #[test]
     fn a_certificate_that_is_not_valid_yet_waits_for_the_time_and_says_so() {
         let error =
             error(CertificateError::NotValidYetContext { time: at(1_782_864_000), not_before: at(1_800_000_000) });
-        let told = time_of_connection(&error, &ClockView::default(), WallTime(77_123_456_000)).unwrap();
+        let told = time_of_fault(&error, &ClockView::default(), WallTime(77_123_456_000)).unwrap();
         for words in
             ["valid from 2027-01-15T08:00:00Z", "says 1970-01-01T00:01:17Z", "goes on by itself", "time server"]
         {
             assert!(told.text.contains(words), "{} does not say {words}", told.text);
         }
-        let later = time_of_connection(&error, &ClockView::default(), WallTime(99_000_000_000)).unwrap();
+        let later = time_of_fault(&error, &ClockView::default(), WallTime(99_000_000_000)).unwrap();
         assert_eq!(told.key, later.key, "the same fault, told once");
     }
 
@@ -102,14 +101,14 @@ mod tests {
     fn a_clock_that_was_set_is_believed_and_other_faults_are_not_explained_here() {
         let set = ClockView { by: Some(Witness::Chrony), ..ClockView::default() };
         let early = error(CertificateError::NotValidYetContext { time: at(1), not_before: at(2) });
-        let told = time_of_connection(&early, &set, WallTime(0)).unwrap();
+        let told = time_of_fault(&early, &set, WallTime(0)).unwrap();
         assert!(told.text.contains("issued again") && !told.text.contains("waiting"), "{}", told.text);
         let late = error(CertificateError::ExpiredContext { time: at(3), not_after: at(2) });
-        assert_eq!(time_of_connection(&late, &set, WallTime(0)), None, "told in the general words");
-        let doubtful = time_of_connection(&late, &ClockView::default(), WallTime(3_000_000_000)).unwrap();
+        assert_eq!(time_of_fault(&late, &set, WallTime(0)), None, "told in the general words");
+        let doubtful = time_of_fault(&late, &ClockView::default(), WallTime(3_000_000_000)).unwrap();
         assert!(doubtful.text.contains("1970-01-01T00:00:03Z") && doubtful.text.contains("by itself"));
         let unknown = error(CertificateError::UnknownIssuer);
-        assert_eq!(time_of_connection(&unknown, &ClockView::default(), WallTime(0)), None);
-        assert_eq!(time_of_connection(&ConnectionError::NetworkTimeout, &ClockView::default(), WallTime(0)), None);
+        assert_eq!(time_of_fault(&unknown, &ClockView::default(), WallTime(0)), None);
+        assert_eq!(time_of_fault(&Fault::Closed, &ClockView::default(), WallTime(0)), None);
     }
 }

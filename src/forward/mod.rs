@@ -1,4 +1,4 @@
-//! Forwarding: events from the store to the upstream broker, at least once, in order, over TLS MQTT 3.1.1.
+//! Forwarding: events from the store to the upstream broker, at least once, in order, over TLS MQTT, 3.1.1 or 5.
 //!
 //! The pure parts are [`window`] (what is in flight), [`ahead`] (what goes before its turn), [`pace`] (how fast),
 //! [`calls`] (when to be connected), [`side`] (what goes beside the queue), [`backoff`] (how long to
@@ -14,13 +14,16 @@ pub mod calls;
 mod client;
 mod ending;
 pub mod explain;
+mod explain_mqtt5;
 mod explain_time;
+mod explain_tls;
 pub mod failover;
 mod feed;
+pub mod link;
 mod lookout;
 mod network;
 pub mod nudge;
-pub mod options;
+mod options;
 pub mod pace;
 mod probe;
 pub mod profile;

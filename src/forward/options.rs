@@ -1,21 +1,15 @@
 //! From `[upstream]` to the options of one connection.
 //!
-//! Owns the limits given to the MQTT library. Reads credential files (through [`tls`]); never connects.
+//! Owns who we are and what our last will is. Reads credential files (through [`tls`]); never connects.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::{LastWill, MqttOptions, QoS, TlsConfiguration, Transport};
-
+use super::link::{Options, Will};
 use super::tls::expiry::Certificates;
-use super::{ahead, side, status, tls};
+use super::{side, status, tls};
 use crate::clock::{SystemClock, WallTime};
 use crate::config::model::Upstream;
-
-/// Largest packet taken from the broker, bytes. We subscribe to nothing, so acknowledgements are all that comes.
-const INCOMING_BYTES_MAX: usize = 16 * 1024;
-
-/// What a PUBLISH has besides its payload, bytes: the longest topic MQTT has, and the headers.
-const PUBLISH_OVERHEAD_BYTES: usize = 65_535 + 16;
 
 /// Packet ids beyond the window: for the two status messages, and two to spare.
 pub const PACKET_ID_MARGIN: u16 = 4;
@@ -43,14 +37,13 @@ pub fn connection_options(
     upstream: &Upstream,
     clock: &SystemClock,
     seen: &Certificates,
-) -> Result<MqttOptions, tls::TlsError> {
+) -> Result<Options, tls::TlsError> {
     let mut options = plain_options(upstream, &upstream.client_id, clock.earliest(), seen)?;
-    options.set_inflight(side_ids(upstream).saturating_add(ahead::INFLIGHT_MAX));
-    options.set_max_packet_size(INCOMING_BYTES_MAX, upstream.payload_bytes_max.saturating_add(PUBLISH_OVERHEAD_BYTES));
-    if let Some(topic) = &upstream.status_topic {
-        let retain = upstream.profile.retains();
-        options.set_last_will(LastWill::new(&**topic, status::lost(clock.wall()), QoS::AtLeastOnce, retain));
-    }
+    options.will = upstream.status_topic.as_ref().map(|topic| Will {
+        topic: topic.to_string(),
+        payload: status::lost(clock.wall()),
+        retain: upstream.profile.retains(),
+    });
     Ok(options)
 }
 
@@ -64,16 +57,10 @@ pub fn plain_options(
     client_id: &str,
     earliest: WallTime,
     seen: &Certificates,
-) -> Result<MqttOptions, tls::TlsError> {
-    let mut options = MqttOptions::new(client_id, &upstream.url.host, upstream.url.port);
-    // Everything that matters is in the store, so the broker need not remember us.
-    options.set_clean_session(true);
-    options.set_keep_alive(upstream.keep_alive.clamp(Duration::from_secs(1), KEEP_ALIVE_MAX));
+) -> Result<Options, tls::TlsError> {
     let password = tls::password(&upstream.credentials)?;
-    match (&upstream.credentials.username, password) {
-        (Some(username), password) => {
-            options.set_credentials(username, password.unwrap_or_default());
-        }
+    let login = match (&upstream.credentials.username, password) {
+        (Some(username), password) => Some((username.clone(), password.unwrap_or_default())),
         // MQTT 3.1.1, 3.1.2.9: no password without a user name.
         (None, Some(_)) => {
             return Err(tls::TlsError {
@@ -82,11 +69,24 @@ pub fn plain_options(
                 help: "set `username` too".to_owned(),
             });
         }
-        (None, None) => {}
-    }
-    if upstream.url.tls {
-        let config = tls::client_config(&upstream.credentials, earliest, seen)?;
-        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config.into())));
-    }
-    Ok(options)
+        (None, None) => None,
+    };
+    let tls = if upstream.url.tls {
+        let mut config = tls::client_config(&upstream.credentials, earliest, seen)?;
+        config.alpn_protocols = upstream.alpn().into_iter().map(String::into_bytes).collect();
+        Some(Arc::new(config))
+    } else {
+        None
+    };
+    Ok(Options {
+        host: upstream.url.host.clone(),
+        port: upstream.url.port,
+        tls,
+        protocol: upstream.protocol,
+        client_id: client_id.to_owned(),
+        login,
+        keep_alive: upstream.keep_alive.clamp(Duration::from_secs(1), KEEP_ALIVE_MAX),
+        silence_max: upstream.ack_timeout,
+        will: None,
+    })
 }

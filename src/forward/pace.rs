@@ -99,6 +99,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail on the spot")]
+
     use proptest::prelude::*;
 
     use super::*;

@@ -4,18 +4,17 @@
 //! own, so a gateway that is running is not disturbed.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use rumqttc::tokio_rustls::TlsConnector;
-use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, EventLoop, MqttOptions};
-use rustls::pki_types::ServerName;
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 
 use super::explain::{self, Phase};
+use super::link::{Fault, Link, Options, Stream, dial};
 use super::options::plain_options;
 use super::tls::expiry::{Certificates, Whose};
-use super::tls::{self, inspect};
+use super::tls::inspect;
 use crate::clock::{SystemClock, WallTime};
 use crate::config::model::Upstream;
 
@@ -46,6 +45,9 @@ impl Steps {
     }
 }
 
+/// How long a farewell may take.
+const LEAVE_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Behind the client id while another broker is looked at.
 const PROBE_SUFFIX: &str = "-probe";
 
@@ -66,12 +68,10 @@ pub async fn answers(upstream: &Upstream, earliest: WallTime) -> Result<(), Stri
         });
         read.await.map_err(|error| error.to_string())?.map_err(|error| format!("credentials: {error}"))?
     };
-    let (client, mut link) = AsyncClient::new(options, 1);
-    link.network_options.set_connection_timeout(upstream.connect_timeout.as_secs().saturating_add(1));
-    match in_time(upstream, link.poll()).await? {
-        Ok(_connack) => leave(&client, &mut link).await,
-        Err(ConnectionError::ConnectionRefused(ConnectReturnCode::BadClientId)) => {}
-        Err(error) => return Err(explain::connection(&error, upstream, Phase::Connecting).text),
+    match in_time(upstream, Link::connect(&options)).await? {
+        Ok(mut link) => leave(&mut link).await,
+        Err(Fault::Refused { reason: 2 | 0x85, .. }) => {}
+        Err(fault) => return Err(explain::fault(&fault, upstream, Phase::Connecting).text),
     }
     Ok(())
 }
@@ -84,24 +84,27 @@ fn probe_id(client_id: &str) -> String {
 }
 
 /// Takes leave in order; if that fails there is nothing left to find out.
-async fn leave(client: &AsyncClient, link: &mut EventLoop) {
-    let _ = client.try_disconnect();
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), async { while link.poll().await.is_ok() {} }).await;
+async fn leave(link: &mut Link) {
+    let leave = async {
+        if link.disconnect().await.is_ok() {
+            while link.next().await.is_ok() {}
+        }
+    };
+    let _ = tokio::time::timeout(LEAVE_MAX, leave).await;
 }
 
 async fn run(upstream: &Upstream, steps: &mut Steps) -> Result<(), String> {
     let client_id = format!("{}-check", upstream.client_id);
     let clock = SystemClock::new();
     let earliest = clock.earliest();
+    let now = clock.wall().max(earliest);
+    let seen = Certificates::default();
     let options = {
-        let (upstream, client_id) = (upstream.clone(), client_id.clone());
-        let read = tokio::task::spawn_blocking(move || {
-            plain_options(&upstream, &client_id, earliest, &Certificates::default())
-        });
+        let (upstream, client_id, seen) = (upstream.clone(), client_id, seen.clone());
+        let read = tokio::task::spawn_blocking(move || plain_options(&upstream, &client_id, earliest, &seen));
         read.await.map_err(|error| error.to_string())?.map_err(|error| format!("credentials: {error}"))?
     };
-    let now = clock.wall().max(earliest);
-    let (seen, credentials) = (Certificates::default(), upstream.credentials.clone());
+    let credentials = upstream.credentials.clone();
     let read =
         tokio::task::spawn_blocking(move || (inspect::certificates(&credentials), inspect::remarks(&credentials)));
     let (files, remarks) = read.await.map_err(|error| error.to_string())?;
@@ -117,51 +120,39 @@ async fn run(upstream: &Upstream, steps: &mut Steps) -> Result<(), String> {
         }
     };
     told(steps, false);
-    let address = resolve(upstream, steps).await?;
-    let tcp = in_time(upstream, TcpStream::connect(address)).await?.map_err(|error| io_text(&error, upstream))?;
+    let addresses = resolve(upstream, steps).await?;
+    let connected = in_time(upstream, dial::race(addresses, TcpStream::connect)).await?;
+    let (tcp, address) = connected.map_err(|error| io_text(&error, upstream))?;
     steps.add(format_args!("TCP connection to {address}"));
-    if upstream.url.tls {
-        handshake(upstream, tcp, earliest, &seen, steps).await?;
-        told(steps, true);
-    }
-    login(upstream, options, &client_id, steps).await
+    let stream: Box<dyn Stream> = match &options.tls {
+        Some(tls) => {
+            let stream = handshake(upstream, tcp, Arc::clone(tls), steps).await?;
+            told(steps, true);
+            Box::new(stream)
+        }
+        None => Box::new(tcp),
+    };
+    login(upstream, stream, &options, steps).await
 }
 
-async fn resolve(upstream: &Upstream, steps: &mut Steps) -> Result<SocketAddr, String> {
-    let name = (upstream.url.host.as_str(), upstream.url.port);
-    let found: Vec<SocketAddr> =
-        in_time(upstream, tokio::net::lookup_host(name)).await?.map_err(|error| io_text(&error, upstream))?.collect();
-    let Some(first) = found.first() else { return Err(format!("the name {} has no address", upstream.url.host)) };
-    if upstream.url.host.parse::<std::net::IpAddr>().is_err() {
+async fn resolve(upstream: &Upstream, steps: &mut Steps) -> Result<Vec<SocketAddr>, String> {
+    let found = in_time(upstream, dial::resolve(&upstream.url.host, upstream.url.port)).await?;
+    let found = found.map_err(|error| io_text(&error, upstream))?;
+    if upstream.url.host.parse::<IpAddr>().is_err() {
         let addresses: Vec<String> = found.iter().map(|address| address.ip().to_string()).collect();
         steps.add(format_args!("{} is {}", upstream.url.host, addresses.join(" or ")));
     }
-    // The connection tries them all in turn; a check that fails on a dead IPv6 address would mislead.
-    for address in &found {
-        if let Ok(Ok(_)) = tokio::time::timeout(upstream.connect_timeout, TcpStream::connect(address)).await {
-            return Ok(*address);
-        }
-    }
-    Ok(*first)
+    Ok(found)
 }
 
 async fn handshake(
     upstream: &Upstream,
     tcp: TcpStream,
-    earliest: WallTime,
-    seen: &Certificates,
+    config: Arc<ClientConfig>,
     steps: &mut Steps,
-) -> Result<(), String> {
-    let (credentials, seen) = (upstream.credentials.clone(), seen.clone());
-    let config = tokio::task::spawn_blocking(move || tls::client_config(&credentials, earliest, &seen))
-        .await
-        .map_err(|error| error.to_string())?
-        .map_err(|error| error.to_string())?;
-    let name = ServerName::try_from(upstream.url.host.clone())
-        .map_err(|_| format!("\"{}\" is neither a host name nor an address; correct `url`", upstream.url.host))?;
-    let stream = in_time(upstream, TlsConnector::from(Arc::new(config)).connect(name, tcp))
-        .await?
-        .map_err(|error| io_text(&error, upstream))?;
+) -> Result<impl Stream + use<>, String> {
+    let shaken = in_time(upstream, dial::secure(tcp, &upstream.url.host, config)).await?;
+    let stream = shaken.map_err(|fault| explain::fault(&fault, upstream, Phase::Connecting).text)?;
     let (_, session) = stream.get_ref();
     let version = match session.protocol_version() {
         Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
@@ -176,27 +167,27 @@ async fn handshake(
         Some(until) => steps.add(format_args!("{version} with a certificate valid until {until}")),
         None => steps.add(format_args!("{version}")),
     }
-    Ok(())
+    Ok(stream)
 }
 
-async fn login(upstream: &Upstream, options: MqttOptions, client_id: &str, steps: &mut Steps) -> Result<(), String> {
-    let (client, mut link) = AsyncClient::new(options, 1);
-    link.network_options.set_connection_timeout(upstream.connect_timeout.as_secs().saturating_add(1));
-    match in_time(upstream, link.poll()).await? {
-        Ok(_connack) => {}
-        Err(error) => {
-            let mut text = explain::connection(&error, upstream, Phase::Connecting).text;
-            if let ConnectionError::ConnectionRefused(
-                ConnectReturnCode::NotAuthorized | ConnectReturnCode::BadClientId,
-            ) = error
-            {
-                let _ = write!(text, " (this check used the client id \"{client_id}\")");
+async fn login(
+    upstream: &Upstream,
+    stream: Box<dyn Stream>,
+    options: &Options,
+    steps: &mut Steps,
+) -> Result<(), String> {
+    let mut link = match in_time(upstream, Link::login(stream, options)).await? {
+        Ok(link) => link,
+        Err(fault) => {
+            let mut text = explain::fault(&fault, upstream, Phase::Connecting).text;
+            if matches!(fault, Fault::Refused { reason: 2 | 5 | 0x85 | 0x87, .. }) {
+                let _ = write!(text, " (this check used the client id \"{}\")", options.client_id);
             }
             return Err(text);
         }
-    }
+    };
     steps.add(format_args!("login accepted"));
-    leave(&client, &mut link).await;
+    leave(&mut link).await;
     Ok(())
 }
 

@@ -142,9 +142,13 @@ impl Profile {
 }
 
 impl Upstream {
-    /// What to offer by ALPN (RFC 7301) on the next TLS connection, in order; empty: no such extension. Follows `url`,
-    /// the broker that is connected to at the moment. Belongs into `rustls::ClientConfig::alpn_protocols`.
+    /// What to offer by ALPN (RFC 7301) on the next TLS connection, in order; empty: no such extension. The key `alpn`
+    /// if it is set, else what the profile demands. Follows `url`, the broker that is connected to at the moment. Belongs
+    /// into `rustls::ClientConfig::alpn_protocols`.
     pub fn alpn(&self) -> Vec<String> {
+        if !self.alpn.is_empty() {
+            return self.alpn.clone();
+        }
         if self.profile != Profile::AwsIotCore || !self.url.tls || self.url.port != PORT_HTTPS {
             return Vec::new();
         }

@@ -1,38 +1,37 @@
 //! One connection upstream, from CONNACK to its end.
 //!
 //! Owns the packet flow: fill the window, write, take acknowledgements, tell the store. Everything that must outlive
-//! the connection is in the [`Forwarder`]'s window and feed; the MQTT library's own queues are thrown away with it.
-//!
-//! Packets are handed to the library's state and network directly instead of through its request channel, for two
-//! reasons: the packet id comes back at once, so it is never guessed, and a window's worth of events goes out in a few
-//! TLS records and system calls instead of one each.
+//! the connection is in the [`Forwarder`]'s window and feed; the [`Link`] is thrown away with it. What is sent is in
+//! `publish`, what cannot be in `aside`, what the broker says of
+//! it in `acknowledged` and `refused`.
 
+mod acknowledged;
 mod ahead;
+mod aside;
+mod draft;
+mod publish;
+mod refused;
 mod side;
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use rumqttc::{ConnectionError, EventLoop, Incoming, Packet, Publish, QoS, Request, StateError};
 use tokio::time::Instant;
 
+use super::ahead as ahead_line;
+use super::backoff::Backoff;
 use super::client::Forwarder;
 use super::ending::{End, Lost};
-use super::options::queue_ids;
+use super::link::Link;
+use super::options::side_ids;
 use super::scout::Scout;
-use super::side::Mark;
 use super::status;
-use super::window::{Ending, Puback};
-use crate::event::{Event, wire};
-use crate::store::handle::{Closed, DeadAttempt, Refusal};
+use super::window::Ending;
+use aside::{Condemned, SettingAside, set_aside_done};
+use draft::Draft;
 
 /// How often deadlines are looked at, and how long the store may wait for the delivered mark.
 const TICK: Duration = Duration::from_millis(250);
-
-/// Polls in one go before anything else gets its turn: a full window of acknowledgements and some.
-const POLLS_MAX: usize = 128;
 
 /// While stopping: how long without an acknowledgement before the rest is left in the store.
 const DRAIN_STALL_MAX: Duration = Duration::from_secs(3);
@@ -40,19 +39,10 @@ const DRAIN_STALL_MAX: Duration = Duration::from_secs(3);
 /// How long the farewell may take.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
 
-/// Acknowledgements after which the store is told even in the middle of a tick.
-const DELIVERED_REPORT_EVENTS: u64 = 1_000;
-
-/// An event on its way to the dead letters.
-struct SettingAside {
-    sequence: u64,
-    done: Pin<Box<dyn Future<Output = Result<(), Closed>> + Send>>,
-}
-
 /// A connection that is up.
 pub struct Session<'a> {
     forwarder: &'a mut Forwarder,
-    link: EventLoop,
+    link: Link,
     /// Events up to here were in the store before the connection came up.
     backlog_through: u64,
     /// The last packet id of the queue's share.
@@ -62,22 +52,35 @@ pub struct Session<'a> {
     /// The broker has acknowledged our birth (or, without a status, an event before): it takes messages from us.
     trusted: bool,
     setting_aside: Option<SettingAside>,
+    /// To be set aside after it; at most a window.
+    condemned: VecDeque<Condemned>,
+    /// Which packet ids are in use, by number.
+    in_use: Vec<bool>,
+    messages_inflight: usize,
+    /// Nothing new is published before this: the broker asked for a pause.
+    paused_until: Option<Instant>,
+    pauses: Backoff,
     last_progress: Instant,
     stopping: bool,
     /// Looks after better brokers.
     scout: Scout,
     /// The better broker that we move to as soon as everything in flight is acknowledged; nothing new is sent.
     leaving: Option<usize>,
-    payload_bytes_hint: usize,
+    draft: Draft,
 }
 
 impl<'a> Session<'a> {
     /// Takes over a connection right after its CONNACK.
-    pub fn new(forwarder: &'a mut Forwarder, link: EventLoop) -> Self {
+    pub fn new(forwarder: &'a mut Forwarder, link: Link) -> Self {
         let backlog_through = forwarder.feed.status().last_sequence;
         forwarder.lookout.ahead.on_connected(backlog_through);
         let scout = Scout::start(&forwarder.upstream, forwarder.failover.at(), forwarder.clock.earliest());
         let trusted = forwarder.upstream.status_topic.is_none() && forwarder.has_delivered;
+        let draft = Draft::new(&forwarder.upstream);
+        let ids = usize::from(side_ids(&forwarder.upstream)) + usize::from(ahead_line::INFLIGHT_MAX);
+        let pauses = Backoff::new(forwarder.upstream.backoff_min, refused::PAUSE_MAX);
+        // One place is left for a status.
+        forwarder.window.on_connected(usize::from(link.terms().receive_maximum).saturating_sub(1));
         Self {
             forwarder,
             link,
@@ -88,11 +91,16 @@ impl<'a> Session<'a> {
             // did must do.
             trusted,
             setting_aside: None,
+            condemned: VecDeque::new(),
+            in_use: vec![false; ids + 1],
+            messages_inflight: 0,
+            paused_until: None,
+            pauses,
             last_progress: Instant::now(),
             stopping: false,
             scout,
             leaving: None,
-            payload_bytes_hint: 1024,
+            draft,
         }
     }
 
@@ -100,7 +108,8 @@ impl<'a> Session<'a> {
     pub async fn run(mut self) -> (End, Ending) {
         let mut end = self.forward().await;
         // Acknowledgements that arrived together with the end count.
-        self.take_events();
+        let _ = self.take_read();
+        self.set_rest_aside().await;
         self.report_delivered(true);
         if let End::Lost(lost) = end {
             let is_unborn = self.status_packet.is_some() && !self.trusted && !self.forwarder.window.has_progress();
@@ -131,7 +140,8 @@ impl<'a> Session<'a> {
         let tick = tokio::time::sleep(TICK);
         tokio::pin!(tick);
         loop {
-            if self.setting_aside.is_none() && (self.leaving.is_none() || self.stopping) {
+            self.set_next_aside();
+            if self.setting_aside.is_none() && !self.is_paused() && (self.leaving.is_none() || self.stopping) {
                 self.within(FlowLimit::Acknowledgement, Write::Events).await?;
             }
             self.report_delivered(false);
@@ -154,6 +164,7 @@ impl<'a> Session<'a> {
                 && !self.stopping
                 && !self.expects_puback()
                 && self.setting_aside.is_none()
+                && self.condemned.is_empty()
             {
                 let text = status::moved(self.forwarder.clock.wall());
                 self.farewell(text).await?;
@@ -161,11 +172,12 @@ impl<'a> Session<'a> {
             }
             let busy =
                 self.forwarder.calls.is_planned() || self.expects_puback() || self.stopping || self.has_unreported();
-            let side_wanted = self.side_may_send() && self.forwarder.side.wants_more();
-            let (passed, pause) = (self.forwarder.passed(), self.forwarder.pace.take_held_until());
+            let side_wanted = self.side_may_send() && self.has_credit() && self.forwarder.side.wants_more();
+            let (passed, held_until) = (self.forwarder.passed(), self.forwarder.pace.take_held_until());
+            let paused_until = self.paused_until;
             tokio::select! {
-                polled = self.link.poll() => {
-                    self.on_polled(polled)?;
+                puback = self.link.next() => {
+                    self.on_puback(puback?)?;
                     self.take_what_is_there().await?;
                 }
                 turned = self.forwarder.feed.turn() => {
@@ -178,7 +190,8 @@ impl<'a> Session<'a> {
                         return Ok(End::StoreGone);
                     }
                 }
-                () = tokio::time::sleep_until(pause.unwrap_or(self.last_progress)), if pause.is_some() => {}
+                () = until(held_until), if held_until.is_some() => {}
+                () = until(paused_until), if paused_until.is_some() => self.paused_until = None,
                 () = self.forwarder.side.arrival(), if side_wanted => {}
                 better = self.scout.better(), if self.leaving.is_none() && !self.stopping => self.leaving = Some(better),
                 done = set_aside_done(&mut self.setting_aside), if self.setting_aside.is_some() => {
@@ -213,6 +226,15 @@ impl<'a> Session<'a> {
         self.forwarder.window.inflight() > 0 || self.status_packet.is_some()
     }
 
+    /// Whether the broker takes another message now; one place stays free for a status.
+    fn has_credit(&self) -> bool {
+        self.messages_inflight < usize::from(self.link.terms().receive_maximum).saturating_sub(1).max(1)
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused_until.is_some()
+    }
+
     /// Whether the broker has shown on this connection that it takes what we send: an event, or that we are here when
     /// there is none.
     fn is_proven(&self) -> bool {
@@ -220,7 +242,10 @@ impl<'a> Session<'a> {
     }
 
     fn is_drained(&self) -> bool {
-        self.forwarder.window.is_empty() && self.setting_aside.is_none() && self.forwarder.feed.is_drained()
+        self.forwarder.window.is_empty()
+            && self.condemned.is_empty()
+            && self.setting_aside.is_none()
+            && self.forwarder.feed.is_drained()
     }
 
     fn has_unreported(&self) -> bool {
@@ -248,242 +273,20 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Publishes as long as the window has room and there are events, then what the side lane may send, and flushes once.
-    async fn publish_what_fits(&mut self) -> Result<(), Lost> {
-        let mut wrote = self.publish_ahead().await?;
-        if self.forwarder.window.waits_for_room(self.forwarder.feed.ready()) {
-            return if wrote { self.flush().await } else { Ok(()) };
-        }
-        // With a window of one an event stands under suspicion: send it only when the broker has shown that it takes
-        // other messages on this connection.
-        let shows_trust = self.forwarder.upstream.status_topic.is_some();
-        while self.trusted || !shows_trust || self.forwarder.window.limit() > 1 {
-            if self.pause().is_some() {
-                break;
-            }
-            let Some((sequence, event)) = self.next_event() else { break };
-            let publish = match self.encode(&event, None) {
-                Ok(publish) => publish,
-                Err(reason) => {
-                    self.set_aside(sequence, event, reason);
-                    break;
-                }
-            };
-            if !self.is_waiting() {
-                self.last_progress = Instant::now();
-            }
-            let bytes = publish.payload.len();
-            self.pay_for_queue(&publish);
-            let (packet_id, packet) = self.number(publish)?;
-            self.forwarder.window.on_outgoing(packet_id, bytes);
-            self.forwarder.counters.events_published.add(1);
-            self.write(packet).await?;
-            wrote = true;
-            self.publish_ahead().await?;
-        }
-        // Without the queue in between the line may go on.
-        wrote |= self.publish_ahead().await?;
-        wrote |= self.publish_side().await?;
-        if wrote {
-            self.flush().await?;
-        }
-        Ok(())
-    }
-
-    /// The next event: one to be sent again, or a new one from the feed.
-    fn next_event(&mut self) -> Option<(u64, Arc<Event>)> {
-        let forwarder = &mut *self.forwarder;
-        loop {
-            if let Some(next) = forwarder.window.next() {
-                return Some(next);
-            }
-            if !forwarder.offer_next() {
-                return None;
-            }
-        }
-    }
-
-    /// The PUBLISH of an event, of the side lane if it has a mark, or why there can be none.
-    fn encode(&mut self, event: &Event, mark: Option<Mark>) -> Result<Publish, String> {
-        let event = &*self.forwarder.clock.repaired(event, &self.forwarder.counters.events_repaired);
-        let upstream = &self.forwarder.upstream;
-        let mut topic = String::new();
-        let rules = upstream.profile.topic_rules();
-        let changed = wire::topic(&upstream.topic, event, &self.forwarder.gateway, &rules, &mut topic)
-            .map_err(|error| format!("no valid topic: {error}"))?;
-        if let Some(other) = self.forwarder.namesakes.meet(&topic, &event.subject, changed) {
-            tracing::warn!(topic, %other, sensor = %event.subject, "two sensors have one topic; rename one of them");
-        }
-        let mut payload = Vec::with_capacity(self.payload_bytes_hint);
-        let gateway = &self.forwarder.gateway;
-        if mark == Some(Mark::Replayed) {
-            wire::encode_replayed(event, gateway, upstream.encoding, &mut payload);
-        } else {
-            let backlog = mark.is_some() || event.sequence <= self.backlog_through;
-            wire::encode(event, gateway, upstream.encoding, backlog, &mut payload);
-        }
-        let payload_bytes_max = upstream.payload_bytes_max.min(upstream.profile.payload_bytes_max());
-        if payload.len() > payload_bytes_max {
-            return Err(format!(
-                "the payload has {} bytes, more than `payload_bytes_max` ({payload_bytes_max})",
-                payload.len(),
-            ));
-        }
-        self.payload_bytes_hint = payload.len() + payload.len() / 8;
-        Ok(Publish::new(topic, QoS::AtLeastOnce, payload))
-    }
-
-    /// Sends an event to the dead letters; publishing waits until it is there, acknowledgements do not.
-    fn set_aside(&mut self, sequence: u64, event: Arc<Event>, reason: String) {
-        let correlation_id = event.correlation.map(tracing::field::display);
-        tracing::warn!(
-            sequence,
-            event_id = %event.id,
-            sensor = %event.subject,
-            correlation_id,
-            reason,
-            "event set aside: it cannot be sent"
-        );
-        let store = self.forwarder.store.clone();
-        let attempt = DeadAttempt { time: self.forwarder.clock.wall(), text: format!("not sent: {reason}") };
-        let refusal = Refusal { reason, attempts: 0, history: vec![attempt] };
-        let done = Box::pin(async move { store.dead_letter(event, refusal).await });
-        self.setting_aside = Some(SettingAside { sequence, done });
-    }
-
-    async fn publish_status(&mut self, text: Vec<u8>) -> Result<(), Lost> {
-        let upstream = &self.forwarder.upstream;
-        let Some(topic) = &upstream.status_topic else { return Ok(()) };
-        let mut publish = Publish::new(&**topic, QoS::AtLeastOnce, text);
-        publish.retain = upstream.profile.retains();
-        let (packet_id, packet) = self.number(publish)?;
-        self.status_packet = Some(packet_id);
-        self.last_progress = Instant::now();
-        self.write(packet).await?;
-        self.flush().await
-    }
-
-    /// Gives a PUBLISH the next packet id of the queue's share, and shows it to the library.
-    fn number(&mut self, mut publish: Publish) -> Result<(u16, Packet), Lost> {
-        self.last_id = self.last_id % queue_ids(&self.forwarder.upstream) + 1;
-        publish.pkid = self.last_id;
-        self.register(publish)
-    }
-
-    /// Shows a PUBLISH with its packet id to the library.
-    fn register(&mut self, publish: Publish) -> Result<(u16, Packet), Lost> {
-        match self.link.state.handle_outgoing_packet(Request::Publish(publish))? {
-            Some(Packet::Publish(publish)) => Ok((publish.pkid, Packet::Publish(publish))),
-            // The id is still in use: it belongs to a message that was never acknowledged while a whole window of
-            // others was.
-            _ => Err(Lost::PacketIds),
-        }
-    }
-
-    async fn write(&mut self, packet: Packet) -> Result<(), Lost> {
-        match &mut self.link.network {
-            Some(network) => Ok(network.write(packet).await?),
-            None => Err(StateError::ConnectionAborted.into()),
-        }
-    }
-
-    async fn flush(&mut self) -> Result<(), Lost> {
-        match &mut self.link.network {
-            Some(network) => Ok(network.flush().await?),
-            None => Err(StateError::ConnectionAborted.into()),
-        }
-    }
-
-    /// Takes everything that has already arrived, so that the next write fills all the room there is at once.
-    async fn take_what_is_there(&mut self) -> Result<(), Lost> {
-        for _ in 0..POLLS_MAX {
-            self.take_events();
-            if !self.expects_puback() {
-                break;
-            }
-            tokio::select! {
-                biased;
-                polled = self.link.poll() => self.on_polled(polled)?,
-                () = std::future::ready(()) => break,
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes what the library has put aside for later polls.
-    fn take_events(&mut self) {
-        while let Some(event) = self.link.state.events.pop_front() {
-            self.on_event(&event);
-        }
-    }
-
-    fn on_polled(&mut self, polled: Result<rumqttc::Event, ConnectionError>) -> Result<(), Lost> {
-        self.on_event(&polled?);
-        Ok(())
-    }
-
-    fn on_event(&mut self, event: &rumqttc::Event) {
-        let rumqttc::Event::Incoming(Incoming::PubAck(puback)) = event else { return };
-        if self.status_packet == Some(puback.pkid) {
-            self.status_packet = None;
-            self.trusted = true;
-            self.last_progress = Instant::now();
-        } else if self.on_side_puback(puback.pkid) {
-            self.forwarder.counters.side_delivered.add(1);
-        } else if let Some(event) = self.on_ahead_puback(puback.pkid) {
-            self.count_delivered(&event);
-        } else if let Puback::Delivered(event) = self.forwarder.window.on_puback(puback.pkid) {
-            self.count_delivered(&event);
-            self.forwarder.has_delivered = true;
-            self.trusted |= self.forwarder.upstream.status_topic.is_none();
-            self.last_progress = Instant::now();
-        }
-    }
-
-    /// Counts an event that has arrived, and how long that took. What was made before the machine was started last is
-    /// known by the wall clock only.
-    fn count_delivered(&self, event: &Event) {
-        let (counters, clock) = (&self.forwarder.counters, &self.forwarder.clock);
-        counters.events_delivered.add(1);
-        let after = match event.boot_id == clock.boot_id {
-            true => Some(clock.boot().since(event.boot)),
-            false => clock.wall().since(event.time),
-        };
-        if let Some(after) = after {
-            counters.delivered_after.observe(after);
-        }
-    }
-
-    /// Tells the store how far we are: at once when nothing is in flight, else now and then.
-    fn report_delivered(&mut self, now: bool) {
-        let mark = self.forwarder.window.delivered();
-        let fresh = mark.saturating_sub(self.forwarder.reported);
-        if fresh == 0 || !(now || fresh >= DELIVERED_REPORT_EVENTS || self.forwarder.window.inflight() == 0) {
-            return;
-        }
-        // A store that is gone is noticed by the feed.
-        if self.forwarder.store.delivered(mark).is_ok() {
-            self.forwarder.reported = mark;
-        }
-    }
-
     /// Says that we go, waits for the acknowledgement, and disconnects so that the broker drops our last will.
     async fn farewell(&mut self, text: Vec<u8>) -> Result<(), Lost> {
         self.report_delivered(true);
         self.within(FlowLimit::Farewell, Write::Status(text)).await?;
         let until = Instant::now() + FAREWELL_MAX;
         while self.status_packet.is_some() {
-            match tokio::time::timeout_at(until, self.link.poll()).await {
-                Ok(polled) => self.on_polled(polled)?,
+            match tokio::time::timeout_at(until, self.link.next()).await {
+                Ok(puback) => self.on_puback(puback?)?,
                 Err(_) => return Err(Lost::NoAcknowledgement),
             }
         }
-        if let Some(packet) = self.link.state.handle_outgoing_packet(Request::Disconnect(rumqttc::Disconnect))? {
-            self.write(packet).await?;
-            self.flush().await?;
-        }
+        self.link.disconnect().await?;
         // The broker closes; leaving before it has read everything could cost the DISCONNECT.
-        let closed = async { while self.link.poll().await.is_ok() {} };
+        let closed = async { while self.link.next().await.is_ok() {} };
         let _ = tokio::time::timeout_at(until, closed).await;
         Ok(())
     }
@@ -501,10 +304,10 @@ enum Write {
     Status(Vec<u8>),
 }
 
-/// Waits until an event is in the dead letters.
-async fn set_aside_done(setting_aside: &mut Option<SettingAside>) -> Result<u64, Closed> {
-    match setting_aside {
-        Some(aside) => aside.done.as_mut().await.map(|()| aside.sequence),
+/// Waits until then; for ever without a time.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
     }
 }

@@ -114,6 +114,8 @@ pub struct SideLane {
     inbox: SideReceiver,
     /// To be sent, in order; mostly what a connection that ended has left.
     queued: VecDeque<SideEvent>,
+    /// How many of them, from the front, the broker has refused for now since the last one was sent.
+    returned: usize,
     /// In the order in which they were sent.
     flights: VecDeque<Flight>,
     inflight_bytes: usize,
@@ -128,6 +130,7 @@ impl SideLane {
         Self {
             inbox,
             queued: VecDeque::new(),
+            returned: 0,
             flights: VecDeque::new(),
             inflight_bytes: 0,
             limit: usize::from(INFLIGHT_MAX),
@@ -177,6 +180,7 @@ impl SideLane {
     /// The next event has left with this slot and payload size.
     pub fn on_outgoing(&mut self, slot: u16, bytes: usize, now: Instant) {
         let Some(item) = self.queued.pop_front() else { return };
+        self.returned = 0;
         self.inflight_bytes += bytes;
         self.flights.push_back(Flight { item, slot, bytes, sent: now });
     }
@@ -201,6 +205,25 @@ impl SideLane {
         true
     }
 
+    /// The broker has refused this slot: for now (`why` is none; it is sent again, alone), or for good. False when no
+    /// event in flight has it.
+    pub fn on_refusal(&mut self, slot: u16, why: Option<String>) -> bool {
+        let Some(place) = self.flights.iter().position(|flight| flight.slot == slot) else { return false };
+        let Some(flight) = self.flights.remove(place) else { return false };
+        self.inflight_bytes -= flight.bytes;
+        match why {
+            Some(why) => settle(flight.item, Outcome::Refused(why)),
+            None => {
+                // Nothing more is sent while others are in flight, so they come back in the order in which they left.
+                self.queued.insert(self.returned.min(self.queued.len()), flight.item);
+                self.returned += 1;
+                self.limit = 1;
+                self.acked_since_growth = 0;
+            }
+        }
+        true
+    }
+
     /// Whether an event in flight has waited for its acknowledgement for this long.
     pub fn is_overdue(&self, now: Instant, limit: Duration) -> bool {
         self.flights.front().is_some_and(|flight| now.saturating_duration_since(flight.sent) >= limit)
@@ -211,9 +234,10 @@ impl SideLane {
     /// three such connections is refused, with what `why` says. Queue events may have been in flight beside it: to pass
     /// over something that is only sent again costs less than to hold up the queue. Returns whether one was refused.
     pub fn on_connection_lost(&mut self, suspicious: bool, why: impl FnOnce() -> String) -> bool {
-        let was_alone = self.flights.len() == 1;
+        let was_alone = self.flights.len() == 1 && self.returned == 0;
+        let returned = std::mem::take(&mut self.returned).min(self.queued.len());
         while let Some(flight) = self.flights.pop_back() {
-            self.queued.push_front(flight.item);
+            self.queued.insert(returned, flight.item);
             if suspicious {
                 self.limit = 1;
                 self.acked_since_growth = 0;

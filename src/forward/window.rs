@@ -6,7 +6,13 @@
 //! what is returned. Order: events leave in sequence order on every connection, acknowledged ones are not sent again,
 //! so the first deliveries of one sensor are in sequence order too.
 
+mod search;
+mod verdict;
+
 use std::collections::VecDeque;
+
+use search::Trace;
+pub use verdict::{Ending, Puback, Quarantine, Refusal, Refused};
 
 /// Connections in a row that an event must have ended on its own before it is set aside. One may be chance and two bad
 /// luck; with three, and a broker that acknowledged something else on each of them, the event is what it refuses.
@@ -20,12 +26,17 @@ pub const INFLIGHT_BYTES_MAX: usize = 1024 * 1024;
 /// acknowledge one message at a time; answering each with the next one would make each a TLS record and a system call.
 const REFILL_SHARE: usize = 8;
 
+/// Times that the broker may refuse an event without a reason that speaks against the event, before it is set aside.
+pub const REFUSALS_MAX: u32 = 3;
+
 /// One event in the window.
 #[derive(Debug)]
 struct Flight<T> {
     sequence: u64,
     item: T,
     state: State,
+    /// How often the broker has refused it without saying why.
+    refusals: u32,
 }
 
 /// How far an event has come on this connection.
@@ -35,68 +46,25 @@ enum State {
     Queued,
     /// Sent, not acknowledged.
     Sent { packet_id: u16, bytes: usize },
+    /// Refused for good; holds its place until it is in the dead letters.
+    Refused,
     /// Acknowledged or set aside; waits for those before it.
     Done,
-}
-
-/// What a PUBACK meant.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Puback<T> {
-    /// An event of ours is delivered.
-    Delivered(T),
-    /// No event in flight has that packet id (a status message has, or the broker repeats itself).
-    Unknown,
-}
-
-/// What a connection that ended says about the events that were in flight on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// The broker took other messages on this connection and ended it, or left the event alone unacknowledged: if there
-    /// was just one event, it is a suspect.
-    Suspicious,
-    /// The broker ended it before we saw it acknowledge anything. A broker that closes at one message often takes the
-    /// acknowledgements of those before it with it: a reason to look closer, none to blame an event.
-    Abrupt,
-    /// The network, the operator or a broker that takes nothing at all: no event is to blame.
-    Blameless,
-}
-
-/// An event that is to be set aside: it ended [`SUSPICIONS_MAX`] connections on its own.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Quarantine<T> {
-    /// Its sequence number; report [`Window::set_aside`] once it is in the dead letters.
-    pub sequence: u64,
-    /// The event.
-    pub item: T,
-    /// How many connections it ended.
-    pub attempts: u32,
-}
-
-/// Suspicious ends within one window's worth of events after which the window narrows. The first may be chance; a link
-/// that is merely bad gets past a window's worth between two ends, or fails without being suspicious.
-const ENDS_MAX: u32 = 3;
-
-/// Where connections have ended suspiciously of late.
-#[derive(Clone, Copy, Debug)]
-struct Trace {
-    /// The oldest event in flight at the last of these ends.
-    first: u64,
-    /// The newest event in flight at the first of them.
-    through: u64,
-    /// How many there were.
-    ends: u32,
 }
 
 /// The window over events of type `T` (an `Arc` in the gateway, so that a clone is cheap).
 ///
 /// `flights` holds, in sequence order, everything taken and not yet below the delivered mark; its first is never done.
-/// Before `cursor` everything is sent or done, from it on nothing has been sent on this connection.
+/// Before `cursor` nothing waits to be sent; from it on something may have been sent only if the broker refused what
+/// stands at the cursor.
 #[derive(Debug)]
 pub struct Window<T> {
     flights: VecDeque<Flight<T>>,
     cursor: usize,
     limit: usize,
     limit_max: usize,
+    /// What the broker of this connection takes at a time.
+    bound: usize,
     delivered: u64,
     inflight: usize,
     inflight_bytes: usize,
@@ -121,6 +89,7 @@ impl<T: Clone> Window<T> {
             cursor: 0,
             limit: limit_max,
             limit_max,
+            bound: limit_max,
             delivered,
             inflight: 0,
             inflight_bytes: 0,
@@ -146,7 +115,12 @@ impl<T: Clone> Window<T> {
 
     /// How many events may be outstanding at the moment.
     pub fn limit(&self) -> usize {
-        self.limit
+        self.limit.min(self.bound)
+    }
+
+    /// A connection begins on which the broker takes at most so many events at a time.
+    pub fn on_connected(&mut self, bound: usize) {
+        self.bound = bound.max(1);
     }
 
     /// Whether every event taken is delivered or set aside.
@@ -167,7 +141,9 @@ impl<T: Clone> Window<T> {
     /// Whether another event may be sent. What is acknowledged out of order still takes its place until those before it
     /// are, so packet ids of the window never come round to one that is still in use.
     fn has_room(&self) -> bool {
-        self.cursor < self.limit && (self.inflight == 0 || self.inflight_bytes < INFLIGHT_BYTES_MAX)
+        self.cursor < self.limit()
+            && self.inflight < self.limit()
+            && (self.inflight == 0 || self.inflight_bytes < INFLIGHT_BYTES_MAX)
     }
 
     /// Whether [`Window::offer`] would be followed by a send: nothing waits to be sent again and there is room.
@@ -179,9 +155,9 @@ impl<T: Clone> Window<T> {
     /// is more to send than fits (`ready` events besides those taken). While anything is in flight an acknowledgement
     /// comes and makes room, or the connection ends.
     pub fn waits_for_room(&self, ready: usize) -> bool {
-        let room = self.limit.saturating_sub(self.cursor);
+        let room = self.limit().saturating_sub(self.cursor);
         let queued = self.flights.len() - self.cursor;
-        self.inflight > 0 && room < self.limit / REFILL_SHARE && queued + ready > room
+        self.inflight > 0 && room < self.limit() / REFILL_SHARE && queued + ready > room
     }
 
     /// Takes an event that follows all taken before. A number that is not higher than theirs is a repeat and refused.
@@ -190,7 +166,7 @@ impl<T: Clone> Window<T> {
         if sequence <= last {
             return false;
         }
-        self.flights.push_back(Flight { sequence, item, state: State::Queued });
+        self.flights.push_back(Flight { sequence, item, state: State::Queued, refusals: 0 });
         true
     }
 
@@ -200,7 +176,7 @@ impl<T: Clone> Window<T> {
             && let Some(flight) = self.flights.back_mut()
         {
             flight.state = State::Done;
-            self.skip_done();
+            self.skip_sent();
             self.advance();
         }
     }
@@ -222,25 +198,52 @@ impl<T: Clone> Window<T> {
         self.inflight_bytes += bytes;
         self.sent_on_connection += 1;
         self.cursor += 1;
-        self.skip_done();
+        self.skip_sent();
     }
 
     /// The broker has acknowledged this packet id.
     pub fn on_puback(&mut self, packet_id: u16) -> Puback<T> {
-        let found = self.flights.iter_mut().take(self.cursor).find_map(|flight| match flight.state {
-            State::Sent { packet_id: sent, bytes } if sent == packet_id => Some((flight, bytes)),
-            _ => None,
-        });
-        let Some((flight, bytes)) = found else { return Puback::Unknown };
-        flight.state = State::Done;
-        let item = flight.item.clone();
-        self.inflight -= 1;
-        self.inflight_bytes -= bytes;
+        let Some(place) = self.land(packet_id) else { return Puback::Unknown };
+        self.flights[place].state = State::Done;
+        let item = self.flights[place].item.clone();
         self.acked_on_connection += 1;
         self.takes_events = true;
         self.grow();
         self.advance();
         Puback::Delivered(item)
+    }
+
+    /// The broker has refused this packet id. What is to be sent again comes before all that has not been sent yet; what
+    /// was sent behind it may arrive before it, as the broker has decided.
+    pub fn on_refusal(&mut self, packet_id: u16, refusal: Refusal) -> Refused<T> {
+        let Some(place) = self.land(packet_id) else { return Refused::Unknown };
+        let flight = &mut self.flights[place];
+        if refusal != Refusal::NotNow {
+            flight.refusals += 1;
+        }
+        if refusal == Refusal::Never || flight.refusals >= REFUSALS_MAX {
+            flight.state = State::Refused;
+            let (sequence, item, attempts) = (flight.sequence, flight.item.clone(), flight.refusals);
+            // An answer about one event: the connection carries what the broker takes.
+            self.acked_on_connection += 1;
+            return Refused::SetAside(Quarantine { sequence, item, attempts });
+        }
+        flight.state = State::Queued;
+        self.cursor = self.cursor.min(place);
+        self.limit = (self.limit / 2).max(1);
+        self.acked_since_growth = 0;
+        Refused::Again
+    }
+
+    /// Takes what has this packet id out of the air; returns its place.
+    fn land(&mut self, packet_id: u16) -> Option<usize> {
+        let (place, landed) = self.flights.iter().enumerate().find_map(|(place, flight)| match flight.state {
+            State::Sent { packet_id: sent, bytes } if sent == packet_id => Some((place, bytes)),
+            _ => None,
+        })?;
+        self.inflight -= 1;
+        self.inflight_bytes -= landed;
+        Some(place)
     }
 
     /// This event is in the dead letters: it counts as done.
@@ -258,20 +261,8 @@ impl<T: Clone> Window<T> {
             self.narrow_through = 0;
             self.takes_events = false;
         }
-        self.skip_done();
+        self.skip_sent();
         self.advance();
-    }
-
-    /// Whether the search for one bad event is under way at a broker that takes the others: the window has narrowed, and
-    /// the broker has acknowledged events since the last one was set aside. Then the next connection need not wait long. A broker that takes no event at all is not hurried: it would only
-    /// have one good event after the other set aside sooner.
-    pub fn is_isolating(&self) -> bool {
-        self.takes_events && self.delivered < self.narrow_through
-    }
-
-    /// The event under suspicion, and how many connections it has ended on its own.
-    pub fn suspect(&self) -> Option<(u64, u32)> {
-        self.suspect
     }
 
     /// Starts a connection with no more than `limit` events in flight; it grows by what is acknowledged.
@@ -288,7 +279,7 @@ impl<T: Clone> Window<T> {
             }
         }
         self.delivered = self.delivered.max(sequence.min(self.before_first()));
-        self.skip_done();
+        self.skip_sent();
         self.advance();
     }
 
@@ -319,7 +310,7 @@ impl<T: Clone> Window<T> {
             self.note_suspicion();
         }
         for flight in &mut self.flights {
-            if matches!(flight.state, State::Sent { .. }) {
+            if matches!(flight.state, State::Sent { .. } | State::Refused) {
                 flight.state = State::Queued;
             }
         }
@@ -328,24 +319,8 @@ impl<T: Clone> Window<T> {
         self.inflight_bytes = 0;
         self.sent_on_connection = 0;
         self.acked_on_connection = 0;
-        self.skip_done();
+        self.skip_sent();
         quarantine
-    }
-
-    /// Keeps where the connection has ended, and narrows the window when that is where others have ended before.
-    fn note_suspicion(&mut self) {
-        let sent = |flight: &&Flight<T>| matches!(flight.state, State::Sent { .. });
-        let Some(first) = self.flights.iter().find(sent).map(|flight| flight.sequence) else { return };
-        let last = self.flights.iter().rfind(sent).map_or(first, |flight| flight.sequence);
-        let before = self.trace.filter(|trace| first <= trace.through);
-        let ends = before.map_or(1, |trace| trace.ends.saturating_add(1));
-        let again = before.is_some_and(|trace| trace.first == first);
-        self.trace = Some(Trace { first, through: before.map_or(last, |trace| trace.through), ends });
-        if again || ends >= ENDS_MAX {
-            self.limit = 1;
-            self.acked_since_growth = 0;
-            self.narrow_through = self.narrow_through.max(last);
-        }
     }
 
     /// Doubles a small window after it has been acknowledged once over.
@@ -361,8 +336,8 @@ impl<T: Clone> Window<T> {
     }
 
     /// Moves the cursor past what needs no sending.
-    fn skip_done(&mut self) {
-        while self.flights.get(self.cursor).is_some_and(|flight| flight.state == State::Done) {
+    fn skip_sent(&mut self) {
+        while self.flights.get(self.cursor).is_some_and(|flight| flight.state != State::Queued) {
             self.cursor += 1;
         }
     }
@@ -389,3 +364,11 @@ impl<T: Clone> Window<T> {
 #[cfg(test)]
 #[path = "window_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "window_search_tests.rs"]
+mod search_tests;
+
+#[cfg(test)]
+#[path = "window_model_tests.rs"]
+mod model_tests;

@@ -170,6 +170,12 @@ pub struct UpstreamShown {
     pub inflight: u64,
     /// Events acknowledged since the start.
     pub delivered: u64,
+    /// Of them, events that nobody at the broker subscribes to (known with MQTT 5 only).
+    #[serde(default)]
+    pub unmatched: u64,
+    /// How often the broker has refused an event in its acknowledgement (MQTT 5 only).
+    #[serde(default)]
+    pub refusals: u64,
     /// Of the certificates that the connection depends on, the one that ends first; `None` where none is known.
     #[serde(default)]
     pub certificate: Option<CertificateShown>,
@@ -312,6 +318,8 @@ impl StatusSources {
                         .by_end()
                         .first()
                         .map(|one| CertificateShown::new(one, self.clock.wall().max(self.clock.earliest()))),
+                    unmatched: counters.upstream_unmatched.get(),
+                    refusals: counters.upstream_refusals.get(),
                 }
             }),
             replay: self.replays.view().filter(ReplayView::is_active),

@@ -1,4 +1,4 @@
-//! Sources: reconnecting readers of MQTT brokers and serial ports.
+//! Sources: reconnecting readers of MQTT brokers, serial ports and Modbus units.
 //!
 //! Each source is one task that receives, decodes and hands readings to the engine with the acknowledgement that only
 //! the store releases. A source never waits for the network upstream, never gives up and never panics on input. What
@@ -6,6 +6,7 @@
 //! Loss and return of a device or broker are told once per change, in words that say what to do.
 
 mod link;
+mod modbus;
 mod mqtt;
 mod outbox;
 pub mod own;
@@ -72,6 +73,10 @@ pub fn spawn(
     let counts = counters.source(&source.name);
     let link = Link::new(Arc::clone(&source.name), Arc::clone(&counts), Arc::clone(&clock));
     let mut outbox = Outbox::new(out);
+    if let SourceKind::Modbus(config) = &source.kind {
+        let parts = Parts { intake: Intake::new(source, (), counts, clock), link, outbox, shutdown };
+        return tokio::spawn(modbus::run(config.clone(), counters, parts));
+    }
     let decoder = match Decoder::new(source) {
         Ok(decoder) => decoder,
         Err(reason) => {
@@ -85,19 +90,11 @@ pub fn spawn(
             });
         }
     };
-    let intake = Intake {
-        name: Arc::clone(&source.name),
-        decoder,
-        decoded: Decoded::default(),
-        counts,
-        clock,
-        repeats: Repeats::default(),
-        arrived: BootTime::default(),
-    };
-    let parts = Parts { intake, link, outbox, shutdown };
+    let parts = Parts { intake: Intake::new(source, decoder, counts, clock), link, outbox, shutdown };
     match source.kind.clone() {
         SourceKind::Mqtt(config) => tokio::spawn(mqtt::run(config, parts)),
         SourceKind::Serial(config) => tokio::spawn(serial::run(config, parts)),
+        SourceKind::Modbus(_) => unreachable!("started above"),
     }
 }
 
@@ -107,25 +104,29 @@ pub fn spawn(
 ///
 /// Why it cannot be reached, and what to do.
 pub async fn probe(source: &model::Source) -> Result<String, String> {
-    Decoder::new(source)?;
+    if !matches!(source.kind, SourceKind::Modbus(_)) {
+        Decoder::new(source)?;
+    }
     match &source.kind {
+        SourceKind::Modbus(config) => modbus::probe(config).await,
         SourceKind::Mqtt(config) => mqtt::probe(config).await,
         SourceKind::Serial(config) => serial::probe(config).await,
     }
 }
 
 /// What every kind of source is made of.
-struct Parts {
-    intake: Intake,
+struct Parts<D = Decoder> {
+    intake: Intake<D>,
     link: Link,
     outbox: Outbox,
     shutdown: Shutdown,
 }
 
 /// Decodes what a source receives; counts it and tells of what is refused.
-struct Intake {
+struct Intake<D = Decoder> {
     name: Arc<str>,
-    decoder: Decoder,
+    /// Of messages; a Modbus source has one a unit instead.
+    decoder: D,
     decoded: Decoded,
     counts: Arc<SourceCounters>,
     clock: Arc<SystemClock>,
@@ -147,6 +148,19 @@ impl Intake {
         self.decoder.set_clock(now.clock);
         let message = Message { topic, payload, retained, arrival: now.wall };
         self.decoder.decode(&message, &mut self.decoded);
+        self.hand_out(topic)
+    }
+}
+
+impl<D> Intake<D> {
+    fn new(source: &model::Source, decoder: D, counts: Arc<SourceCounters>, clock: Arc<SystemClock>) -> Self {
+        let (name, repeats) = (Arc::clone(&source.name), Repeats::default());
+        let (decoded, arrived) = (Decoded::default(), BootTime::default());
+        Self { name, decoder, decoded, counts, clock, repeats, arrived }
+    }
+
+    /// The readings of what has been decoded; the rest of it is counted and told.
+    fn hand_out(&mut self, topic: Option<&str>) -> Vec<Reading> {
         self.counts.readings.add(self.decoded.readings.len() as u64);
         if self.decoded.ignored > 0 {
             self.counts.ignored.add(self.decoded.ignored);

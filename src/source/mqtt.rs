@@ -41,6 +41,7 @@ use crate::config::pattern;
 use crate::counters::Reject;
 use crate::forward::backoff::Backoff;
 use crate::forward::explain::{self, Explanation, Phase};
+use crate::forward::link::Fault;
 
 /// Shortest and longest wait before a broker is tried again. It is near, often on this very machine, and restarts in a
 /// second.
@@ -197,8 +198,8 @@ impl Task {
                 flushed = self.parts.outbox.flush(), if !self.parts.outbox.is_empty() => flushed?,
                 () = sleep_until(tick) => {
                     if listened && !heard {
-                        let state = rumqttc::ConnectionError::MqttState(rumqttc::StateError::AwaitPingResp);
-                        return Err(End::Lost(explain::connection(&state, &connect::view(&self.config), Phase::Connected)));
+                        let silent = Fault::NoPong(self.config.keep_alive);
+                        return Err(End::Lost(explain::fault(&silent, &connect::view(&self.config), Phase::Connected)));
                     }
                     (heard, listened) = (false, true);
                     tick = Instant::now() + self.config.keep_alive;

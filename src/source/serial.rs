@@ -5,7 +5,7 @@
 //! dropped and counted as overrun. There is nobody to acknowledge to. Why a port cannot be opened is told by
 //! `port::explain`.
 
-mod port;
+pub(super) mod port;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +26,7 @@ use crate::forward::explain::{Explanation, human};
 
 /// Most readings held for a busy engine. At about 200 bytes each this is 2 MB; the busiest serial sensors send some
 /// hundred readings a second, so it bridges a store that is stuck for the better part of a minute.
-const READINGS_HELD_MAX: usize = 10_000;
+pub(super) const READINGS_HELD_MAX: usize = 10_000;
 
 /// Bytes taken from the port at once: 90 ms at 115,200 baud, and a quarter of the kernel's buffer.
 const CHUNK_BYTES: usize = 1024;

@@ -52,6 +52,15 @@ impl SerialDevice {
         &self.plugged.as_ref().expect("plugged in").name
     }
 
+    /// The device's own end of the line, for who plays the device.
+    ///
+    /// # Panics
+    /// While it is unplugged.
+    pub fn far_end(&self) -> OwnedFd {
+        let ours = &self.plugged.as_ref().expect("plugged in").ours;
+        ours.try_clone().expect("share the device's end")
+    }
+
     /// Pulls it out: the other end sees a hang-up, and the link is gone as udev would remove it.
     pub fn unplug(&mut self) {
         let _ = fs::remove_file(&self.link);

@@ -29,29 +29,10 @@ pub fn fields(ctx: &mut Context<'_>, section: &Section<'_>, form: Form) -> Vec<(
 }
 
 fn field(ctx: &mut Context<'_>, entry: &Entry, form: Form) -> Option<(Field, Text)> {
+    quantity_name(ctx, entry, "the place in the payload goes into `path`, the quantity is what you call it")?;
     let name = &entry.name;
-    if name.is_empty()
-        || name.len() > QUANTITY_BYTES_MAX
-        || name.contains(['+', '#', '/'])
-        || name.chars().any(char::is_control)
-    {
-        ctx.error(entry.key, "this cannot be the name of a quantity")
-            .label(format!("1 to {QUANTITY_BYTES_MAX} bytes, without `/`, `+` and `#`"))
-            .help("the place in the payload goes into `path`, the quantity is what you call it");
-        return None;
-    }
     let own_name = Text::of_key(entry);
-    let mut field = Field {
-        quantity: name.as_str().into(),
-        path: name.clone(),
-        unit: None,
-        scale: 1.0,
-        offset: 0.0,
-        valid_range: None,
-        ignore_values: vec![],
-        map: vec![],
-        text: false,
-    };
+    let mut field = Field::plain(name);
     let entries = match &entry.value.data {
         Data::Table(entries) => entries,
         Data::Text(_) => {
@@ -79,6 +60,29 @@ fn field(ctx: &mut Context<'_>, entry: &Entry, form: Form) -> Option<(Field, Tex
     if let Some(path) = &path {
         field.path.clone_from(&path.value);
     }
+    rules(ctx, &section, &mut field);
+    field.text = section.boolean(ctx, "text").unwrap_or(false);
+    Some((field, path.unwrap_or(own_name)))
+}
+
+/// Reports a key that cannot be the name of a quantity.
+pub fn quantity_name(ctx: &mut Context<'_>, entry: &Entry, help: &str) -> Option<()> {
+    let name = &entry.name;
+    if name.is_empty()
+        || name.len() > QUANTITY_BYTES_MAX
+        || name.contains(['+', '#', '/'])
+        || name.chars().any(char::is_control)
+    {
+        ctx.error(entry.key, "this cannot be the name of a quantity")
+            .label(format!("1 to {QUANTITY_BYTES_MAX} bytes, without `/`, `+` and `#`"))
+            .help(help);
+        return None;
+    }
+    Some(())
+}
+
+/// What is done with a raw value, whatever it was found in.
+pub fn rules(ctx: &mut Context<'_>, section: &Section<'_>, field: &mut Field) {
     field.unit = section.text(ctx, "unit").and_then(|unit| unit_of(ctx, unit));
     field.scale = section.number(ctx, "scale").unwrap_or(1.0);
     if field.scale == 0.0 {
@@ -88,9 +92,7 @@ fn field(ctx: &mut Context<'_>, entry: &Entry, form: Form) -> Option<(Field, Tex
     field.valid_range = section.range(ctx, "valid_range");
     let ignored = section.list(ctx, "ignore_values", IGNORE_VALUES_MAX).unwrap_or_default();
     field.ignore_values = ignored.iter().filter_map(|item| number(ctx, item, "an entry of `ignore_values`")).collect();
-    field.map = map(ctx, &section);
-    field.text = section.boolean(ctx, "text").unwrap_or(false);
-    Some((field, path.unwrap_or(own_name)))
+    field.map = map(ctx, section);
 }
 
 fn unit_of(ctx: &mut Context<'_>, unit: Text) -> Option<Arc<str>> {

@@ -279,6 +279,36 @@ pub static UPSTREAM: KeyTable = KeyTable {
             "How events are written (CloudEvents, structured).",
         )
         .near(&["format", "codec", "content_type"]),
+        with_default(
+            "protocol",
+            "\"3.1.1\" or \"5\"",
+            "\"3.1.1\"",
+            "The version of MQTT that the broker is spoken to in.",
+        )
+        .near(&["mqtt_version", "protocol_version", "version", "mqtt"]),
+        with_default(
+            "mode",
+            "\"structured\" or \"binary\"",
+            "\"structured\"",
+            "Binary: attributes as user properties, only the data as payload (MQTT 5).",
+        )
+        .near(&["content_mode", "cloudevents_mode"]),
+        optional(
+            "message_expiry",
+            "duration, 1 s to 10 years",
+            "never",
+            "After this long, counted from when the broker gets it, the broker drops an event nobody fetched (MQTT 5).",
+        )
+        .near(&["expiry", "ttl", "message_expiry_interval"]),
+        optional(
+            "user_properties",
+            "table of texts, at most 16",
+            "none",
+            "Sent with every event, as in `{ site = \"north\" }` (MQTT 5).",
+        )
+        .near(&["properties", "user_property"]),
+        optional("alpn", "list of texts", "what the `profile` demands; else none", "Protocol names offered in the TLS handshake, as in `[\"mqtt\"]`.")
+            .near(&["alpn_protocols"]),
         with_default("window", "1 to 1000", "256", "Events in flight at a time.").near(&[
             "inflight",
             "max_inflight",
@@ -321,7 +351,7 @@ pub static UPSTREAM: KeyTable = KeyTable {
         optional(
             "rate_limit",
             "table such as { events_per_second = 50, bytes_per_second = \"64KiB\" }",
-            "as fast as the broker takes them",
+            "what the `profile` takes; else no limit",
             "The most that is sent in a second, counted over all events; one second's worth may go at once.",
         )
         .near(&["rate", "throttle", "bandwidth", "max_rate"]),
@@ -351,19 +381,21 @@ pub static UPSTREAM: KeyTable = KeyTable {
 };
 
 /// `rate_limit`
-pub static RATE_LIMIT: KeyTable = KeyTable {
-    title: "rate_limit",
-    noun: "`rate_limit`",
-    selector: "",
-    meaning: "The most that is sent upstream in a second; one key or both.",
-    keys: &[
-        optional("events_per_second", "1 to 100000", "any number", "Events.").near(&["events", "per_second", "rate"]),
-        optional(
-            "bytes_per_second",
-            "size, 64 B to 1 GiB",
-            "any number",
-            "Bytes of topics and payloads; what TLS, TCP and IP add (about a tenth) comes on top.",
-        )
-        .near(&["bytes", "bandwidth", "bytes_per_sec"]),
-    ],
-};
+pub static RATE_LIMIT: KeyTable =
+    KeyTable {
+        title: "rate_limit",
+        noun: "`rate_limit`",
+        selector: "",
+        meaning: "The most that is sent upstream in a second; one key or both.",
+        keys: &[
+            optional("events_per_second", "1 to 100000", "what the `profile` takes; else any number", "Events.")
+                .near(&["events", "per_second", "rate"]),
+            optional(
+                "bytes_per_second",
+                "size, 64 B to 1 GiB",
+                "any number",
+                "Bytes of topics and payloads; what TLS, TCP and IP add (about a tenth) comes on top.",
+            )
+            .near(&["bytes", "bandwidth", "bytes_per_sec"]),
+        ],
+    };

@@ -5,6 +5,11 @@ use super::{KeyTable, optional, required, with_default};
 
 const MQTT: &[&str] = &["mqtt"];
 const SERIAL: &[&str] = &["serial"];
+const MODBUS: &[&str] = &["modbus"];
+/// What is decoded, addressed by URL, or at a port.
+const BYTES: &[&str] = &["mqtt", "serial"];
+const URL: &[&str] = &["mqtt", "modbus"];
+const PORT: &[&str] = &["serial", "modbus"];
 
 /// `[[source]]`
 pub static SOURCE: KeyTable = KeyTable {
@@ -15,16 +20,19 @@ pub static SOURCE: KeyTable = KeyTable {
     keys: &[
         required("name", "name", "First part of its sensors' names. Letters, digits, `-` and `_`; at most 64; unique.")
             .near(&["id"]),
-        required("type", "\"mqtt\" or \"serial\"", "How it is reached.").near(&["kind", "protocol"]),
+        required("type", "\"mqtt\", \"serial\" or \"modbus\"", "How it is reached.").near(&["kind", "protocol"]),
         required("decode", "table", "How bytes become readings, see `decode`.")
-            .near(&["decoder", "parse", "parser", "payload", "codec"]),
+            .near(&["decoder", "parse", "parser", "payload", "codec"])
+            .only(BYTES),
         required(
             "url",
             "address",
-            "The broker: `mqtt://host[:port]` or `mqtts://host[:port]`; ports 1883 and 8883 when left out.",
+            "The broker: `mqtt://host[:port]` or `mqtts://host[:port]`; ports 1883 and 8883 when left out. A Modbus server: \
+             `modbus-tcp://host[:port]`, port 502 when left out; in place of `port`.",
         )
         .near(&["broker", "host", "address", "server", "uri"])
-        .only(MQTT),
+        .only(URL)
+        .instead("port"),
         required(
             "topics",
             "list of MQTT filters",
@@ -70,15 +78,16 @@ pub static SOURCE: KeyTable = KeyTable {
         .only(MQTT),
         required("port", "path", "The device, best by its lasting name under `/dev/serial/by-id/`.")
             .near(&["device", "path", "tty", "serial_port", "dev"])
-            .only(SERIAL),
+            .only(PORT)
+            .instead("url"),
         with_default("baud", "50 to 4000000", "9600", "Bits per second.")
             .near(&["baudrate", "baud_rate", "speed", "bps"])
-            .only(SERIAL),
+            .only(PORT),
         with_default("data_bits", "7 or 8", "8", "Bits of a character.")
             .near(&["bits", "bytesize", "databits"])
             .only(SERIAL),
-        with_default("parity", "\"none\", \"even\" or \"odd\"", "\"none\"", "Parity bit.").only(SERIAL),
-        with_default("stop_bits", "1 or 2", "1", "Stop bits.").near(&["stopbits", "stop"]).only(SERIAL),
+        with_default("parity", "\"none\", \"even\" or \"odd\"", "\"none\"", "Parity bit.").only(PORT),
+        with_default("stop_bits", "1 or 2", "1", "Stop bits.").near(&["stopbits", "stop"]).only(PORT),
         with_default("flow_control", "\"none\", \"software\" or \"hardware\"", "\"none\"", "XON/XOFF or RTS/CTS.")
             .near(&["flow", "flowcontrol", "rtscts", "xonxoff", "handshake"])
             .only(SERIAL),
@@ -96,7 +105,24 @@ pub static SOURCE: KeyTable = KeyTable {
             "off",
             "A port that says nothing for this long is reported.",
         )
-        .near(&["timeout", "read_timeout", "silence"])
+        .near(&["read_timeout", "silence"])
         .only(SERIAL),
+        required("unit", "tables", "The devices on the line, each a `[[source.unit]]`. At most 247.")
+            .near(&["units", "device", "devices", "slave", "slaves", "registers"])
+            .only(MODBUS),
+        with_default("poll_interval", "duration, 50 ms to 24 h", "\"5s\"", "How often each unit is read.")
+            .near(&["poll_every", "interval", "period", "scan_interval", "every"])
+            .only(MODBUS),
+        with_default(
+            "timeout",
+            "duration, 10 ms to 60 s",
+            "\"1s\"",
+            "How long a unit may think about a request; the time that request and answer are on the line comes on top.",
+        )
+        .near(&["response_timeout", "read_timeout", "reply_timeout"])
+        .only(MODBUS),
+        with_default("retries", "0 to 10", "1", "How often a request is repeated at once before its unit counts as lost.")
+            .near(&["retry", "attempts", "tries"])
+            .only(MODBUS),
     ],
 };

@@ -388,3 +388,17 @@ fn what_is_kept_of_the_delivered_leaves_room_for_what_waits() {
     }
     one_error("[store]\nretain_delivered = 0\n", "retain_delivered", &["0B"]);
 }
+
+#[test]
+fn what_needs_mqtt_5_is_refused_without_it_and_taken_with_it() {
+    let url = "url = \"mqtts://broker.example.com\"";
+    for key in ["mode = \"binary\"", "message_expiry = \"7d\"", "user_properties = { site = \"x\" }"] {
+        mistake(url, &format!("{url}\n{key}"), key, &["needs MQTT 5", "protocol = \"5\""]);
+        good(&with(url, &format!("{url}\nprotocol = \"5\"\n{key}")));
+    }
+    good(&with(url, &format!("{url}\nmode = \"structured\"\nalpn = [\"mqtt\"]")));
+    mistake(url, &format!("{url}\nprotocol = \"4\""), "\"4\"", &["3.1.1", "5"]);
+    let clash = "user_properties = { severity = \"x\" }";
+    mistake(url, &format!("{url}\nprotocol = \"5\"\n{clash}"), "severity =", &["an attribute of every event"]);
+    mistake(url, &format!("{url}\nalpn = [\"\"]"), "\"\"]", &["no protocol name"]);
+}

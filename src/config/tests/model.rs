@@ -98,7 +98,18 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
             "[gateway]\nid = \"g\"\n[upstream]\nurl = \"mqtts://h\"\nconnect_when = \"*/15 * * * *\"\n{}".into()
         }
         "[upstream]" => "[gateway]\nid = \"g\"\n[upstream]\nurl = \"mqtts://h\"\n{}".into(),
-        "[[source]]" if key.only == ["serial"] => {
+        "[[source]]" if key.only.contains(&"modbus") && !key.only.contains(&"serial") => {
+            "[[source]]\nname = \"s\"\ntype = \"modbus\"\nport = \"/p\"\n{}[[source.unit]]\nid = 1\nname = \"u\"\n\
+             registers = { t = { address = 1 } }\n"
+                .into()
+        }
+        "[[source.unit]]" => "[[source]]\nname = \"s\"\ntype = \"modbus\"\nport = \"/p\"\n[[source.unit]]\nid = 1\n\
+             name = \"u\"\nregisters = { t = { address = 1, type = \"u32\" } }\n{}"
+            .into(),
+        "registers" => "[[source]]\nname = \"s\"\ntype = \"modbus\"\nport = \"/p\"\n[[source.unit]]\nid = 1\nname = \"u\"\n\
+             [source.unit.registers.t]\naddress = 1\n{}"
+            .into(),
+        "[[source]]" if key.only.contains(&"serial") && !key.only.contains(&"mqtt") => {
             "[[source]]\nname = \"s\"\ntype = \"serial\"\nport = \"/p\"\ndecode = { format = \"json\" }\n{}".into()
         }
         "[[source]]" => {
@@ -171,6 +182,10 @@ fn other_value(table: &keys::KeyTable, key: &keys::Key, default: &str) -> String
         (_, "ts_unit") => "\"ms\"".into(),
         (_, "device") => "\"d\"".into(),
         (_, "carry") => "[\"x\"]".into(),
+        (_, "addressing") => "\"one-based\"".into(),
+        ("[[source.unit]]", "order") => "\"CDAB\"".into(),
+        (_, "table") => "\"input\"".into(),
+        (_, "retries") => "3".into(),
         (_, "delimiter") => "\";\"".into(),
         (_, "ignore_values") => "[85]".into(),
         (_, "rate_direction") => "\"rising\"".into(),
@@ -183,6 +198,8 @@ fn other_value(table: &keys::KeyTable, key: &keys::Key, default: &str) -> String
         (_, "order") => "\"live-first\"".into(),
         (_, "connect_for") => "\"1m\"".into(),
         (_, "connect_at_once") => "\"never\"".into(),
+        (_, "protocol") => "\"5\"".into(),
+        (_, "mode") => "\"binary\"".into(),
         (_, "topic") => "\"t/{sensor}\"".into(),
         (_, "profile") => "\"mosquitto\"".into(),
         ("[upstream]", "payload_bytes_max") => "\"64KiB\"".into(),
@@ -207,6 +224,10 @@ fn every_key_with_a_default_changes_the_configuration_when_set() {
             let Default::Toml(toml) = key.default else { continue };
             let mut carrier = carrier(table, key);
             let value = other_value(table, key, toml);
+            if key.name == "mode" {
+                // Binary mode needs MQTT 5.
+                carrier = carrier.replace("{}", "protocol = \"5\"\n{}");
+            }
             if key.name == "header" {
                 // The two ways of naming columns exclude each other.
                 carrier = carrier.replace("columns = [\"a\"]\n", "");

@@ -88,6 +88,19 @@ fn the_profile_bounds_topic_payload_and_keep_alive() {
 }
 
 #[test]
+fn the_rate_limit_is_that_of_the_profile_unless_another_is_set() {
+    let limit = |name: &str, rest: &str| {
+        let limit = read(&format!("url = \"mqtts://h\"\nprofile = \"{name}\"\n{rest}")).rate_limit;
+        (limit.events_per_second, limit.bytes_per_second)
+    };
+    assert_eq!(limit("portable", ""), (None, None));
+    assert_eq!(limit("aws-iot-core", ""), (Some(100), None));
+    assert_eq!(limit("azure-event-grid", ""), (Some(1000), None));
+    assert_eq!(limit("aws-iot-core", "rate_limit = { bytes_per_second = \"8KiB\" }"), (Some(100), Some(8192)));
+    assert_eq!(limit("aws-iot-core", "rate_limit = { events_per_second = 500 }"), (Some(500), None));
+}
+
+#[test]
 fn a_port_that_the_profile_does_not_have_is_told() {
     let at = |url: &str, profile: &str, rest: &str| format!("url = \"{url}\"\nprofile = \"{profile}\"\n{rest}");
     let login = "cert_file = \"/c\"\nkey_file = \"/k\"";

@@ -38,6 +38,11 @@ pub(super) fn write(event: &Event, gateway: &str, marks: Marks, out: &mut Vec<u8
     ciborium::into_writer(&envelope, out).expect("a Vec takes every byte, and every key of an event is a text");
 }
 
+/// Appends the data alone.
+pub(super) fn data(event: &Event, out: &mut Vec<u8>) {
+    ciborium::into_writer(&Data::from(&event.data), out).expect("a Vec takes every byte, and every key is a text");
+}
+
 #[derive(Serialize)]
 struct Envelope<'a> {
     specversion: &'static str,

@@ -46,13 +46,18 @@ pub(super) fn write(event: &Event, gateway: &str, marks: Marks, out: &mut Vec<u8
         raw(r#","replayed":true"#, out);
     }
     raw(r#","data":"#, out);
+    data(event, out);
+    raw("}", out);
+}
+
+/// Appends the data alone.
+pub(super) fn data(event: &Event, out: &mut Vec<u8>) {
     match &event.data {
         EventData::Alarm(data) => alarm(data, out),
         EventData::GatewayStarted(started) => any(started, out),
         EventData::EventsLost(lost) => any(lost, out),
         EventData::SourceLost(change) | EventData::SourceRestored(change) => any(change, out),
     }
-    raw("}", out);
 }
 
 fn alarm(alarm: &AlarmData, out: &mut Vec<u8>) {

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use rumqttc::Publish;
 use tokio::time::Instant;
 
 use super::Session;
@@ -66,19 +65,19 @@ impl Session<'_> {
     }
 
     /// When the next event may leave; `None` when it may now.
-    pub(super) fn pause(&mut self) -> Option<Instant> {
+    pub(super) fn held_until(&mut self) -> Option<Instant> {
         self.forwarder.pace.wait(Instant::now())
     }
 
     /// Counts an event of the queue, or beside it, against the limits, and the line's run as over.
-    pub(super) fn pay_for_queue(&mut self, publish: &Publish) {
-        self.pay(publish);
+    pub(super) fn pay_for_queue(&mut self) {
+        self.pay();
         self.forwarder.lookout.run = 0;
     }
 
-    /// Counts an event that leaves against the limits.
-    pub(super) fn pay(&mut self, publish: &Publish) {
-        self.forwarder.pace.pay(publish.topic.len() + publish.payload.len());
+    /// Counts the event that is drafted against the limits.
+    fn pay(&mut self) {
+        self.forwarder.pace.pay(self.draft.bytes());
     }
 
     /// Whether the line may send: the queue has sent again what was in flight before, and the broker takes its events; one
@@ -87,10 +86,12 @@ impl Session<'_> {
         let window = &self.forwarder.window;
         self.is_heard()
             && self.setting_aside.is_none()
+            && !self.is_paused()
+            && self.has_credit()
             && window.is_all_sent()
             && (window.is_empty() || (window.limit() > 1 && window.has_progress()))
             && !self.forwarder.is_queues_turn()
-            && self.pause().is_none()
+            && self.held_until().is_none()
     }
 
     /// Publishes events of the line until it is the queue's turn; true when something was written.
@@ -102,23 +103,18 @@ impl Session<'_> {
         let mut wrote = false;
         while self.ahead_may_send() {
             let Some((slot, sequence, event)) = self.forwarder.lookout.ahead.next() else { break };
-            let mut publish = match self.encode(&event, None) {
-                Ok(publish) => publish,
-                Err(reason) => {
-                    // The queue sets it aside when it comes to it.
-                    tracing::debug!(sequence, reason, "an event is left to the queue: it cannot be sent");
-                    self.forwarder.lookout.ahead.leave();
-                    continue;
-                }
-            };
-            let bytes = publish.payload.len();
-            self.pay(&publish);
-            publish.pkid = side_ids(&self.forwarder.upstream).saturating_add(1).saturating_add(slot);
-            let (_, packet) = self.register(publish)?;
-            self.forwarder.lookout.ahead.on_outgoing(slot, bytes, Instant::now());
+            if let Err(reason) = self.encode(&event, None) {
+                // The queue sets it aside when it comes to it.
+                tracing::debug!(sequence, reason, "an event is left to the queue: it cannot be sent");
+                self.forwarder.lookout.ahead.leave();
+                continue;
+            }
+            self.pay();
+            let packet_id = self.register(side_ids(&self.forwarder.upstream).saturating_add(1).saturating_add(slot))?;
+            self.forwarder.lookout.ahead.on_outgoing(slot, self.draft.payload.len(), Instant::now());
             self.forwarder.lookout.run += 1;
             self.forwarder.counters.events_published.add(1);
-            self.write(packet).await?;
+            self.publish_draft(packet_id).await?;
             wrote = true;
         }
         Ok(wrote)

@@ -19,6 +19,8 @@ impl Session<'_> {
             && !self.stopping
             && self.leaving.is_none()
             && self.setting_aside.is_none()
+            && self.condemned.is_empty()
+            && !self.is_paused()
             && window.is_all_sent()
             && (window.is_empty() || window.has_progress())
             && self.forwarder.feed.is_drained()
@@ -27,23 +29,19 @@ impl Session<'_> {
     /// Publishes what the side lane has and may send; true when something was written.
     pub(super) async fn publish_side(&mut self) -> Result<bool, Lost> {
         let mut wrote = false;
-        while self.side_may_send() && self.pause().is_none() {
+        while self.side_may_send() && self.has_credit() && self.held_until().is_none() {
             let Some((slot, event, mark)) = self.forwarder.side.peek() else { break };
-            let mut publish = match self.encode(&event, Some(mark)) {
-                Ok(publish) => publish,
-                Err(why) => {
-                    self.forwarder.side.refuse(why);
-                    self.forwarder.counters.side_refused.add(1);
-                    continue;
-                }
-            };
-            let bytes = publish.payload.len();
-            self.pay_for_queue(&publish);
-            publish.pkid = queue_ids(&self.forwarder.upstream).saturating_add(1).saturating_add(slot);
-            let (_, packet) = self.register(publish)?;
-            self.forwarder.side.on_outgoing(slot, bytes, Instant::now());
+            if let Err(why) = self.encode(&event, Some(mark)) {
+                self.forwarder.side.refuse(why);
+                self.forwarder.counters.side_refused.add(1);
+                continue;
+            }
+            self.pay_for_queue();
+            let packet_id =
+                self.register(queue_ids(&self.forwarder.upstream).saturating_add(1).saturating_add(slot))?;
+            self.forwarder.side.on_outgoing(slot, self.draft.payload.len(), Instant::now());
             self.forwarder.counters.side_published.add(1);
-            self.write(packet).await?;
+            self.publish_draft(packet_id).await?;
             wrote = true;
         }
         Ok(wrote)

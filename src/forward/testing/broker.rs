@@ -1,5 +1,6 @@
 //! A broker of a few lines that remembers what it got and can misbehave. It survives its own "restarts".
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,6 +33,14 @@ pub enum Manner {
     ClosesAtConnect,
     /// Refuses with this return code.
     Refuses(u8),
+    /// Answers the event with this number with this reason code (MQTT 5), so many times; then as it should.
+    Answers { sequence: u64, reason: u8, times: usize },
+    /// Answers a status with this reason code (MQTT 5).
+    RefusesStatus(u8),
+    /// Says this goodbye (MQTT 5) instead of acknowledging an event.
+    Goodbye(u8),
+    /// Takes three messages at a time and so many topic aliases (MQTT 5), and acknowledges events in pairs.
+    Narrow { aliases: u8 },
 }
 
 /// What it got.
@@ -54,6 +63,9 @@ struct Shared {
     connections: usize,
     disconnects: usize,
     client_ids: Vec<String>,
+    answered: usize,
+    pending_max: usize,
+    aliases_used: usize,
 }
 
 /// The broker's control.
@@ -114,6 +126,21 @@ impl FakeBroker {
         self.shared.lock().unwrap().disconnects
     }
 
+    /// How often [`Manner::Answers`] has answered so.
+    pub fn answered(&self) -> usize {
+        self.shared.lock().unwrap().answered
+    }
+
+    /// Most events that were unacknowledged at a time, with [`Manner::Narrow`].
+    pub fn pending_max(&self) -> usize {
+        self.shared.lock().unwrap().pending_max
+    }
+
+    /// Messages that came with a number in place of a topic.
+    pub fn aliases_used(&self) -> usize {
+        self.shared.lock().unwrap().aliases_used
+    }
+
     pub fn client_ids(&self) -> Vec<String> {
         self.shared.lock().unwrap().client_ids.clone()
     }
@@ -129,6 +156,9 @@ async fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, shared: &Mutex<Sha
     shared.lock().unwrap().connections += 1;
     let mut held: Option<[u8; 2]> = None;
     let mut events = 0;
+    let mut is_v5 = false;
+    let mut pending: Vec<[u8; 2]> = Vec::new();
+    let mut aliases: HashMap<u16, String> = HashMap::new();
     loop {
         let first = stream.read_u8().await?;
         if *manner.lock().unwrap() == Manner::Http {
@@ -140,32 +170,61 @@ async fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, shared: &Mutex<Sha
         let mut body = vec![0; remaining_length(&mut stream).await?];
         stream.read_exact(&mut body).await?;
         let manner = *manner.lock().unwrap();
+        is_v5 |= first >> 4 == 1 && body[6] == 5;
         match first >> 4 {
             1 => match manner {
                 Manner::Mute => std::future::pending().await,
                 Manner::ClosesAtConnect => return Ok(()),
                 Manner::Refuses(code) => {
-                    stream.write_all(&[0x20, 2, 0, code]).await?;
+                    let refusal: &[u8] = if is_v5 { &[0x20, 3, 0, code, 0] } else { &[0x20, 2, 0, code] };
+                    stream.write_all(refusal).await?;
                     return Ok(());
                 }
                 _ => {
-                    let id_len = usize::from(u16::from_be_bytes([body[10], body[11]]));
-                    let id = String::from_utf8(body[12..12 + id_len].to_vec()).unwrap();
+                    // Our properties are short: one byte of length.
+                    let at = if is_v5 { 11 + usize::from(body[10]) } else { 10 };
+                    let id_len = usize::from(u16::from_be_bytes([body[at], body[at + 1]]));
+                    let id = String::from_utf8(body[at + 2..at + 2 + id_len].to_vec()).unwrap();
                     shared.lock().unwrap().client_ids.push(id);
-                    stream.write_all(&[0x20, 2, 0, 0]).await?;
+                    let welcome: &[u8] = match manner {
+                        Manner::Narrow { aliases } => &[0x20, 9, 0, 0, 6, 33, 0, 3, 34, 0, aliases],
+                        _ if is_v5 => &[0x20, 3, 0, 0, 0],
+                        _ => &[0x20, 2, 0, 0],
+                    };
+                    stream.write_all(welcome).await?;
                 }
             },
             3 => {
                 let topic_len = usize::from(u16::from_be_bytes([body[0], body[1]]));
-                let topic = String::from_utf8(body[2..2 + topic_len].to_vec()).unwrap();
+                let mut topic = String::from_utf8(body[2..2 + topic_len].to_vec()).unwrap();
                 let packet_id = [body[2 + topic_len], body[3 + topic_len]];
-                let payload = serde_json::from_slice(&body[4 + topic_len..]).unwrap();
+                let mut start = 4 + topic_len;
+                if is_v5 {
+                    let properties = start + 1..start + 1 + usize::from(body[start]);
+                    start = properties.end;
+                    if let [.., 35, high, low] = body[properties] {
+                        let alias = aliases.entry(u16::from_be_bytes([high, low])).or_default();
+                        let Manner::Narrow { aliases: offered } = manner else { panic!("nobody offered an alias") };
+                        assert!((1..=offered).contains(&low) && high == 0, "an alias that was not offered");
+                        if topic.is_empty() {
+                            topic.clone_from(alias);
+                            shared.lock().unwrap().aliases_used += 1;
+                        } else {
+                            alias.clone_from(&topic);
+                        }
+                    }
+                }
+                let payload = serde_json::from_slice(&body[start..]).unwrap();
                 let got = Got { topic, payload };
                 if got.topic.ends_with("/status") {
                     if manner == Manner::ClosesAtStatus {
                         return Ok(());
                     }
                     shared.lock().unwrap().status.push(got);
+                    if let Manner::RefusesStatus(reason) = manner {
+                        stream.write_all(&[0x40, 4, packet_id[0], packet_id[1], reason, 0]).await?;
+                        continue;
+                    }
                     if manner != Manner::AcknowledgesNothing {
                         stream.write_all(&[0x40, 2, packet_id[0], packet_id[1]]).await?;
                     }
@@ -174,6 +233,14 @@ async fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, shared: &Mutex<Sha
                 if matches!(manner, Manner::ClosesAt(poison) if poison == got.sequence()) {
                     return Ok(());
                 }
+                if let Manner::Answers { sequence, reason, times } = manner
+                    && sequence == got.sequence()
+                    && shared.lock().unwrap().answered < times
+                {
+                    shared.lock().unwrap().answered += 1;
+                    stream.write_all(&[0x40, 4, packet_id[0], packet_id[1], reason, 0]).await?;
+                    continue;
+                }
                 let is_left_out = matches!(manner, Manner::LeavesOut(number) if number == got.sequence());
                 shared.lock().unwrap().events.push(got);
                 events += 1;
@@ -181,6 +248,22 @@ async fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, shared: &Mutex<Sha
                     Manner::AcknowledgesNothing | Manner::AcknowledgesStatusOnly => continue,
                     Manner::LeavesOut(_) if is_left_out => {}
                     Manner::ClosesAfter(count) if events > count => return Ok(()),
+                    Manner::Goodbye(reason) => {
+                        stream.write_all(&[0xe0, 2, reason, 0]).await?;
+                        return Ok(());
+                    }
+                    Manner::Narrow { .. } => {
+                        pending.push(packet_id);
+                        {
+                            let mut shared = shared.lock().unwrap();
+                            shared.pending_max = shared.pending_max.max(pending.len());
+                        }
+                        if pending.len() >= 2 {
+                            for id in pending.drain(..) {
+                                stream.write_all(&[0x40, 2, id[0], id[1]]).await?;
+                            }
+                        }
+                    }
                     Manner::AcknowledgesBackwards if held.is_none() => held = Some(packet_id),
                     _ => {
                         stream.write_all(&[0x40, 2, packet_id[0], packet_id[1]]).await?;

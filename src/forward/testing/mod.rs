@@ -15,7 +15,7 @@ pub use pki::{Pki, unix_in_days, write_secret};
 pub use store::{FakeStore, event};
 
 use crate::config::model::{
-    BrokerUrl, Credentials, Encoding, EventPart, Order, RateLimit, Template, TemplatePart, Upstream,
+    BrokerUrl, Credentials, Encoding, EventPart, Mode, Order, Protocol, RateLimit, Template, TemplatePart, Upstream,
 };
 use crate::forward::profile::Profile;
 
@@ -61,6 +61,11 @@ pub fn upstream(host: &str, port: u16, credentials: Option<Credentials>) -> Upst
             event(EventPart::Sensor),
         ]),
         encoding: Encoding::Json,
+        protocol: Protocol::V311,
+        mode: Mode::Structured,
+        message_expiry: None,
+        user_properties: Vec::new(),
+        alpn: Vec::new(),
         window: 64,
         payload_bytes_max: 128 * 1024,
         keep_alive: Duration::from_secs(30),

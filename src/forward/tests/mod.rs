@@ -1,10 +1,12 @@
 //! The forwarder against a store in memory and brokers, real (mosquitto with TLS) and misbehaving.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail on the spot")]
 
+mod alpn;
 mod breaker;
 mod brokers;
 mod credentials;
 mod faults;
+mod mqtt5;
 mod retry;
 mod side_lane;
 

@@ -223,6 +223,16 @@ impl Scrape {
             "Connections that failed or ended by a fault.",
             counters.upstream_disconnects.get(),
         )?;
+        page.counter(
+            "tidegate_upstream_unmatched_events",
+            "Delivered events that nobody at the broker subscribes to; known with MQTT 5 only.",
+            counters.upstream_unmatched.get(),
+        )?;
+        page.counter(
+            "tidegate_upstream_refused_events",
+            "Events that the broker refused in its acknowledgement, each time it did; known with MQTT 5 only.",
+            counters.upstream_refusals.get(),
+        )?;
         let is_stable = view.connected && clock.boot().since(view.since) >= STABLE;
         page.gauge(
             "tidegate_upstream_consecutive_failures",

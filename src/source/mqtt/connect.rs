@@ -8,16 +8,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::tokio_rustls::TlsConnector;
-use rumqttc::{Connect, ConnectReturnCode, ConnectionError, Login, Packet};
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::net::TcpStream;
+use rumqttc::{Connect, ConnectReturnCode, Login, Packet};
+use tokio::io::AsyncReadExt;
 
 use super::packets::{Inbox, Incoming, Outgoing, Violation};
 use crate::clock::{SystemClock, WallTime};
-use crate::config::model::{Credentials, Encoding, MqttSource, Order, RateLimit, Template, Upstream};
+use crate::config::model::{Credentials, Encoding, Mode, MqttSource, Order, Protocol, RateLimit, Template, Upstream};
 use crate::forward::explain::{self, Explanation, Phase};
+pub(super) use crate::forward::link::Stream;
+use crate::forward::link::{Fault, dial};
 use crate::forward::profile::Profile;
 use crate::forward::tls;
 use crate::forward::tls::expiry::Certificates;
@@ -25,10 +24,6 @@ use crate::forward::tls::expiry::Certificates;
 /// How long TCP, TLS and CONNACK may take together. A broker beside us answers in milliseconds, one across a radio
 /// link in seconds.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// A connected socket, with or without TLS.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connection that the broker has accepted.
 pub(super) struct Connection {
@@ -50,21 +45,15 @@ pub(super) async fn connect(config: &MqttSource, clock: &SystemClock) -> Result<
 async fn steps(config: &MqttSource, clock: &SystemClock) -> Result<Connection, Explanation> {
     let broken = |error: &io::Error| explain::io(error, &view(config), Phase::Connecting);
     let (login, tls) = secrets(config, clock.earliest()).await?;
-    let tcp = TcpStream::connect((config.url.host.as_str(), config.url.port)).await.map_err(|error| broken(&error))?;
-    // Acknowledgements are small and wanted at once.
-    tcp.set_nodelay(true).map_err(|error| broken(&error))?;
+    let tcp = dial::dial(&config.url.host, config.url.port).await.map_err(|error| broken(&error))?;
+    dial::watch_over(&tcp, config.keep_alive, 2 * config.keep_alive);
     let mut stream: Box<dyn Stream> = match tls {
         None => Box::new(tcp),
         Some(tls) => {
-            let name = ServerName::try_from(config.url.host.clone()).map_err(|_| {
-                let host = &config.url.host;
-                Explanation::plain(format!(
-                    "\"{host}\" is neither a host name nor an address; correct the source's `url`"
-                ))
-            })?;
-            let shaken = TlsConnector::from(tls).connect(name, tcp).await;
-            Box::new(shaken.map_err(|error| {
-                explain::time_of_io(&error, &clock.view(), clock.wall()).unwrap_or_else(|| broken(&error))
+            let shaken = dial::secure(tcp, &config.url.host, tls).await;
+            Box::new(shaken.map_err(|fault| {
+                explain::time_of_fault(&fault, &clock.view(), clock.wall())
+                    .unwrap_or_else(|| explain::fault(&fault, &view(config), Phase::Connecting))
             })?)
         }
     };
@@ -81,8 +70,7 @@ async fn steps(config: &MqttSource, clock: &SystemClock) -> Result<Connection, E
     loop {
         // Known by its first byte, before a length that may be none is waited for.
         if !inbox.may_begin_with_connack() {
-            let error = ConnectionError::NotConnAck(Packet::PingResp);
-            return Err(explain::connection(&error, &view(config), Phase::Connecting));
+            return Err(explain::fault(&Fault::NotMqtt, &view(config), Phase::Connecting));
         }
         match inbox.next() {
             Ok(None) => {}
@@ -90,8 +78,8 @@ async fn steps(config: &MqttSource, clock: &SystemClock) -> Result<Connection, E
                 return Ok(Connection { stream, inbox, session_present: ack.session_present });
             }
             Ok(Some(Incoming::Control(Packet::ConnAck(ack)))) => {
-                let error = ConnectionError::ConnectionRefused(ack.code);
-                return Err(explain::connection(&error, &view(config), Phase::Connecting));
+                let refused = Fault::Refused { reason: ack.code as u8, text: None, server: None };
+                return Err(explain::fault(&refused, &view(config), Phase::Connecting));
             }
             Ok(Some(_)) => return Err(violation(config, &Violation("no CONNACK".to_owned()))),
             Err(error) => return Err(violation(config, &error)),
@@ -133,8 +121,7 @@ async fn secrets(
 
 /// The broker breaks the protocol.
 pub(super) fn violation(config: &MqttSource, violation: &Violation) -> Explanation {
-    let place = explain::place(&view(config));
-    Explanation::plain(format!("{place} does not keep to MQTT 3.1.1 ({}); look into its log", violation.0))
+    explain::violation(&violation.0, &view(config))
 }
 
 /// The source's broker as the forwarder's explanations and check want it. What it has beyond a place and who we are
@@ -152,6 +139,11 @@ pub(super) fn view(config: &MqttSource) -> Upstream {
         client_id: config.client_id.clone(),
         topic: Template::default(),
         encoding: Encoding::Json,
+        protocol: Protocol::V311,
+        mode: Mode::Structured,
+        message_expiry: None,
+        user_properties: Vec::new(),
+        alpn: Vec::new(),
         window: 1,
         payload_bytes_max: config.packet_bytes_max,
         keep_alive: config.keep_alive,

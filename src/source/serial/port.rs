@@ -16,21 +16,34 @@ use crate::forward::explain::Explanation;
 const PORTS_TOLD_MAX: usize = 5;
 
 /// Opens a port raw and for us alone.
-pub(super) fn open(config: &SerialSource) -> tokio_serial::Result<SerialStream> {
-    let data_bits = if config.data_bits == 7 { DataBits::Seven } else { DataBits::Eight };
-    let stop_bits = if config.stop_bits == 2 { StopBits::Two } else { StopBits::One };
-    let parity = match config.parity {
+pub(in crate::source) fn open(config: &SerialSource) -> tokio_serial::Result<SerialStream> {
+    let SerialSource { port, baud, data_bits, parity, stop_bits, flow_control, .. } = config;
+    open_line(port, *baud, *data_bits, *parity, *stop_bits, *flow_control)
+}
+
+/// The same for a line that is no source of its own.
+pub(in crate::source) fn open_line(
+    port: &Path,
+    baud: u32,
+    data_bits: u8,
+    parity: Parity,
+    stop_bits: u8,
+    flow_control: FlowControl,
+) -> tokio_serial::Result<SerialStream> {
+    let data_bits = if data_bits == 7 { DataBits::Seven } else { DataBits::Eight };
+    let stop_bits = if stop_bits == 2 { StopBits::Two } else { StopBits::One };
+    let parity = match parity {
         Parity::None => tokio_serial::Parity::None,
         Parity::Even => tokio_serial::Parity::Even,
         Parity::Odd => tokio_serial::Parity::Odd,
     };
-    let flow_control = match config.flow_control {
+    let flow_control = match flow_control {
         FlowControl::None => tokio_serial::FlowControl::None,
         FlowControl::Software => tokio_serial::FlowControl::Software,
         FlowControl::Hardware => tokio_serial::FlowControl::Hardware,
     };
     // Exclusive is the default of the builder.
-    tokio_serial::new(config.port.to_string_lossy(), config.baud)
+    tokio_serial::new(port.to_string_lossy(), baud)
         .data_bits(data_bits)
         .stop_bits(stop_bits)
         .parity(parity)
@@ -39,7 +52,7 @@ pub(super) fn open(config: &SerialSource) -> tokio_serial::Result<SerialStream> 
 }
 
 /// Why a port could not be opened.
-pub(super) fn explain(error: &tokio_serial::Error, path: &Path) -> Explanation {
+pub(in crate::source) fn explain(error: &tokio_serial::Error, path: &Path) -> Explanation {
     let port = path.display();
     let text = match error.kind() {
         ErrorKind::Io(IoKind::NotFound) => format!("{port} is not plugged in{}", present_ports()),
@@ -57,7 +70,7 @@ pub(super) fn explain(error: &tokio_serial::Error, path: &Path) -> Explanation {
 }
 
 /// A port that was open is gone.
-pub(super) fn unplugged(path: &Path, error: Option<&std::io::Error>) -> Explanation {
+pub(in crate::source) fn unplugged(path: &Path, error: Option<&std::io::Error>) -> Explanation {
     let port = path.display();
     match error {
         Some(error) if path.exists() => Explanation::plain(format!("{port} failed: {error}; trying it again")),
