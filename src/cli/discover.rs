@@ -60,16 +60,16 @@ const JUDGED_BYTES: usize = 16;
 
 /// The arguments.
 #[derive(Debug, Args)]
-#[group(id = "where", required = true, multiple = false, args = ["source", "port", "url"])]
+#[command(group(clap::ArgGroup::new("where").required(true)))]
 pub struct Arguments {
     /// A source of the configuration: its port, or its broker and login
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, group = "where", value_name = "NAME")]
     source: Option<String>,
     /// A serial port
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, group = "where", value_name = "PATH")]
     port: Option<PathBuf>,
     /// A broker: mqtt://host[:port] or mqtts://host[:port]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, group = "where", value_name = "URL")]
     url: Option<String>,
     /// Topics to listen to, at a broker; several times for more
     #[arg(long, value_name = "FILTER", default_value = "#")]
@@ -397,28 +397,4 @@ fn lines(bytes: &[u8]) -> Vec<Heard> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seven_bits_with_parity_are_told_from_eight() {
-        let text = b"t=21.5 h=48\r\nt=21.6 h=47\r\n";
-        let with_parity = text.map(|byte| byte | ((byte.count_ones() % 2) as u8) << 7);
-        for (bytes, seven_even) in [(text, false), (&with_parity, true)] {
-            let mut tried = Tried { baud: 9600, bytes: bytes.to_vec(), ..Tried::default() };
-            tried.judge();
-            assert_eq!((tried.seven_even, tried.is_good(), tried.bytes()), (seven_even, true, text.to_vec()));
-        }
-        let mut noise = Tried { bytes: (0..=255).collect(), ..Tried::default() };
-        noise.judge();
-        assert!(!noise.is_good());
-    }
-
-    #[test]
-    fn only_whole_lines_count() {
-        let heard = lines(b"half\r\none\r\n\r\ntwo\nhal");
-        let heard: Vec<&[u8]> = heard.iter().map(|heard| &*heard.payload).collect();
-        assert_eq!(heard, [b"one", b"two"]);
-        assert_eq!(lines(b"nothing").len(), 0);
-    }
-}
+mod tests;

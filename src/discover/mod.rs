@@ -185,16 +185,15 @@ fn source(name: &str, place: &Place, group: &Group<'_>) -> Result<String, String
         };
         let seen = format!("{} of {total}", field.count);
         let numeric = field.numbers == field.count;
-        let extra = if numeric || field.states == field.count {
-            ""
+        let text = if numeric || field.states == field.count {
+            None
         } else if field.numbers == 0 && field.states == 0 && field.texts.len() <= STATES_MAX {
-            ", text = true"
+            Some("text = true")
         } else {
             left_out.push(format!("{path} ({seen}, texts)"));
             continue;
         };
         let unit = guess::unit(&quantity).filter(|_| numeric);
-        let unit_key = unit.map(|unit| format!(", unit = \"{unit}\"")).unwrap_or_default();
         let mut remark = format!("seen {seen}");
         match (field.range, field.texts.len()) {
             (Some((low, high)), _) => {
@@ -206,9 +205,14 @@ fn source(name: &str, place: &Place, group: &Group<'_>) -> Result<String, String
             }
         }
         remark.push_str(unit.map_or("", |_| "; the unit is guessed from the name"));
-        let path_key = if group.kind == Kind::Number { "value" } else { path.as_str() };
-        let _ =
-            writeln!(fields, "{} = {{ path = {}{unit_key}{extra} }}  # {remark}", quoted(&quantity), quoted(path_key));
+        let mut keys: Vec<String> = Vec::new();
+        // A bare number is all of its payload.
+        if group.kind != Kind::Number {
+            keys.push(format!("path = {}", quoted(path)));
+        }
+        keys.extend(unit.map(|unit| format!("unit = \"{unit}\"")));
+        keys.extend(text.map(str::to_owned));
+        let _ = writeln!(fields, "{} = {{ {} }}  # {remark}", quoted(&quantity), keys.join(", "));
         let sensor = format!("{name}/{}{quantity}", "+/".repeat(levels(topics.as_ref())));
         alarm(&mut alarms, &sensor, &quantity, field);
     }
