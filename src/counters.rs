@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::event::Event;
+use crate::ops::board::Board;
 use crate::record::RecordCounters;
 use crate::tap::Tap;
 use histogram::Histogram;
@@ -46,8 +47,14 @@ pub enum Reject {
     TooLong,
     /// Not UTF-8 where text was expected.
     NotUtf8,
-    /// Does not follow its format (JSON syntax, nesting, CSV column count, checksum).
+    /// Does not follow its format (JSON syntax, nesting, CSV column count), or bytes between the frames.
     Malformed,
+    /// Its checksum does not fit, or a required one is missing.
+    Checksum,
+    /// The end of a frame that began before the port was opened. No fault.
+    Partial,
+    /// The device itself says that the value is not valid (NMEA status V, overloaded scale).
+    NotValid,
     /// A field that is named in the configuration is not there, or no field at all is.
     MissingField,
     /// A value that is no finite number and not in the map.
@@ -74,6 +81,9 @@ impl Reject {
             Self::TooLong => "too-long",
             Self::NotUtf8 => "not-utf8",
             Self::Malformed => "malformed",
+            Self::Checksum => "checksum",
+            Self::Partial => "partial",
+            Self::NotValid => "not-valid",
             Self::MissingField => "missing-field",
             Self::NotANumber => "not-a-number",
             Self::OutOfRange => "out-of-range",
@@ -203,6 +213,8 @@ pub struct Counters {
     pub record: RecordCounters,
     /// Not a count: where those that look on (`tidegate tap`) are, for all who count.
     pub tap: Arc<Tap>,
+    /// What was seen last, for the local page.
+    pub board: Board,
 }
 
 impl Counters {

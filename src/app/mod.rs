@@ -5,6 +5,7 @@
 //! end the process (the service manager starts it anew, and the store has everything).
 
 mod idle;
+mod page;
 pub mod pipeline;
 mod reload;
 mod tasks;
@@ -148,6 +149,7 @@ struct App {
     replaying: replay::Task,
     control: Option<(Trigger, JoinHandle<()>)>,
     recorder: Arc<Recorder>,
+    page: page::Page,
 }
 
 impl App {
@@ -242,6 +244,8 @@ impl App {
             events: Arc::new(control::events::Events::new(config.store.path.clone(), store.clone())),
             tap: Arc::clone(&counters.tap),
         };
+        let mut page = page::Page::new(routes.clone(), Arc::clone(&counters));
+        page.follow(&config.http).await;
         let control = open_control(&config, routes).await;
         Ok(Self {
             path: path.to_owned(),
@@ -261,6 +265,7 @@ impl App {
             replaying,
             control,
             recorder,
+            page,
         })
     }
 
@@ -276,11 +281,13 @@ impl App {
         let mut progress = Progress::default();
         self.show();
         self.service.ready();
+        self.counters.board.health.wait_for(None);
+        self.counters.board.health.note_progress(self.clock.boot());
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hang_up.recv() => self.reload(),
+                _ = hang_up.recv() => self.reload().await,
                 ended = &mut self.pipeline => return Err(pipeline_ended(ended)),
                 () = self.sources.settle() => {}
                 _ = looks.tick() => {
@@ -295,8 +302,11 @@ impl App {
                         store: self.counters.store_turns.get(),
                         store_refuses: self.store_refuses(),
                     };
-                    if progress.moved(turns) && watchdog.is_some() {
-                        self.service.feed_watchdog();
+                    if progress.moved(turns) {
+                        self.counters.board.health.note_progress(self.clock.boot());
+                        if watchdog.is_some() {
+                            self.service.feed_watchdog();
+                        }
                     }
                 }
             }
@@ -376,10 +386,11 @@ impl App {
     }
 
     /// Stops in the order of the data's way, within the grace: sources, pipeline, forwarder, store.
-    async fn stop(self) -> Result<(), Failure> {
+    async fn stop(mut self) -> Result<(), Failure> {
         let grace = self.config.gateway.shutdown_grace;
         let deadline = Instant::now() + grace;
         self.service.stopping();
+        self.counters.board.health.wait_for(Some("the gateway is stopping"));
         tracing::info!(grace_ms = grace.as_millis() as u64, "stopping");
         self.watcher.stop().await;
         self.sources.stop(grace / SOURCES_GRACE_SHARE).await;
@@ -404,6 +415,7 @@ impl App {
             // Whoever is being answered may keep it; the socket's file is then cleared away by the next start.
             let _ = tokio::time::timeout(FAREWELL, task).await;
         }
+        self.page.stop().await;
         let waiting = self.store.status().borrow().waiting;
         // An error means that the thread has ended already; joining it tells.
         let _ = self.store.close();

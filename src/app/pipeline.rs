@@ -13,9 +13,10 @@ use uuid::Uuid;
 use crate::clock::{BootTime, Now, SystemClock};
 use crate::config::model::{Alarm, Severity};
 use crate::counters::{Counters, Reject};
-use crate::engine::{Accepted, AlarmView, Engine, Output};
+use crate::engine::{Accepted, AlarmView, Engine, Output, SensorView};
 use crate::event::{Event, EventData, GatewayStarted, SourceChange};
 use crate::forward::repeats::{Repeats, Say};
+use crate::ops::board::sensors::SENSORS_MAX;
 use crate::reading::Reading;
 use crate::record::Recorder;
 use crate::source::FromSource;
@@ -56,6 +57,8 @@ pub enum Command {
     },
     /// Show all machines.
     Alarms(oneshot::Sender<Vec<AlarmView>>),
+    /// Show the sensors and what they are judged by.
+    Sensors(oneshot::Sender<Vec<SensorView>>),
 }
 
 /// What an operator may tell an alarm (ISA-18.2).
@@ -142,6 +145,7 @@ impl Pipeline {
                         }
                     }
                     FromSource::Lost { source, reason } => {
+                        self.counters.board.note_link(&source, false, &reason, now.boot);
                         let data = change(&source, reason, Duration::ZERO);
                         let event = self.source_event(now, &source, None, EventData::SourceLost(data));
                         lost_sources.retain(|(name, _)| *name != source);
@@ -151,6 +155,7 @@ impl Pipeline {
                     FromSource::Restored { source, reason, away } => {
                         let episode = lost_sources.iter().position(|(name, _)| *name == source);
                         let episode = episode.map(|index| lost_sources.swap_remove(index).1);
+                        self.counters.board.note_link(&source, true, &reason, now.boot);
                         let data = change(&source, reason, away);
                         out.events.push(self.source_event(now, &source, episode, EventData::SourceRestored(data)));
                     }
@@ -167,6 +172,9 @@ impl Pipeline {
             let answer = command.map(|command| self.carry_out(command, now, &mut out));
             if !(out.events.is_empty() && out.records.is_empty() && acks.is_empty()) {
                 self.counters.events_raised.add(out.events.len() as u64);
+                if let Some(mut told) = self.counters.board.note_told().filter(|_| !out.events.is_empty()) {
+                    told.note(&out.events);
+                }
                 out.events.iter().for_each(tell);
                 let commit = Commit {
                     events: std::mem::take(&mut out.events),
@@ -184,6 +192,12 @@ impl Pipeline {
     }
 
     fn evaluate(&mut self, readings: &[Reading], now: Now, out: &mut Output, refusals: &mut Repeats) {
+        let mut board = self.counters.board.note_sensors();
+        let mut seen = |reading: &Reading, is_value: bool| {
+            if let Some(board) = &mut board {
+                board.note(reading, is_value, now.boot);
+            }
+        };
         for reading in readings {
             let events = out.events.len();
             let accepted = self.engine.on_reading(reading, now, out);
@@ -192,9 +206,15 @@ impl Pipeline {
                 self.counters.tap.reading(reading, accepted, whys, &out.events[events..]);
             }
             match accepted {
-                Accepted::Evaluated => self.counters.readings.add(1),
+                Accepted::Evaluated => {
+                    self.counters.readings.add(1);
+                    seen(reading, true);
+                }
                 Accepted::NotFresh => {}
-                Accepted::Late => self.counters.readings_late.add(1),
+                Accepted::Late => {
+                    self.counters.readings_late.add(1);
+                    seen(reading, false);
+                }
                 Accepted::TooManySensors => {
                     self.counters.readings_refused.add(1);
                     let source = reading.sensor.as_str().split('/').next().unwrap_or_default();
@@ -225,6 +245,10 @@ impl Pipeline {
             }
             Command::Alarms(reply) => {
                 let views = self.engine.snapshot();
+                Box::new(move || reply.send(views).unwrap_or_default())
+            }
+            Command::Sensors(reply) => {
+                let views = self.engine.sensor_views(SENSORS_MAX);
                 Box::new(move || reply.send(views).unwrap_or_default())
             }
         }

@@ -16,6 +16,7 @@ pub mod events;
 pub mod log_level;
 pub mod metrics;
 pub mod ports;
+pub mod presets;
 pub mod replay;
 pub mod status;
 pub mod tap;
@@ -157,6 +158,15 @@ Exit codes: 0 done, 1 no gateway answers or there is no such letter, 2 usage.")]
         #[command(subcommand)]
         what: dead::DeadCommand,
     },
+    /// What is known about kinds of devices: list the presets, or print one
+    #[command(after_help = presets::EXAMPLES)]
+    Presets {
+        /// The preset to print
+        name: Option<String>,
+        /// First levels of its topics instead of the usual ones
+        #[arg(long, value_name = "TOPIC", requires = "name")]
+        base: Option<String>,
+    },
     /// Have the running gateway send delivered events again, marked as replayed and behind what is new
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::Arguments),
@@ -256,6 +266,7 @@ impl Arguments {
                 doctor::run(doctor::Wanted { config, store, export, all, gateway, json })
             }
             Command::Events(arguments) => arguments.execute(),
+            Command::Presets { name, base } => presets::presets(name.as_deref(), base.as_deref()),
             Command::Replay(arguments) => arguments.execute(),
             Command::Upstream(arguments) => arguments.execute(),
             Command::Tap(arguments) => arguments.execute(),

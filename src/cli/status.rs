@@ -105,6 +105,12 @@ fn render(status: &Status) -> String {
             "          {unmatched} delivered events had no subscriber at the broker: is anybody listening?"
         ));
     }
+    if let Some(http) = &status.http {
+        lines.push(match &http.fault {
+            None => format!("page      http://{}/", http.listen),
+            Some(fault) => format!("page      NOT SERVED: {fault}"),
+        });
+    }
     if let Some(replay) = &status.replay {
         lines.push(format!("replay    {}", replay.line()));
         lines.extend(replay.fault.iter().map(|fault| format!("          {fault}")));

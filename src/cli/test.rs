@@ -15,7 +15,7 @@ use crate::clock::{BootTime, ClockState, Now, WallTime};
 use crate::config::model::{Config, Framing, Source, SourceKind};
 use crate::config::{self, pattern};
 use crate::counters::Reject;
-use crate::decode::framing::{Frame, LineFramer};
+use crate::decode::framing::{Frame, Framer};
 use crate::decode::{Decoded, Decoder, Message};
 use crate::engine::{Engine, Output, Settings};
 use crate::error::Failure;
@@ -38,6 +38,9 @@ is wrong.";
 
 /// Largest sample, bytes.
 const SAMPLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What follows a sample: longer than any pause by which a framing knows an end.
+const SILENCE: Duration = Duration::from_secs(3600);
 
 /// The arguments.
 #[derive(Debug, Args)]
@@ -172,23 +175,30 @@ impl Arguments {
 /// A piece of the sample.
 enum Piece {
     Message(Vec<u8>),
-    Refused(&'static str),
+    Refused(Reject, String),
 }
 
-/// Cuts a byte stream as the source's port would be. The first message counts: a sample begins where it begins.
+/// Cuts a byte stream as the source's port would be. The first line counts: a sample begins where it begins.
 fn cut(framing: &Framing, bytes: &[u8]) -> Vec<Piece> {
-    let Framing::Line { max_bytes, .. } = framing;
-    let mut framer = LineFramer::new(*max_bytes, true);
+    let mut framing = framing.clone();
+    let mut is_lines = false;
+    if let Framing::Line { keep_first, .. } = &mut framing {
+        (*keep_first, is_lines) = (true, true);
+    }
+    let mut framer = Framer::new(&framing);
     let mut pieces = Vec::new();
     let mut take = |frame: Frame<'_>| {
         pieces.push(match frame {
-            Frame::Line(line) => Piece::Message(line.to_vec()),
-            Frame::TooLong => Piece::Refused("a line is longer than `max_bytes`"),
+            Frame::Message(message) => Piece::Message(message.to_vec()),
+            Frame::Refused(reject, what) => Piece::Refused(reject, what),
         });
     };
-    framer.push(bytes, &mut take);
-    // What is in a file is whole, also without a last line end.
-    framer.push(b"\n", &mut take);
+    framer.push(bytes, Duration::ZERO, &mut take);
+    if is_lines {
+        // What is in a file is whole, also without a last line end.
+        framer.push(b"\n", Duration::ZERO, &mut take);
+    }
+    framer.on_deadline(SILENCE, &mut take);
     pieces
 }
 
@@ -238,7 +248,7 @@ fn look(
         };
         let until = now.boot.after(every);
         match message {
-            Piece::Refused(what) => seen.push(refused(Reject::TooLong, what)),
+            Piece::Refused(reject, what) => seen.push(refused(*reject, what)),
             Piece::Message(payload) => {
                 decoded.clear();
                 decoder.decode(&Message { topic, payload, retained: false, arrival: now.wall }, &mut decoded);

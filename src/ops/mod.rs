@@ -1,7 +1,9 @@
 //! What looks on from the side: logging, the service manager, progress. Reads snapshots and counters only and can
 //! never slow the data path.
 
+pub mod board;
 pub mod control;
+pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod ports;

@@ -4,6 +4,7 @@
 //! at each asking; never asks the data path.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,9 @@ pub struct Status {
     pub wear: Option<WearShown>,
     /// Where they go; `None` without `[upstream]`.
     pub upstream: Option<UpstreamShown>,
+    /// The local page; `None` when it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpShown>,
     /// The replay under way, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<ReplayView>,
@@ -179,6 +183,15 @@ pub struct UpstreamShown {
     /// Of the certificates that the connection depends on, the one that ends first; `None` where none is known.
     #[serde(default)]
     pub certificate: Option<CertificateShown>,
+}
+
+/// The local page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpShown {
+    /// `http.listen`
+    pub listen: SocketAddr,
+    /// Why it is not served there at the moment, in words.
+    pub fault: Option<String>,
 }
 
 /// A certificate that will end.
@@ -322,6 +335,7 @@ impl StatusSources {
                     refusals: counters.upstream_refusals.get(),
                 }
             }),
+            http: counters.board.serving().map(|serving| HttpShown { listen: serving.listen, fault: serving.fault }),
             replay: self.replays.view().filter(ReplayView::is_active),
         }
     }

@@ -55,6 +55,14 @@ pub static ROOT: KeyTable =
             ]),
             optional("store", "table", "all defaults", "Where events wait until they are delivered.")
                 .near(&["storage", "queue", "buffer", "database", "db", "sled"]),
+            optional("http", "table", "all defaults", "The local page.").near(&[
+                "page",
+                "web",
+                "ui",
+                "dashboard",
+                "server",
+                "listen",
+            ]),
             optional("upstream", "table", "events are stored and not forwarded", "Where events go.").near(&[
                 "output",
                 "outputs",
