@@ -11,6 +11,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::event::Event;
+use crate::ops::board::Board;
+use crate::record::RecordCounters;
+use crate::tap::Tap;
 use histogram::Histogram;
 use tally::{EventTally, LossReason, LossTally};
 
@@ -44,8 +47,14 @@ pub enum Reject {
     TooLong,
     /// Not UTF-8 where text was expected.
     NotUtf8,
-    /// Does not follow its format (JSON syntax, nesting, CSV column count, checksum).
+    /// Does not follow its format (JSON syntax, nesting, CSV column count), or bytes between the frames.
     Malformed,
+    /// Its checksum does not fit, or a required one is missing.
+    Checksum,
+    /// The end of a frame that began before the port was opened. No fault.
+    Partial,
+    /// The device itself says that the value is not valid (NMEA status V, overloaded scale).
+    NotValid,
     /// A field that is named in the configuration is not there, or no field at all is.
     MissingField,
     /// A value that is no finite number and not in the map.
@@ -72,6 +81,9 @@ impl Reject {
             Self::TooLong => "too-long",
             Self::NotUtf8 => "not-utf8",
             Self::Malformed => "malformed",
+            Self::Checksum => "checksum",
+            Self::Partial => "partial",
+            Self::NotValid => "not-valid",
             Self::MissingField => "missing-field",
             Self::NotANumber => "not-a-number",
             Self::OutOfRange => "out-of-range",
@@ -101,6 +113,8 @@ pub struct SourceCounters {
     pub lost_since: Counter,
     /// Values passed over as configured sentinels.
     pub ignored: Counter,
+    /// Where what it receives is shown to whoever looks on.
+    pub tap: Arc<Tap>,
     /// Refused input by reason.
     rejects: Mutex<BTreeMap<Reject, u64>>,
 }
@@ -195,6 +209,12 @@ pub struct Counters {
     pub engine_turns: Counter,
     /// Turns of the store's loop: the watchdog's evidence.
     pub store_turns: Counter,
+    /// Of the recorder of readings.
+    pub record: RecordCounters,
+    /// Not a count: where those that look on (`tidegate tap`) are, for all who count.
+    pub tap: Arc<Tap>,
+    /// What was seen last, for the local page.
+    pub board: Board,
 }
 
 impl Counters {
@@ -217,7 +237,8 @@ impl Counters {
     /// The counters of a source, made at first use.
     pub fn source(&self, name: &Arc<str>) -> Arc<SourceCounters> {
         let mut sources = self.sources.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Arc::clone(sources.entry(Arc::clone(name)).or_default())
+        let new = || Arc::new(SourceCounters { tap: Arc::clone(&self.tap), ..SourceCounters::default() });
+        Arc::clone(sources.entry(Arc::clone(name)).or_insert_with(new))
     }
 
     /// All sources seen so far.

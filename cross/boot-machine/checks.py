@@ -177,7 +177,7 @@ def kill_in_outage(scene):
 def watchdog(scene):
     """A process that stands still is killed and started again by systemd's watchdog."""
     shipped = scene.machine.must("systemctl show tidegate -p WatchdogUSec --value")
-    limit = 10 * scene.machine.patience
+    limit = min(10 * scene.machine.patience, 30)
     # The unit's minute, made shorter.
     scene.machine.must(f"""printf '[Service]\\nWatchdogSec={limit}s\\n' >/etc/systemd/system/tidegate.service.d/watchdog.conf
         systemctl daemon-reload; systemctl restart tidegate""", 60 * scene.machine.patience)
@@ -297,3 +297,5 @@ CHECKS = [
     ("wrong configuration", wrong_start), ("long stop", long_grace), ("upgrade", upgrade),
 ]
 LAST = [("nothing lost", gap_free), ("remove, install again", remove_and_return), ("purge", purge)]
+# What the others need before them.
+FIRST = [fresh_install, configured]

@@ -8,7 +8,7 @@ from machines import until
 
 # The FTDI adapter of the test by its lasting name, and another one that takes its place as ttyUSB0.
 OURS, OTHER = "BOILER1", "OTHER2"
-BY_ID = f"/dev/serial/by-id/usb-QEMU_QEMU_USB_SERIAL_1-{OURS}-if00-port0"
+BY_ID = f"/dev/serial/by-id/usb-QEMU_QEMU_USB_SERIAL_{OURS}-if00-port0"
 # Else QEMU waits for somebody at the far end.
 PLUGGED = {"always-plugged": True}
 
@@ -94,7 +94,10 @@ def usb(scene):
 
     def plugged(name, number, pressure):
         """Waits for the adapter, then until a line of it has become an event."""
-        until(f"{name} in /dev", 30 * machine.patience, lambda: machine.run(f"test -e {name}")[0] == 0)
+        try:
+            until(f"{name} in /dev", 10 * machine.patience, lambda: machine.run(f"test -e {name}")[0] == 0)
+        except TimeoutError:
+            raise AssertionError(f"no {name}; there is: {machine.run('ls /dev/serial/by-id /dev/ttyUSB*')[1]}") from None
         until("an open port", 60 * machine.patience, lambda: "2/2" in scene.show("StatusText"))
 
         def heard():

@@ -5,6 +5,7 @@
 //! end the process (the service manager starts it anew, and the store has everything).
 
 mod idle;
+mod page;
 pub mod pipeline;
 mod reload;
 mod tasks;
@@ -33,6 +34,7 @@ use crate::ops::status::{Configured, StatusSources};
 use crate::ops::systemd::ServiceManager;
 use crate::ops::wear::{self, Wear};
 use crate::ops::{control, logging};
+use crate::record::Recorder;
 use crate::replay;
 use crate::shutdown::{self, Trigger};
 use crate::store::handle::{Closed, StoreHandle};
@@ -41,7 +43,7 @@ use tasks::{Forwarder, Sources};
 use watcher::Watcher;
 
 /// Most sensors kept in memory. A site has tens to thousands; a device that makes up names must not fill the memory.
-const SENSORS_MAX: usize = 20_000;
+pub const SENSORS_MAX: usize = 20_000;
 
 /// How often the app looks after its tasks and its status.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -146,6 +148,8 @@ struct App {
     configured: watch::Sender<Configured>,
     replaying: replay::Task,
     control: Option<(Trigger, JoinHandle<()>)>,
+    recorder: Arc<Recorder>,
+    page: page::Page,
 }
 
 impl App {
@@ -181,8 +185,11 @@ impl App {
         let (commands, asked) = mpsc::channel(1);
         // What the engine has already; only what comes later is looked at.
         let (rules, changed_rules) = watch::channel(Rules { alarms: Vec::new(), time_zone: jiff::tz::TimeZone::UTC });
+        let recorder = Arc::new(Recorder::new(Arc::clone(&counters)));
+        recorder.follow(config.record.as_ref());
         let pipeline = Pipeline {
             engine,
+            recorder: Arc::clone(&recorder),
             store: store.clone(),
             clock: Arc::clone(&clock),
             counters: Arc::clone(&counters),
@@ -235,7 +242,10 @@ impl App {
             gateway: Arc::clone(&config.gateway.id),
             clock: Arc::clone(&clock),
             events: Arc::new(control::events::Events::new(config.store.path.clone(), store.clone())),
+            tap: Arc::clone(&counters.tap),
         };
+        let mut page = page::Page::new(routes.clone(), Arc::clone(&counters));
+        page.follow(&config.http).await;
         let control = open_control(&config, routes).await;
         Ok(Self {
             path: path.to_owned(),
@@ -254,6 +264,8 @@ impl App {
             configured,
             replaying,
             control,
+            recorder,
+            page,
         })
     }
 
@@ -269,11 +281,13 @@ impl App {
         let mut progress = Progress::default();
         self.show();
         self.service.ready();
+        self.counters.board.health.wait_for(None);
+        self.counters.board.health.note_progress(self.clock.boot());
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hang_up.recv() => self.reload(),
+                _ = hang_up.recv() => self.reload().await,
                 ended = &mut self.pipeline => return Err(pipeline_ended(ended)),
                 () = self.sources.settle() => {}
                 _ = looks.tick() => {
@@ -288,8 +302,11 @@ impl App {
                         store: self.counters.store_turns.get(),
                         store_refuses: self.store_refuses(),
                     };
-                    if progress.moved(turns) && watchdog.is_some() {
-                        self.service.feed_watchdog();
+                    if progress.moved(turns) {
+                        self.counters.board.health.note_progress(self.clock.boot());
+                        if watchdog.is_some() {
+                            self.service.feed_watchdog();
+                        }
                     }
                 }
             }
@@ -369,10 +386,11 @@ impl App {
     }
 
     /// Stops in the order of the data's way, within the grace: sources, pipeline, forwarder, store.
-    async fn stop(self) -> Result<(), Failure> {
+    async fn stop(mut self) -> Result<(), Failure> {
         let grace = self.config.gateway.shutdown_grace;
         let deadline = Instant::now() + grace;
         self.service.stopping(grace);
+        self.counters.board.health.wait_for(Some("the gateway is stopping"));
         tracing::info!(grace_ms = grace.as_millis() as u64, "stopping");
         self.watcher.stop().await;
         self.sources.stop(grace / SOURCES_GRACE_SHARE).await;
@@ -384,14 +402,20 @@ impl App {
                 "the store could not take all readings in time; brokers send theirs again, those of serial ports are lost"
             ),
         }
+        if let Some(thread) = self.recorder.stop() {
+            // What it has still to write is a block.
+            let _ = tokio::time::timeout(FAREWELL, tokio::task::spawn_blocking(move || thread.join())).await;
+        }
         // It must not feed the draining.
         let _ = tokio::time::timeout(FAREWELL, self.replaying.stop()).await;
         self.forwarder.stop(deadline.saturating_duration_since(Instant::now())).await;
+        self.counters.tap.close();
         if let Some((trigger, task)) = self.control {
             trigger.stop();
             // Whoever is being answered may keep it; the socket's file is then cleared away by the next start.
             let _ = tokio::time::timeout(FAREWELL, task).await;
         }
+        self.page.stop().await;
         let waiting = self.store.status().borrow().waiting;
         // An error means that the thread has ended already; joining it tells.
         let _ = self.store.close();

@@ -13,10 +13,12 @@ use uuid::Uuid;
 use crate::clock::{BootTime, Now, SystemClock};
 use crate::config::model::{Alarm, Severity};
 use crate::counters::{Counters, Reject};
-use crate::engine::{Accepted, AlarmView, Engine, Output};
+use crate::engine::{Accepted, AlarmView, Engine, Output, SensorView};
 use crate::event::{Event, EventData, GatewayStarted, SourceChange};
 use crate::forward::repeats::{Repeats, Say};
+use crate::ops::board::sensors::SENSORS_MAX;
 use crate::reading::Reading;
+use crate::record::Recorder;
 use crate::source::FromSource;
 use crate::store::handle::{Closed, Commit, StoreHandle};
 
@@ -55,6 +57,8 @@ pub enum Command {
     },
     /// Show all machines.
     Alarms(oneshot::Sender<Vec<AlarmView>>),
+    /// Show the sensors and what they are judged by.
+    Sensors(oneshot::Sender<Vec<SensorView>>),
 }
 
 /// What an operator may tell an alarm (ISA-18.2).
@@ -72,6 +76,8 @@ pub enum AlarmCommand {
 pub struct Pipeline {
     /// The alarms.
     pub engine: Engine,
+    /// Keeps the readings, where that is wanted.
+    pub recorder: Arc<Recorder>,
     /// Where events go.
     pub store: StoreHandle,
     /// The time.
@@ -129,6 +135,9 @@ impl Pipeline {
                         let before = (out.events.len(), out.records.len());
                         self.evaluate(&readings, now, &mut out, &mut refusals);
                         arrivals.extend(out.events[before.0..].iter().map(|_| arrived));
+                        if self.recorder.is_on() {
+                            self.recorder.offer(now.wall, readings);
+                        }
                         match ack {
                             // It caused nothing that would have to be stored first. Its source keeps the order.
                             Some(ack) if before == (out.events.len(), out.records.len()) => ack.release(),
@@ -136,6 +145,7 @@ impl Pipeline {
                         }
                     }
                     FromSource::Lost { source, reason } => {
+                        self.counters.board.note_link(&source, false, &reason, now.boot);
                         let data = change(&source, reason, Duration::ZERO);
                         let event = self.source_event(now, &source, None, EventData::SourceLost(data));
                         lost_sources.retain(|(name, _)| *name != source);
@@ -145,6 +155,7 @@ impl Pipeline {
                     FromSource::Restored { source, reason, away } => {
                         let episode = lost_sources.iter().position(|(name, _)| *name == source);
                         let episode = episode.map(|index| lost_sources.swap_remove(index).1);
+                        self.counters.board.note_link(&source, true, &reason, now.boot);
                         let data = change(&source, reason, away);
                         out.events.push(self.source_event(now, &source, episode, EventData::SourceRestored(data)));
                     }
@@ -152,11 +163,18 @@ impl Pipeline {
             }
             // After the readings: what a sensor has just said must not find it stale.
             if self.engine.next_deadline().is_some_and(|deadline| deadline <= now.boot) {
+                let events = out.events.len();
                 self.engine.on_deadline(now, &mut out);
+                if self.counters.tap.is_on() {
+                    self.counters.tap.acted(out.events[events..].iter());
+                }
             }
             let answer = command.map(|command| self.carry_out(command, now, &mut out));
             if !(out.events.is_empty() && out.records.is_empty() && acks.is_empty()) {
                 self.counters.events_raised.add(out.events.len() as u64);
+                if let Some(mut told) = self.counters.board.note_told().filter(|_| !out.events.is_empty()) {
+                    told.note(&out.events);
+                }
                 out.events.iter().for_each(tell);
                 let commit = Commit {
                     events: std::mem::take(&mut out.events),
@@ -174,11 +192,29 @@ impl Pipeline {
     }
 
     fn evaluate(&mut self, readings: &[Reading], now: Now, out: &mut Output, refusals: &mut Repeats) {
+        let mut board = self.counters.board.note_sensors();
+        let mut seen = |reading: &Reading, is_value: bool| {
+            if let Some(board) = &mut board {
+                board.note(reading, is_value, now.boot);
+            }
+        };
         for reading in readings {
-            match self.engine.on_reading(reading, now, out) {
-                Accepted::Evaluated => self.counters.readings.add(1),
+            let events = out.events.len();
+            let accepted = self.engine.on_reading(reading, now, out);
+            if self.counters.tap.is_on() {
+                let whys = self.engine.explain(reading, accepted, now);
+                self.counters.tap.reading(reading, accepted, whys, &out.events[events..]);
+            }
+            match accepted {
+                Accepted::Evaluated => {
+                    self.counters.readings.add(1);
+                    seen(reading, true);
+                }
                 Accepted::NotFresh => {}
-                Accepted::Late => self.counters.readings_late.add(1),
+                Accepted::Late => {
+                    self.counters.readings_late.add(1);
+                    seen(reading, false);
+                }
                 Accepted::TooManySensors => {
                     self.counters.readings_refused.add(1);
                     let source = reading.sensor.as_str().split('/').next().unwrap_or_default();
@@ -209,6 +245,10 @@ impl Pipeline {
             }
             Command::Alarms(reply) => {
                 let views = self.engine.snapshot();
+                Box::new(move || reply.send(views).unwrap_or_default())
+            }
+            Command::Sensors(reply) => {
+                let views = self.engine.sensor_views(SENSORS_MAX);
                 Box::new(move || reply.send(views).unwrap_or_default())
             }
         }

@@ -9,15 +9,13 @@ use crate::config::model::Config;
 
 impl App {
     /// Takes a changed configuration, or keeps the old one and says why.
-    pub(super) fn reload(&mut self) {
+    pub(super) async fn reload(&mut self) {
         self.service.reloading();
         match self.take_new_configuration() {
             Ok(()) => {
-                tracing::info!(
-                    sources = self.config.sources.len(),
-                    alarms = self.config.alarms.len(),
-                    "configuration reloaded"
-                );
+                self.page.follow(&self.config.http).await;
+                let (sources, alarms) = (self.config.sources.len(), self.config.alarms.len());
+                tracing::info!(sources, alarms, "configuration reloaded");
                 idle::tell(&self.path, &self.config);
             }
             Err(report) => {
@@ -57,6 +55,7 @@ impl App {
         if new.store != self.config.store {
             let _ = self.store.configure(new.store.clone());
         }
+        self.recorder.follow(new.record.as_ref());
         self.sources.follow(&new.sources);
         self.watcher.follow(&new);
         self.forwarder.follow(new.upstream.as_ref(), &new.gateway.id);

@@ -13,6 +13,7 @@ use tokio::signal::unix::SignalKind;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::page::Page;
 use super::{FAREWELL, LOOK_EVERY, load, on, open_control, warn_each};
 use crate::clock::SystemClock;
 use crate::config::model::Config;
@@ -77,7 +78,10 @@ pub(super) async fn open(
         gateway: Arc::clone(&config.gateway.id),
         clock: Arc::clone(clock),
         events: Arc::new(control::events::Events::new(config.store.path.clone(), no_store)),
+        tap: Arc::clone(&counters.tap),
     };
+    let mut page = Page::new(routes.clone(), Arc::clone(counters));
+    page.follow(&config.http).await;
     let control = open_control(config, routes).await;
     let mut service = ServiceManager::default();
     let watchdog = service.watchdog_interval().filter(|interval| !interval.is_zero());
@@ -89,6 +93,7 @@ pub(super) async fn open(
         configured.send_replace(Configured { store_bytes_max: config.store.max_bytes, ..Configured::default() });
         status.send_replace(StoreStatus { fault: Some(fault.as_str().into()), ..StoreStatus::default() });
         service.status(format!("waiting for the store: {fault}"));
+        counters.board.health.wait_for(Some(&format!("no store: {fault}")));
         if told.is_none() {
             service.ready();
         }
@@ -105,13 +110,17 @@ pub(super) async fn open(
                 _ = hang_up.recv() => {
                     service.reloading();
                     reload(path, config, log);
+                    page.follow(&config.http).await;
                     service.ready();
                     break false;
                 }
                 () = tokio::time::sleep_until(due) => break false,
-                _ = looks.tick() => if watchdog.is_some() {
-                    service.feed_watchdog();
-                },
+                _ = looks.tick() => {
+                    counters.board.health.note_progress(clock.boot());
+                    if watchdog.is_some() {
+                        service.feed_watchdog();
+                    }
+                }
             }
         };
         if is_over {
@@ -127,6 +136,7 @@ pub(super) async fn open(
             Err(again) => fault = again,
         }
     };
+    page.stop().await;
     if let Some((trigger, task)) = control {
         trigger.stop();
         // Whoever is being answered may keep it; the gateway's own socket replaces the file.

@@ -105,6 +105,12 @@ fn render(status: &Status) -> String {
             "          {unmatched} delivered events had no subscriber at the broker: is anybody listening?"
         ));
     }
+    if let Some(http) = &status.http {
+        lines.push(match &http.fault {
+            None => format!("page      http://{}/", http.listen),
+            Some(fault) => format!("page      NOT SERVED: {fault}"),
+        });
+    }
     if let Some(replay) = &status.replay {
         lines.push(format!("replay    {}", replay.line()));
         lines.extend(replay.fault.iter().map(|fault| format!("          {fault}")));
@@ -146,6 +152,12 @@ fn render(status: &Status) -> String {
         "readings  {} evaluated, {} late, {} refused",
         readings.evaluated, readings.late, readings.refused
     ));
+    if readings.recorded + readings.not_recorded > 0 {
+        lines.push(format!(
+            "record    {} readings kept, {} not (disk too slow)",
+            readings.recorded, readings.not_recorded
+        ));
+    }
     for (name, source) in &status.sources {
         let state = if source.up { "up" } else { "DOWN" };
         lines.push(format!("source    {name}: {state}, {} messages, {} readings", source.messages, source.readings));

@@ -1,9 +1,11 @@
 //! `decode`: from bytes to readings, and the entries of its `fields`.
 
+mod devices;
 mod field;
 mod forms;
+mod reach;
 
-pub use field::{quantity_name, rules};
+pub use field::{quantity_name, rules, unit};
 
 use std::time::Duration;
 
@@ -34,14 +36,53 @@ const DAY: Duration = Duration::from_secs(86_400);
 #[derive(Clone, Copy, PartialEq)]
 enum Form {
     Json,
+    Cbor,
+    Senml,
+    SparkplugB,
+    Homie,
+    Jq,
+    Skip,
     Number,
     KeyValue,
     Csv,
+    Binary,
+    Nmea,
+    P1,
+    VeDirect,
+    Scale,
+}
+
+impl Form {
+    /// Whether values are found by the paths of a document.
+    fn has_paths(self) -> bool {
+        matches!(self, Self::Json | Self::Cbor)
+    }
+
+    /// Whether the payload names its sensors itself.
+    fn names_itself(self) -> bool {
+        matches!(self, Self::Senml | Self::SparkplugB | Self::Homie | Self::Jq | Self::Skip)
+    }
 }
 
 /// Reads `decode`. `topics`: the filters of an MQTT source, `None` for a port.
 pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[String]>) -> Option<Decode> {
-    let forms = [("json", Form::Json), ("number", Form::Number), ("key-value", Form::KeyValue), ("csv", Form::Csv)];
+    let forms = [
+        ("json", Form::Json),
+        ("number", Form::Number),
+        ("key-value", Form::KeyValue),
+        ("csv", Form::Csv),
+        ("binary", Form::Binary),
+        ("nmea", Form::Nmea),
+        ("p1", Form::P1),
+        ("vedirect", Form::VeDirect),
+        ("scale", Form::Scale),
+        ("cbor", Form::Cbor),
+        ("senml", Form::Senml),
+        ("sparkplug-b", Form::SparkplugB),
+        ("homie", Form::Homie),
+        ("jq", Form::Jq),
+        ("skip", Form::Skip),
+    ];
     let form = section.choice(ctx, "format", &forms);
     match form.and_then(|form| forms.iter().find(|(_, other)| *other == form)) {
         Some((word, _)) => section.check_variant(ctx, word),
@@ -54,9 +95,20 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
     let carry = section.texts(ctx, "carry", CARRY_MAX).unwrap_or_default();
     let format = match form {
         Form::Json => Some(Format::Json),
+        Form::Cbor => Some(Format::Cbor),
+        Form::Senml => Some(Format::Senml),
+        Form::SparkplugB => Some(Format::SparkplugB),
+        Form::Homie => Some(Format::Homie),
+        Form::Jq => reach::expression(ctx, section),
+        Form::Skip => Some(Format::Skip),
         Form::Number => forms::quantity(ctx, section, &fields, topics).map(|quantity| Format::Number { quantity }),
         Form::KeyValue => Some(forms::key_value(ctx, section)),
         Form::Csv => forms::csv(ctx, section, &fields, device.as_ref(), ts_field.as_ref(), &carry),
+        Form::Binary => Some(Format::Binary),
+        Form::Nmea => Some(devices::nmea(ctx, section)),
+        Form::P1 => Some(Format::P1),
+        Form::VeDirect => Some(Format::VeDirect),
+        Form::Scale => Some(devices::scale(ctx, section)),
     };
     let units = [
         ("s", TsUnit::Seconds),
@@ -64,17 +116,22 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         ("us", TsUnit::Micros),
         ("ns", TsUnit::Nanos),
         ("iso8601", TsUnit::Iso8601),
+        ("auto", TsUnit::Auto),
     ];
     let ts_unit = section.choice(ctx, "ts_unit", &units).unwrap_or(TsUnit::Iso8601);
-    for name in ["ts_unit", "time_zone", "max_future_skew", "max_age"] {
+    for name in ["ts_unit", "ts_format", "time_zone", "max_future_skew", "max_age"] {
         if let Some(entry) = section.entry(name)
             && section.lacks(ctx, "ts_field")
-            && form != Form::Number
+            && !matches!(form, Form::Number | Form::P1)
+            && !form.names_itself()
         {
             ctx.warning(entry.key, format!("`{name}` has no effect without `ts_field`"));
         }
     }
-    let time_zone = time_zone(ctx, section);
+    let time_zone = match form {
+        Form::P1 if !section.has("time_zone") => devices::P1_TIME_ZONE.to_owned(),
+        _ => time_zone(ctx, section),
+    };
     let max_future_skew = section.duration(ctx, "max_future_skew", Duration::ZERO..=3660 * DAY).unwrap_or(HOUR);
     let max_age = section.duration(ctx, "max_age", Duration::ZERO..=36_600 * DAY).unwrap_or(30 * DAY);
     let decimal_comma = section.boolean(ctx, "decimal_comma").unwrap_or(false);
@@ -89,6 +146,7 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         max_age,
         carry: carry.into_iter().map(|text| text.value.into()).collect(),
         decimal_comma,
+        reach: reach::read(ctx, section, topics),
     })
 }
 
@@ -108,6 +166,18 @@ fn place_template(
         match part {
             TemplatePart::Payload(path) if form == Form::Number => {
                 ctx.error(text.spot, format!("`{{payload.{path}}}`: with format = \"number\" a payload has no fields"));
+            }
+            TemplatePart::Payload(path) if form.names_itself() => {
+                ctx.error(
+                    text.spot,
+                    format!("`{{payload.{path}}}`: in this format the payload names its sensors itself"),
+                );
+            }
+            TemplatePart::Match(index) if !form.has_paths() => {
+                ctx.error(
+                    text.spot,
+                    format!("`{{match[{index}]}}`: only paths of format = \"json\" and \"cbor\" have wildcards"),
+                );
             }
             TemplatePart::TopicLevel(level) | TemplatePart::TopicFrom(level) => {
                 let reaches = |filter: &String| {

@@ -12,6 +12,7 @@ use super::tree::{FileReference, Role};
 use crate::clock::{BUILT, SystemClock, WallTime};
 use crate::forward::tls::expiry::{Certificate, Certificates};
 use crate::forward::tls::{self, TlsError, inspect};
+use crate::ops::http::token::Token;
 
 /// Looks at every file the configuration names, and at whether certificates and keys belong together.
 pub fn check(loaded: &Loaded) -> Report {
@@ -44,6 +45,7 @@ fn faults(reference: &FileReference, now: WallTime) -> Vec<Problem> {
         Role::Chain => inspect::cert_file(file),
         Role::PrivateKey => inspect::key_file(file).map(|()| Vec::new()),
         Role::Password => inspect::password_file(file),
+        Role::Token => Token::read(file).map(|_| Vec::new()),
     };
     let remarks = match looked_at {
         Ok(remarks) => remarks,
@@ -62,7 +64,7 @@ fn ends(reference: &FileReference, now: WallTime) -> Vec<Problem> {
     let (ca_file, cert_file) = match reference.role {
         Role::Roots => (Some(reference.path.clone()), None),
         Role::Chain => (None, Some(reference.path.clone())),
-        Role::PrivateKey | Role::Password => return Vec::new(),
+        Role::PrivateKey | Role::Password | Role::Token => return Vec::new(),
     };
     let seen = Certificates::default();
     seen.note_files(inspect::certificates(&Credentials { ca_file, cert_file, ..Credentials::default() }));
@@ -84,7 +86,7 @@ fn refused(reference: &FileReference, error: &TlsError) -> Problem {
 
 /// Taken, as a file of root's may be lent to the service by its group; but more often a slip.
 fn shared_with_group(reference: &FileReference) -> Option<Problem> {
-    let secret = matches!(reference.role, Role::PrivateKey | Role::Password);
+    let secret = matches!(reference.role, Role::PrivateKey | Role::Password | Role::Token);
     // systemd gives the service its credentials by an access list, whose mask shows as group bits.
     if !secret || reference.credential {
         return None;

@@ -7,13 +7,15 @@ mod alarm;
 mod decode;
 mod framing;
 mod general;
+mod http;
 mod modbus;
 mod source;
 
 pub use alarm::{ALARM, CONDITIONS};
-pub use decode::{DECODE, FIELD};
-pub use framing::FRAMING;
-pub use general::{GATEWAY, RATE_LIMIT, ROOT, STORE, UPSTREAM};
+pub use decode::{DECODE, FIELD, UNIT_PATH};
+pub use framing::{CHECKSUM, FRAMING};
+pub use general::{GATEWAY, RATE_LIMIT, RECORD, ROOT, STORE, UPSTREAM};
+pub use http::HTTP;
 pub use modbus::{REGISTER, UNIT};
 pub use source::SOURCE;
 
@@ -101,5 +103,20 @@ const fn with_default(name: &'static str, takes: &'static str, toml: &'static st
 }
 
 /// All tables that hold keys, in the order of the reference.
-pub static TABLES: [&KeyTable; 11] =
-    [&GATEWAY, &SOURCE, &UNIT, &REGISTER, &FRAMING, &DECODE, &FIELD, &ALARM, &STORE, &UPSTREAM, &RATE_LIMIT];
+pub static TABLES: [&KeyTable; 15] = [
+    &GATEWAY,
+    &SOURCE,
+    &UNIT,
+    &REGISTER,
+    &FRAMING,
+    &CHECKSUM,
+    &DECODE,
+    &FIELD,
+    &UNIT_PATH,
+    &ALARM,
+    &STORE,
+    &UPSTREAM,
+    &RATE_LIMIT,
+    &HTTP,
+    &RECORD,
+];

@@ -1,7 +1,7 @@
 //! From files to a [`Config`], or to everything that is wrong with them.
 //!
 //! Owns reading the files (the main one, then `conf.d/*.toml` beside it by name), their limits, and how they are put
-//! together: `[[source]]` and `[[alarm]]` add up, the keys of `[gateway]`, `[store]` and `[upstream]` are set once.
+//! together: `[[source]]` and `[[alarm]]` add up, the keys of the tables of which there is one are set once.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -14,7 +14,7 @@ use super::report::{Level, Problem, Report, SourceFile, order};
 use super::section::Section;
 use super::suggest::{suggestion, unknown_key};
 use super::tree::{Context, Data, Entry, FileReference, Spot};
-use super::{alarm, cross, general, source, syntax, upstream};
+use super::{alarm, cross, general, http, preset, source, syntax, upstream};
 
 /// Largest configuration file. 5,000 alarms take about half of it.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -159,23 +159,32 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
         trees.push(syntax::parse(ctx, number));
     }
     let single = |keys| Single { keys, parts: Vec::new() };
-    let mut singles = [single(&keys::GATEWAY), single(&keys::STORE), single(&keys::UPSTREAM)];
+    let mut singles = [&keys::GATEWAY, &keys::STORE, &keys::UPSTREAM, &keys::HTTP, &keys::RECORD].map(single);
     let (mut sources, mut alarms) = (Vec::new(), Vec::new());
     for entry in trees.iter().flatten() {
         match entry.name.as_str() {
             "gateway" => one(ctx, entry, &mut singles[0]),
             "store" => one(ctx, entry, &mut singles[1]),
             "upstream" => one(ctx, entry, &mut singles[2]),
+            "http" => one(ctx, entry, &mut singles[3]),
+            "record" => one(ctx, entry, &mut singles[4]),
             "source" => many(ctx, entry, SOURCES_MAX, &mut sources),
             "alarm" => many(ctx, entry, ALARMS_MAX, &mut alarms),
             _ => stray(ctx, entry),
         }
     }
-    let [gateway, store, to_upstream] = singles;
+    let [gateway, store, to_upstream, http, to_record] = singles;
     let section = gateway.section(ctx);
     let gateway = general::gateway(ctx, &section);
     let section = store.section(ctx);
     let store = general::store(ctx, &section);
+    let mut record = None;
+    if !to_record.parts.is_empty() {
+        let section = to_record.section(ctx);
+        record = general::record(ctx, &section, &store);
+    }
+    let section = http.section(ctx);
+    let http = http::read(ctx, &section);
     let (mut to, mut to_spot) = (None, Spot { file: 0, start: 0, end: 0 });
     if !to_upstream.parts.is_empty() {
         let section = to_upstream.section(ctx);
@@ -183,8 +192,9 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
         to_spot = section.spot(if section.has("client_id") { "client_id" } else { upstream::url_key(&section) });
     }
     let mut read_sources = Vec::new();
-    for (spot, entries) in sources {
-        let section = Section::new(ctx, &keys::SOURCE, spot, &[entries]);
+    let sources: Vec<_> = sources.into_iter().map(|(spot, entries)| (spot, preset::apply(ctx, entries))).collect();
+    for (spot, entries) in &sources {
+        let section = Section::new(ctx, &keys::SOURCE, *spot, &[entries.as_ref()]);
         read_sources.extend(source::read(ctx, &section, &gateway.id));
     }
     let mut read_alarms = Vec::new();
@@ -203,7 +213,7 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
     let whole = ctx.report.error_count() == 0;
     let sources: Vec<_> = read_sources.into_iter().map(|read| read.source).collect();
     let alarms = read_alarms.iter().map(|read| read.alarm.clone()).collect();
-    let config = Config { gateway, sources, alarms, store, upstream: to };
+    let config = Config { gateway, sources, alarms, store, upstream: to, http, record };
     if whole {
         cross::patterns(ctx, &read_alarms, &config.sources, config.watches_itself());
         cross::groups(ctx, &read_alarms);
@@ -268,8 +278,9 @@ fn stray(ctx: &mut Context<'_>, entry: &Entry) {
     if table {
         ctx.heads.push(entry.value.spot);
     }
-    let owner =
-        [&keys::GATEWAY, &keys::STORE, &keys::UPSTREAM].into_iter().find(|table| table.key(&entry.name).is_some());
+    let owner = [&keys::GATEWAY, &keys::STORE, &keys::UPSTREAM, &keys::HTTP, &keys::RECORD]
+        .into_iter()
+        .find(|table| table.key(&entry.name).is_some());
     if let (false, Some(owner)) = (table, owner) {
         ctx.error(entry.key, format!("`{}` stands before any table", entry.name))
             .label(format!("belongs under {}", owner.title));
@@ -281,7 +292,7 @@ fn stray(ctx: &mut Context<'_>, entry: &Entry) {
         };
         ctx.error(entry.key, format!("unknown table `{}`", entry.name))
             .label(format!("did you mean {written}?"))
-            .help("the tables are [gateway], [[source]], [[alarm]], [store] and [upstream]");
+            .help("the tables are [gateway], [[source]], [[alarm]], [store], [upstream], [http] and [record]");
     } else {
         unknown_key(ctx, &keys::ROOT, None, entry);
     }

@@ -4,16 +4,21 @@
 //! never touches the system.
 
 mod alarm;
+mod framing;
 mod gateway;
+mod http;
 mod modbus;
 mod plain;
+mod reach;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use alarm::{Alarm, Condition, RateDirection, ScheduleSpan, SetPoint, Severity};
+pub use framing::{Block, BlockLength, CHECKSUMS, Checksum, ChecksumKind, Common, Crc, Framing};
 pub use gateway::{CONTROL_SOCKET, Gateway, LogFormat, LogLevel};
+pub use reach::{Packing, Reach};
 
 pub use modbus::{
     BITS_PER_READ_MAX, ByteOrder, ModbusLine, ModbusSource, ModbusUnit, REGISTERS_PER_READ_MAX, Register, RegisterType,
@@ -23,6 +28,7 @@ pub use modbus::{
 pub use super::cron::Cron;
 use crate::forward::profile::Profile;
 use crate::reading::Value;
+pub use http::{HTTP_LISTEN, Http};
 
 /// A whole, valid configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +43,10 @@ pub struct Config {
     pub store: Store,
     /// `[upstream]`; without it events are stored and not forwarded.
     pub upstream: Option<Upstream>,
+    /// `[record]`; without it no readings are kept.
+    pub record: Option<Record>,
+    /// `[http]`
+    pub http: Http,
 }
 
 impl Config {
@@ -53,8 +63,10 @@ pub struct Source {
     pub name: Arc<str>,
     /// `type` and the keys that belong to it.
     pub kind: SourceKind,
-    /// `decode`; [`Decode::none`] where the kind knows what its bytes mean.
+    /// `decode`, or the first of them where it is a list; [`Decode::none`] where the kind knows what its bytes mean.
     pub decode: Decode,
+    /// The further ones of a list: the first whose `topics` match decides.
+    pub further: Vec<Decode>,
 }
 
 /// How a source is reached.
@@ -137,6 +149,12 @@ pub struct SerialSource {
     pub framing: Framing,
     /// `silence_after`: a port that says nothing for this long is reported. Default off.
     pub silence_after: Option<Duration>,
+    /// `send` and `send_every`: what a device has to be asked with, and how often.
+    pub ask: Option<(Vec<u8>, Duration)>,
+    /// `dtr` and `rts`: `Some(true)` for "on"; `None` leaves the line as the system sets it, which is on.
+    pub dtr: Option<bool>,
+    /// See `dtr`.
+    pub rts: Option<bool>,
 }
 
 /// Serial parity.
@@ -155,19 +173,6 @@ pub enum FlowControl {
     None,
     Software,
     Hardware,
-}
-
-/// `framing`: how a byte stream is cut into messages.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Framing {
-    /// `{ by = "line" }`: ends at CR, LF or CRLF; longer than `max_bytes` (default 12 KiB) is refused and counted; the
-    /// first, possibly partial, line after opening is dropped unless `first_line = "keep"`.
-    Line {
-        /// `max_bytes`
-        max_bytes: usize,
-        /// `first_line = "keep"`
-        keep_first: bool,
-    },
 }
 
 /// `decode`: from bytes to readings.
@@ -194,6 +199,8 @@ pub struct Decode {
     pub carry: Vec<Arc<str>>,
     /// `decimal_comma`: "21,5" is 21.5 and "1.234,5" is 1234.5. Default false; never guessed.
     pub decimal_comma: bool,
+    /// The keys that reach beyond plain fields; all empty by default.
+    pub reach: Reach,
 }
 
 /// `format`
@@ -201,6 +208,21 @@ pub struct Decode {
 pub enum Format {
     /// `"json"`
     Json,
+    /// `"cbor"`: as JSON.
+    Cbor,
+    /// `"senml"`: RFC 8428, JSON or CBOR.
+    Senml,
+    /// `"sparkplug-b"`
+    SparkplugB,
+    /// `"homie"`: versions 3 to 5.
+    Homie,
+    /// `"jq"`: JSON through an expression.
+    Jq {
+        /// `expression`
+        expression: String,
+    },
+    /// `"skip"`: messages that are no readings.
+    Skip,
     /// `"number"`: the whole payload is one value. Quantity from the single `fields` entry, or `quantity`
     /// (a template, default "value").
     Number {
@@ -227,6 +249,22 @@ pub enum Format {
         /// `comment`: lines that begin with it are passed over.
         comment: Option<u8>,
     },
+    /// `"binary"`: one fixed layout; the fields' paths are places.
+    Binary,
+    /// `"nmea"`: NMEA 0183.
+    Nmea {
+        /// `checksum = "optional"`: take sentences without one.
+        unchecked: bool,
+    },
+    /// `"p1"`: a smart meter's telegram.
+    P1,
+    /// `"vedirect"`: a Victron text block.
+    VeDirect,
+    /// `"scale"`: what balances and scales print.
+    Scale {
+        /// `unstable = "keep"`: take weights that are not stable yet.
+        keep_unstable: bool,
+    },
 }
 
 /// A text with places to fill in.
@@ -246,6 +284,8 @@ pub enum TemplatePart {
     TopicFrom(usize),
     /// `{payload.PATH}`
     Payload(String),
+    /// `{match[N]}`: what the N-th wildcard of the field's path stands for, from 0.
+    Match(usize),
     /// `{gateway}`, `{severity}`, `{sensor}`, `{type}`, `{alarm}`: in upstream topics only.
     Event(EventPart),
 }
@@ -270,6 +310,8 @@ pub struct Field {
     pub path: String,
     /// `unit`
     pub unit: Option<Arc<str>>,
+    /// `unit = { path = ".." }`: where the payload names it.
+    pub unit_path: Option<String>,
     /// `scale`: value = raw * scale + offset. Default 1.
     pub scale: f64,
     /// `offset`. Default 0.
@@ -293,6 +335,8 @@ pub enum TsUnit {
     Micros,
     Nanos,
     Iso8601,
+    /// A text is ISO 8601 or a number, a number's unit follows from its size.
+    Auto,
 }
 
 /// `[store]`
@@ -308,6 +352,15 @@ pub struct Store {
     pub when_full: WhenFull,
     /// `commit_interval`: how long events below `critical` may wait for company before a sync. Default 0.
     pub commit_interval: Duration,
+}
+
+/// `[record]`: readings kept for `tidegate backtest`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// `path`: a folder of its own, outside the store's.
+    pub path: PathBuf,
+    /// `max_bytes`: all its files, 1 MiB to 1 TiB. Default 64 MiB.
+    pub max_bytes: u64,
 }
 
 /// What gives way when the store is full.

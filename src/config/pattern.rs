@@ -109,6 +109,10 @@ impl<'a> Shape<'a> {
     /// The names of a source's sensors.
     pub fn of(source: &'a Source) -> Self {
         let mut levels = vec![Level::OneOf(vec![&source.name])];
+        if !source.further.is_empty() || names_itself(&source.decode) {
+            levels.extend([Level::Many, Level::Any]);
+            return Self(levels);
+        }
         match &source.kind {
             SourceKind::Modbus(modbus) => {
                 levels.push(Level::OneOf(modbus.units.iter().map(|unit| &*unit.name).collect()));
@@ -141,12 +145,21 @@ fn device_levels<'a>(decode: &'a Decode, shape: &mut Vec<Level<'a>>) {
     }
 }
 
+/// Whether the payload makes the names.
+fn names_itself(decode: &Decode) -> bool {
+    matches!(decode.format, Format::Senml | Format::SparkplugB | Format::Homie | Format::Jq { .. } | Format::Skip)
+}
+
 /// The quantities a source is known to make; empty when it can make any.
 pub fn quantities(source: &Source) -> Vec<&str> {
     let decode = &source.decode;
     if let SourceKind::Modbus(modbus) = &source.kind {
         let registers = modbus.units.iter().flat_map(|unit| &unit.registers);
         return registers.map(|register| &*register.field.quantity).collect();
+    }
+    let is_open = decode.reach.others || decode.fields.iter().any(|field| field.quantity.contains('{'));
+    if is_open || names_itself(decode) {
+        return vec![];
     }
     if !decode.fields.is_empty() {
         return decode.fields.iter().map(|field| &*field.quantity).collect();

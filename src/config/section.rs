@@ -348,7 +348,7 @@ impl<'t> Section<'t> {
     pub fn file(&self, ctx: &mut Context<'_>, name: &'static str, role: Role) -> Option<PathBuf> {
         let text = self.filled_text(ctx, name, TEXT_BYTES_MAX)?;
         let pem = text.value.contains("-----BEGIN");
-        if pem || (role == Role::Password && !text.value.contains('/')) {
+        if pem || (matches!(role, Role::Password | Role::Token) && !text.value.contains('/')) {
             ctx.error(text.spot, format!("`{name}` takes the path of a file, not what is in it"))
                 .hide()
                 .label("expected a path such as \"/etc/tidegate/client.key\"")

@@ -8,7 +8,7 @@ use super::keys;
 use super::model::{Decode, FlowControl, MqttSource, Parity, SerialSource, Source, SourceKind};
 use super::section::Section;
 use super::text::wrong_type;
-use super::tree::{Context, Data, Spot};
+use super::tree::{Context, Data, Node, Spot};
 use super::{broker, pattern};
 use super::{decode, framing, modbus};
 use crate::source::own;
@@ -18,6 +18,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Filters of one source.
 const TOPICS_MAX: usize = 256;
+
+/// Entries of a `decode` that is a list.
+const DECODES_MAX: usize = 32;
 
 /// Longest path of a port, bytes.
 const PORT_BYTES_MAX: usize = 255;
@@ -65,24 +68,46 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str) -> Opti
         }
     };
     let has_bytes = !matches!(kind, Some(SourceKind::Modbus(_)));
-    let decode = section.entry("decode").filter(|_| has_bytes).and_then(|entry| match &entry.value.data {
-        Data::Table(entries) => {
-            let section = Section::new(ctx, &keys::DECODE, entry.value.spot, &[entries]);
-            decode::read(ctx, &section, topics.as_deref())
-        }
-        _ => {
-            wrong_type(ctx, &entry.value, "`decode`", "a table such as { format = \"json\" }");
-            None
-        }
-    });
+    let decodes = match section.entry("decode").filter(|_| has_bytes) {
+        Some(entry) => decodes(ctx, &entry.value, topics.as_deref()),
+        None => (!has_bytes).then(|| vec![Decode::none()]),
+    };
     let address = ["port", "client_id", "url"]
         .into_iter()
         .find(|key| section.has(key))
         .map_or(section.head, |key| section.spot(key));
     let name = name?;
-    let source =
-        Source { name: name.value.into(), kind: kind?, decode: if has_bytes { decode? } else { Decode::none() } };
+    let mut decodes = decodes?.into_iter();
+    let (kind, decode) = (kind?, decodes.next()?);
+    let source = Source { name: name.value.into(), kind, decode, further: decodes.collect() };
     Some(Read { name: name.spot, address, decode: section.spot("decode"), source })
+}
+
+/// `decode`: a table, or a list of them, of which the message's topic chooses one.
+fn decodes(ctx: &mut Context<'_>, node: &Node, topics: Option<&[String]>) -> Option<Vec<Decode>> {
+    let items = match &node.data {
+        Data::List(items) if !items.is_empty() && items.len() <= DECODES_MAX => items,
+        Data::List(items) => {
+            ctx.error(node.spot, format!("`decode` holds {} entries", items.len()))
+                .label(format!("1 to {DECODES_MAX}"));
+            return None;
+        }
+        _ => std::slice::from_ref(node),
+    };
+    let mut read = Vec::new();
+    for item in items {
+        match &item.data {
+            Data::Table(entries) => {
+                let section = Section::new(ctx, &keys::DECODE, item.spot, &[entries]);
+                read.push(decode::read(ctx, &section, topics));
+            }
+            _ => {
+                wrong_type(ctx, item, "`decode`", "a table such as { format = \"json\" }");
+                read.push(None);
+            }
+        }
+    }
+    read.into_iter().collect()
 }
 
 fn mqtt_source(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str, name: &str) -> Option<MqttSource> {
@@ -162,6 +187,13 @@ fn serial_source(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<SerialS
     let flow_control = section.choice(ctx, "flow_control", &flows).unwrap_or(FlowControl::None);
     let framing = framing::read(ctx, section);
     let silence_after = section.duration(ctx, "silence_after", SECOND..=366 * DAY);
+    let ask = framing::mark(ctx, section, "send");
+    let ask_every = section.duration(ctx, "send_every", Duration::from_millis(10)..=DAY).unwrap_or(10 * SECOND);
+    let switch = [("on", true), ("off", false)];
+    let (dtr, rts) = (section.choice(ctx, "dtr", &switch), section.choice(ctx, "rts", &switch));
+    if section.has("send_every") && section.lacks(ctx, "send") {
+        ctx.error(section.spot("send_every"), "`send_every` has no meaning without `send`");
+    }
     Some(SerialSource {
         port: port?,
         baud,
@@ -171,5 +203,8 @@ fn serial_source(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<SerialS
         flow_control,
         framing: framing?,
         silence_after,
+        ask: ask.map(|bytes| (bytes, ask_every)),
+        dtr,
+        rts,
     })
 }

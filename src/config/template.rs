@@ -10,6 +10,9 @@ use crate::config::model::{EventPart, Template, TemplatePart};
 /// Highest topic level that can be named. MQTT allows more; nobody has them.
 const LEVEL_MAX: usize = 127;
 
+/// Wildcards of one path that can be named.
+const MATCHES_MAX: usize = 8;
+
 /// Longest template, bytes: an upstream topic of portable length is 256.
 pub const TEMPLATE_BYTES_MAX: usize = 512;
 
@@ -21,6 +24,8 @@ pub enum Place {
         /// Whether messages of this source have a topic.
         mqtt: bool,
     },
+    /// In the key of a field.
+    Quantity,
     /// In the upstream topic.
     Upstream,
 }
@@ -28,8 +33,9 @@ pub enum Place {
 impl Place {
     fn allowed(self) -> &'static [&'static str] {
         match self {
-            Self::Sensor { mqtt: true } => &["{topic}", "{topic[N]}", "{topic[N..]}", "{payload.PATH}"],
-            Self::Sensor { mqtt: false } => &["{payload.PATH}"],
+            Self::Sensor { mqtt: true } => &["{topic}", "{topic[N]}", "{topic[N..]}", "{payload.PATH}", "{match[N]}"],
+            Self::Sensor { mqtt: false } => &["{payload.PATH}", "{match[N]}"],
+            Self::Quantity => &["{match[N]}", "{payload.PATH}", "{topic[N]}"],
             Self::Upstream => &["{gateway}", "{severity}", "{sensor}", "{type}", "{alarm}"],
         }
     }
@@ -88,6 +94,12 @@ fn part(name: &str, place: Place) -> Result<TemplatePart, String> {
         return match path {
             "" => Err("`{payload.PATH}` needs the path of a field, as in `{payload.device.id}`".into()),
             path => Ok(TemplatePart::Payload(path.to_owned())),
+        };
+    }
+    if let Some(index) = name.strip_prefix("match[").and_then(|rest| rest.strip_suffix(']')) {
+        return match index.parse::<usize>() {
+            Ok(index) if index < MATCHES_MAX => Ok(TemplatePart::Match(index)),
+            _ => Err(format!("`{{{name}}}`: a wildcard is a number from 0 (the first) to {}", MATCHES_MAX - 1)),
         };
     }
     let Some(level) = name.strip_prefix("topic") else {

@@ -1,11 +1,13 @@
 //! Tests of the configuration as a whole.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod http;
 mod loading;
 mod messages;
 mod modbus;
 mod model;
 mod own;
+mod presets;
 mod robust;
 mod shipped;
 mod upstream;

@@ -33,14 +33,14 @@ impl Spot {
 }
 
 /// A value and where it stands.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Node {
     pub spot: Spot,
     pub data: Data,
 }
 
 /// TOML's types.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Data {
     Text(String),
     /// `None`: more than 64 bits.
@@ -55,7 +55,7 @@ pub enum Data {
 }
 
 /// A key, where it stands, and its value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     pub name: String,
     pub key: Spot,
@@ -122,6 +122,8 @@ pub enum Role {
     PrivateKey,
     /// A password (`password_file`).
     Password,
+    /// What a reader of the local page must know (`token_file`).
+    Token,
 }
 
 /// A file that the configuration names; [`super::files::check`] looks at it.

@@ -31,6 +31,8 @@ pub(super) struct Csv {
     header: bool,
     decimal_comma: bool,
     wants: Vec<(String, Vec<Slot>)>,
+    /// The columns that make the time, where it is in several.
+    time: Vec<String>,
     columns: Vec<Column>,
     cells: Vec<u8>,
     ends: Vec<usize>,
@@ -54,7 +56,18 @@ impl Csv {
         if columns.len() > COLUMNS_MAX {
             return Err(format!("{} csv columns, at most {COLUMNS_MAX}", columns.len()));
         }
-        let wants = super::by_name(wants);
+        let mut wants = super::by_name(wants);
+        let mut time = Vec::new();
+        wants.retain(|(path, slots)| {
+            let joined = *slots == [Slot::Time] && path.contains('+') && !columns.contains(path);
+            if joined {
+                time = path.split('+').map(|name| name.trim().to_owned()).collect();
+            }
+            !joined
+        });
+        if !header && let Some(name) = time.iter().find(|name| !columns.contains(name)) {
+            return Err(format!("`{name}` is not one of the csv columns {}", columns.join(", ")));
+        }
         if !header && let Some((name, _)) = wants.iter().find(|(name, _)| !columns.contains(name)) {
             return Err(format!("`{name}` is not one of the csv columns {}", columns.join(", ")));
         }
@@ -64,6 +77,7 @@ impl Csv {
             header,
             decimal_comma,
             wants,
+            time,
             columns: Vec::new(),
             cells: vec![0; 256],
             ends: vec![0; 32],
@@ -133,6 +147,11 @@ impl Csv {
             if column.slots.is_empty() && sink.takes_all() {
                 sink.other(&column.name, &raw);
             }
+        }
+        if !self.time.is_empty() {
+            let cell = |name: &String| self.columns.iter().position(|column| column.name == *name).map(|at| cells[at]);
+            let parts: Vec<&str> = self.time.iter().filter_map(cell).filter(|cell| !cell.is_empty()).collect();
+            sink.put(Slot::Time, &Raw::Text(&parts.join(" ")));
         }
         sink.end_record();
     }

@@ -36,7 +36,11 @@ impl Json {
         let mut root = Node::default();
         for want in wants {
             let mut node = &mut root;
-            for step in path::parse(&want.path)? {
+            let steps = path::parse(&want.path)?;
+            if path::is_wild(&steps) {
+                return Err(format!("path `{}`: a wildcard here needs a field whose path has one", want.path));
+            }
+            for step in steps {
                 node = node.child_mut(step);
             }
             node.slots.push(want.slot);
@@ -73,6 +77,7 @@ impl Node {
                 });
                 &mut self.items[at].1
             }
+            Step::Any | Step::Deep => unreachable!("wildcards are refused by the constructor"),
         }
     }
 

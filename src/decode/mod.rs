@@ -5,20 +5,36 @@
 //! readings. Nothing a device sends can panic, grow without bound or come out as a number that is not finite. A field
 //! that is refused never takes the good ones of its message with it; a message that is malformed yields nothing.
 
+mod binary;
 mod carry;
 mod csv;
+mod document;
 pub mod framing;
+mod homie;
+mod item;
+mod jq;
 mod json;
 mod key_value;
+mod layout;
 pub mod modbus;
 mod name;
+mod nmea;
 mod number;
+mod p1;
+mod packed;
 mod path;
+mod scale;
+mod select;
+mod senml;
 mod sink;
+mod sparkplug;
 #[cfg(test)]
 mod tests;
 mod time;
+mod tree;
+mod units;
 mod value;
+mod vedirect;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,9 +45,12 @@ use jiff::tz::TimeZone;
 use self::name::{Names, Refusal};
 use self::sink::{Rules, Sink, Slot, State, Want};
 use self::time::TimeRule;
+use self::units::Units;
 use self::value::Rule;
 use crate::clock::{ClockState, WallTime};
 use crate::config::model::{self, SourceKind, Template, TemplatePart};
+use crate::config::pattern;
+use crate::config::template::{self, Place};
 use crate::counters::Reject;
 use crate::reading::Reading;
 
@@ -57,7 +76,7 @@ pub struct Decoded {
     pub readings: Vec<Reading>,
     /// What was refused: the label, and in words what was found.
     pub rejects: Vec<(Reject, String)>,
-    /// Values that were configured sentinels.
+    /// Values that were configured sentinels, and messages that the configuration passes over.
     pub ignored: u64,
 }
 
@@ -86,13 +105,18 @@ trait BinaryFormat: fmt::Debug + Send {
 #[derive(Debug)]
 enum Reader {
     Text(Box<dyn Format>),
-    #[expect(dead_code, reason = "the binary formats come next")]
     Binary(Box<dyn BinaryFormat>),
+    /// Messages that are no readings.
+    Skip,
 }
 
 impl Reader {
     fn text(format: impl Format + 'static) -> Self {
         Self::Text(Box::new(format))
+    }
+
+    fn binary(format: impl BinaryFormat + 'static) -> Self {
+        Self::Binary(Box::new(format))
     }
 }
 
@@ -100,20 +124,41 @@ impl Reader {
 fn reader(decode: &model::Decode, wants: &[Want]) -> Result<Reader, String> {
     let comma = decode.decimal_comma;
     Ok(match &decode.format {
+        model::Format::Json if document::is_needed(decode) => Reader::text(document::Document::new(decode)?),
         model::Format::Json => Reader::text(json::Json::new(wants)?),
-        model::Format::Number { .. } => Reader::text(number::Number),
+        model::Format::Cbor => Reader::binary(document::Document::new(decode)?),
+        model::Format::Jq { expression } => Reader::text(jq::Jq::new(expression)?),
+        model::Format::Senml => Reader::binary(senml::Senml),
+        model::Format::SparkplugB => Reader::binary(sparkplug::Sparkplug::new(decode.reach.online)),
+        model::Format::Homie => Reader::text(homie::Homie::new(decode.reach.online)),
+        model::Format::Skip => Reader::Skip,
+        model::Format::Number { .. } => Reader::text(number::Number { quantity: number_quantity(decode)? }),
         model::Format::KeyValue { separator, assign, strip_unit } => {
             Reader::text(key_value::KeyValue::new(*separator, *assign, *strip_unit, comma, wants))
         }
         model::Format::Csv { delimiter, columns, header, comment } => {
             Reader::text(csv::Csv::new(*delimiter, columns, *header, *comment, comma, wants)?)
         }
+        model::Format::Binary => Reader::binary(binary::Binary::new(wants)?),
+        model::Format::Nmea { unchecked } => Reader::text(nmea::Nmea::new(*unchecked, wants)?),
+        model::Format::P1 => Reader::text(p1::P1::new(wants)),
+        model::Format::VeDirect => Reader::text(vedirect::VeDirect::new(wants)),
+        model::Format::Scale { keep_unstable } => Reader::text(scale::Scale::new(*keep_unstable, comma, wants)?),
     })
 }
 
 /// Turns one source's messages into readings.
 #[derive(Debug)]
 pub struct Decoder {
+    /// The first whose topics match decides.
+    branches: Vec<Branch>,
+}
+
+/// One `decode` of a source.
+#[derive(Debug)]
+struct Branch {
+    /// Filters; empty: all messages.
+    topics: Vec<String>,
     reader: Reader,
     rules: Rules,
     state: State,
@@ -122,7 +167,33 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder for a source; the error says which setting cannot work and why.
     pub fn new(source: &model::Source) -> Result<Self, String> {
-        let decode = &source.decode;
+        let all = std::iter::once(&source.decode).chain(&source.further);
+        Ok(Self { branches: all.map(|decode| Branch::new(source, decode)).collect::<Result<_, _>>()? })
+    }
+
+    /// Whether everything it reads is text.
+    pub fn reads_text(&self) -> bool {
+        self.branches.iter().all(|branch| matches!(branch.reader, Reader::Text(_)))
+    }
+
+    /// Says what the arrival times of the messages to come are worth.
+    pub fn set_clock(&mut self, clock: ClockState) {
+        for branch in &mut self.branches {
+            branch.rules.clock = clock;
+        }
+    }
+
+    /// Adds what a message holds to `out`.
+    pub fn decode(&mut self, message: &Message<'_>, out: &mut Decoded) {
+        match self.branches.iter_mut().find(|branch| branch.is_for(message)) {
+            Some(branch) => branch.decode(message, out),
+            None => out.ignored += 1,
+        }
+    }
+}
+
+impl Branch {
+    fn new(source: &model::Source, decode: &model::Decode) -> Result<Self, String> {
         let mut fields: Vec<Rule> = decode.fields.iter().map(Rule::new).collect();
         let mut quantity = None;
         let is_number = matches!(decode.format, model::Format::Number { .. });
@@ -138,16 +209,23 @@ impl Decoder {
         {
             return Err(format!("{part:?} needs an MQTT topic, and a serial source has none"));
         }
+        let units = Units::new(&decode.reach.units);
+        for field in fields.iter_mut().filter(|field| field.unit.is_none()) {
+            field.unit = units.of(&field.quantity);
+        }
         let wants = wants(decode);
         let device = wants.iter().filter(|want| matches!(want.slot, Slot::Device(_))).count();
         let names = Names::new(Arc::clone(&source.name), decode.device.clone(), quantity);
         let zone = TimeZone::get(&decode.time_zone)
             .map_err(|error| format!("time zone `{}` is not known here: {error}", decode.time_zone))?;
         let rules = Rules {
-            take_all: !is_number && decode.fields.is_empty(),
+            take_all: !is_number && decode.fields.is_empty() || decode.reach.others,
+            units,
+            strip_unit: decode.reach.strip_unit,
             decimal_comma: decode.decimal_comma,
             time: TimeRule {
                 unit: decode.ts_unit,
+                format: decode.reach.ts_format.clone(),
                 zone,
                 max_future_skew: decode.max_future_skew,
                 max_age: decode.max_age,
@@ -160,19 +238,22 @@ impl Decoder {
             },
         };
         let state = State::new(fields, names, rules.carry.len(), device);
-        Ok(Self { reader: reader(decode, &wants)?, rules, state })
+        Ok(Self { topics: decode.reach.topics.clone(), reader: reader(decode, &wants)?, rules, state })
     }
 
-    /// Says what the arrival times of the messages to come are worth.
-    pub fn set_clock(&mut self, clock: ClockState) {
-        self.rules.clock = clock;
+    fn is_for(&self, message: &Message<'_>) -> bool {
+        self.topics.is_empty()
+            || message.topic.is_some_and(|topic| self.topics.iter().any(|filter| pattern::matches(filter, topic)))
     }
 
-    /// Adds what a message holds to `out`.
-    pub fn decode(&mut self, message: &Message<'_>, out: &mut Decoded) {
+    fn decode(&mut self, message: &Message<'_>, out: &mut Decoded) {
         let payload = match self.reader {
             Reader::Text(_) => text_bytes(message.payload),
             Reader::Binary(_) => message.payload,
+            Reader::Skip => {
+                out.ignored += 1;
+                return;
+            }
         };
         if payload.is_empty() {
             out.rejects.push((Reject::Empty, "nothing in it".to_owned()));
@@ -186,6 +267,7 @@ impl Decoder {
                 Err(error) => Err((Reject::NotUtf8, format!("not UTF-8 from byte {} on", error.valid_up_to()))),
             },
             Reader::Binary(format) => format.read(payload, &mut sink),
+            Reader::Skip => Ok(()),
         };
         if let Err(refusal) = read {
             out.rejects.push(refusal);
@@ -197,6 +279,14 @@ impl Decoder {
 fn text_bytes(payload: &[u8]) -> &[u8] {
     let payload = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
     if payload.trim_ascii().is_empty() { &[] } else { payload }
+}
+
+/// The quantity of format "number" where the key of its field follows the topic.
+fn number_quantity(decode: &model::Decode) -> Result<Option<Template>, String> {
+    match decode.fields.first().filter(|field| field.quantity.contains('{')) {
+        Some(field) => Ok(Some(template::parse(&field.quantity, Place::Quantity).map_err(|(_, why)| why)?)),
+        None => Ok(None),
+    }
 }
 
 /// A number has no parts that could be asked for.
@@ -232,7 +322,7 @@ fn wants(decode: &model::Decode) -> Vec<Want> {
 
 /// What the carried fields are called in the event: the last part of their path, or all of it where that is not unique.
 fn attribute_names(decode: &model::Decode) -> Result<Vec<Arc<str>>, String> {
-    if decode.format != model::Format::Json {
+    if !matches!(decode.format, model::Format::Json | model::Format::Cbor) {
         return Ok(decode.carry.clone());
     }
     let mut names: Vec<Arc<str>> = Vec::new();

@@ -47,6 +47,7 @@ pub(super) fn expand(
             (TemplatePart::Topic | TemplatePart::TopicLevel(_) | TemplatePart::TopicFrom(_), None) => {
                 return bad("the name needs a topic, and the source has none".to_owned());
             }
+            (TemplatePart::Match(_), _) => return bad("the name needs a wildcard, and the path has none".to_owned()),
             (TemplatePart::Event(_), _) => return bad("the name needs an event's field".to_owned()),
         }
     }
@@ -99,6 +100,8 @@ pub(super) struct Names {
     cached: usize,
     /// The device of the message at hand, where the topic does not decide it.
     buffer: String,
+    /// Names that the payload made, behind the source's, and the unit that goes with their last part.
+    free: HashMap<Box<str>, (SensorId, Option<Arc<str>>)>,
 }
 
 impl Names {
@@ -113,7 +116,39 @@ impl Names {
             devices: Vec::new(),
             cached: 0,
             buffer: String::new(),
+            free: HashMap::new(),
         }
+    }
+
+    /// A sensor that the payload names: behind the source's name and `device`, or else the device of the topic.
+    /// `unit` finds the unit that goes with a name.
+    pub(super) fn free(
+        &mut self,
+        topic: Option<&str>,
+        device: Option<&str>,
+        tail: &str,
+        unit: impl Fn(&str) -> Option<Arc<str>>,
+    ) -> Result<(SensorId, Option<Arc<str>>), Refusal> {
+        self.buffer.clear();
+        match device {
+            Some(device) => self.buffer.push_str(device),
+            None => expand(&self.device, topic, &[], &mut self.buffer)?,
+        }
+        if !self.buffer.is_empty() {
+            self.buffer.push('/');
+        }
+        self.buffer.push_str(tail);
+        if let Some(known) = self.free.get(&*self.buffer) {
+            return Ok(known.clone());
+        }
+        let name = format!("{}/{}", self.source, self.buffer);
+        check(&name)?;
+        if self.free.len() >= NAMES_CACHED_MAX {
+            self.free.clear();
+        }
+        let made = (SensorId::new(name), unit(tail));
+        self.free.insert(self.buffer.as_str().into(), made.clone());
+        Ok(made)
     }
 
     /// Forgets all, because indices of quantities are about to be given anew.

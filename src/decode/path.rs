@@ -1,7 +1,8 @@
-//! Paths into a JSON document: `a.b`, `a[0].b`, `"quoted key".x`, `[0].value`.
+//! Paths into a document: `a.b`, `a[0].b`, `"quoted key".x`, `[0].value`, `sensors[*].t`, `*.Temperature`, `data.**`.
 //!
 //! Owns the grammar. A key runs to the next `.` or `[`; a key with these characters, or an empty one, is written in
-//! double quotes, where `\"` and `\\` stand for themselves. Wildcards are not part of it.
+//! double quotes, where `\"` and `\\` stand for themselves. `*` and `[*]` stand for every member or item, a last `**`
+//! for every value at any depth below.
 
 /// One step into a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +11,15 @@ pub(super) enum Step {
     Key(String),
     /// Into a list, from 0.
     Item(usize),
+    /// Into every member or item.
+    Any,
+    /// Into every value below, at any depth; the last step.
+    Deep,
+}
+
+/// Whether a path can lead to more than one place.
+pub(super) fn is_wild(steps: &[Step]) -> bool {
+    steps.iter().any(|step| matches!(step, Step::Any | Step::Deep))
 }
 
 /// Reads a path; the error says what is wrong with it.
@@ -22,10 +32,11 @@ pub(super) fn parse(path: &str) -> Result<Vec<Step>, String> {
             let Some((index, after)) = inside.split_once(']') else {
                 return wrong("`[` is never closed");
             };
-            let Ok(index) = index.parse() else {
-                return wrong("between `[` and `]` belongs a whole number, as in `values[0]`");
-            };
-            steps.push(Step::Item(index));
+            steps.push(match index.parse() {
+                Ok(index) => Step::Item(index),
+                Err(_) if index == "*" => Step::Any,
+                Err(_) => return wrong("between `[` and `]` belongs a whole number, as in `values[0]`, or `*`"),
+            });
             rest = after;
         } else if let Some(quoted) = rest.strip_prefix('"') {
             let Some((key, after)) = unquote(quoted) else {
@@ -36,10 +47,13 @@ pub(super) fn parse(path: &str) -> Result<Vec<Step>, String> {
         } else {
             let end = rest.find(['.', '[']).unwrap_or(rest.len());
             let (key, after) = rest.split_at(end);
-            if key.is_empty() {
-                return wrong("a name is missing");
-            }
-            steps.push(Step::Key(key.to_owned()));
+            steps.push(match key {
+                "" => return wrong("a name is missing"),
+                "*" => Step::Any,
+                "**" if after.is_empty() => Step::Deep,
+                "**" => return wrong("`**` stands only at the end"),
+                key => Step::Key(key.to_owned()),
+            });
             rest = after;
         }
         if rest.is_empty() {
@@ -61,6 +75,7 @@ pub(super) fn last_name(steps: &[Step]) -> String {
         match step {
             Step::Key(key) => name.push_str(key),
             Step::Item(index) => name.push_str(&format!("[{index}]")),
+            Step::Any | Step::Deep => name.push('*'),
         }
     }
     name
@@ -100,6 +115,16 @@ mod tests {
         assert_eq!(parse("\"quoted key.[x]\".x").unwrap(), [key("quoted key.[x]"), key("x")]);
         assert_eq!(parse(r#"a."with \" and \\""#).unwrap(), [key("a"), key(r#"with " and \"#)]);
         assert_eq!(parse("DS18B20-1.Temperature").unwrap(), [key("DS18B20-1"), key("Temperature")]);
+    }
+
+    #[test]
+    fn wildcards_are_read() {
+        assert_eq!(parse("*.t").unwrap(), [Step::Any, key("t")]);
+        assert_eq!(parse("a[*].b").unwrap(), [key("a"), Step::Any, key("b")]);
+        assert_eq!(parse("a.**").unwrap(), [key("a"), Step::Deep]);
+        assert_eq!(parse("\"*\"").unwrap(), [key("*")]);
+        assert!(parse("**.a").unwrap_err().contains("end"));
+        assert!(is_wild(&parse("a.*").unwrap()) && !is_wild(&parse("a[0]").unwrap()));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::name::Names;
 use super::time::{Stamp, TimeRule};
+use super::units::Units;
 use super::value::{Converted, Raw, Rule};
 use super::{Decoded, Message};
 use crate::clock::ClockState;
@@ -54,8 +55,12 @@ pub(super) struct Want {
 /// What the configuration says.
 #[derive(Debug)]
 pub(super) struct Rules {
-    /// True when no fields are configured: every value that can be a reading is one.
+    /// Every value that can be a reading is one: no fields are configured, or `others`.
     pub(super) take_all: bool,
+    /// Units by the last part of a name.
+    pub(super) units: Units,
+    /// A unit behind a number in a text is cut off and kept.
+    pub(super) strip_unit: bool,
     pub(super) decimal_comma: bool,
     pub(super) time: TimeRule,
     /// The attributes' names.
@@ -68,8 +73,8 @@ pub(super) struct Rules {
 
 /// A rule, and where its value of the record at hand is.
 #[derive(Debug)]
-struct Entry {
-    rule: Rule,
+pub(super) struct Entry {
+    pub(super) rule: Rule,
     record: u64,
     position: usize,
 }
@@ -82,26 +87,24 @@ struct Pending {
     unit: Option<Arc<str>>,
 }
 
-/// What is reused from message to message.
+/// Reused from message to message.
 #[derive(Debug)]
 pub(super) struct State {
     /// Configured fields first, learned ones behind.
-    entries: Vec<Entry>,
-    configured: usize,
+    pub(super) entries: Vec<Entry>,
+    pub(super) configured: usize,
     learned: HashMap<Arc<str>, usize>,
     /// The rule of everything learned.
-    plain: Rule,
-    names: Names,
+    pub(super) plain: Rule,
+    pub(super) names: Names,
     /// Counts records, so that entries of earlier ones need no clearing.
     record: u64,
     /// Values of the record at hand, in the order found.
     pending: Vec<Pending>,
-    /// Whether the record has anything that could have been a reading.
     found: bool,
     stamp: Option<Stamp>,
     carried: Vec<Option<serde_json::Value>>,
     device: Vec<Option<String>>,
-    /// Of the message at hand.
     carried_bytes: usize,
     overflowed: bool,
 }
@@ -147,14 +150,13 @@ impl State {
         self.device.fill(None);
     }
 
-    /// How many fields are remembered that are not configured.
     #[cfg(test)]
     pub(super) fn learned(&self) -> usize {
         self.learned.len()
     }
 
     /// The index of a field that is not configured; none where one message has more of them than are ever taken.
-    fn learn(&mut self, quantity: &str) -> Option<usize> {
+    fn learn(&mut self, quantity: &str, units: &Units) -> Option<usize> {
         if let Some(index) = self.learned.get(quantity) {
             return Some(*index);
         }
@@ -164,7 +166,9 @@ impl State {
         }
         let quantity: Arc<str> = quantity.into();
         let index = self.entries.len();
-        self.entries.push(Entry { rule: Rule::plain(Arc::clone(&quantity)), record: 0, position: 0 });
+        let mut rule = Rule::plain(Arc::clone(&quantity));
+        rule.unit = units.of(&quantity);
+        self.entries.push(Entry { rule, record: 0, position: 0 });
         self.learned.insert(quantity, index);
         Some(index)
     }
@@ -219,7 +223,7 @@ impl Sink<'_> {
     /// A value that nothing is configured for: a reading if it is a number or a boolean, else passed over.
     pub(super) fn other(&mut self, key: &str, raw: &Raw<'_>) {
         match raw {
-            Raw::Null | Raw::Bare { text: "", .. } => self.state.found = true,
+            Raw::Null | Raw::Bare { text: "", .. } | Raw::Measured { text: "", .. } => self.state.found = true,
             Raw::Text(_) | Raw::Composite => {}
             _ if key.len() > SENSOR_BYTES_MAX => {
                 self.state.found = true;
@@ -228,14 +232,14 @@ impl Sink<'_> {
             Raw::Bare { .. } => {
                 if let Converted::Value(value, unit) = self.state.plain.convert(raw, self.rules.decimal_comma) {
                     self.state.found = true;
-                    if let Some(index) = self.state.learn(key) {
+                    if let Some(index) = self.state.learn(key, &self.rules.units) {
                         self.state.store(index, Some(value), unit);
                     }
                 }
             }
             _ => {
                 self.state.found = true;
-                if let Some(index) = self.state.learn(key) {
+                if let Some(index) = self.state.learn(key, &self.rules.units) {
                     self.field(index, raw);
                 }
             }
@@ -263,6 +267,26 @@ impl Sink<'_> {
         self.refuse(Reject::TooLong, format!("`{name}` is not carried: more than {CARRY_BYTES_MAX} bytes in all"));
     }
 
+    /// The zone that times without one are in.
+    pub(super) fn zone(&self) -> &jiff::tz::TimeZone {
+        &self.rules.time.zone
+    }
+
+    /// The record's time, in nanoseconds since the epoch; `None` where there is one that makes no sense.
+    pub(super) fn stamp(&mut self, nanos: Option<i64>) {
+        self.state.stamp = Some(nanos.map_or(Stamp::Unreadable, Stamp::At));
+    }
+
+    /// A value is passed over as configured.
+    pub(super) fn ignore(&mut self) {
+        self.out.ignored += 1;
+    }
+
+    /// The record at hand comes to nothing, and that is no fault.
+    pub(super) fn drop_record(&mut self) {
+        self.state.clear_record();
+    }
+
     /// Something is refused; what else the message holds is not touched by it.
     pub(super) fn refuse(&mut self, reject: Reject, what: String) {
         self.out.rejects.push((reject, what));
@@ -271,6 +295,7 @@ impl Sink<'_> {
     fn field(&mut self, index: usize, raw: &Raw<'_>) {
         self.state.found = true;
         let rule = &self.state.entries[index].rule;
+        let raw = &self.stripped(*raw);
         match rule.convert(raw, self.rules.decimal_comma) {
             Converted::Value(value, unit) => self.state.store(index, Some(value), unit),
             Converted::Nothing => self.state.store(index, None, None),
@@ -366,9 +391,9 @@ fn carried(raw: &Raw<'_>) -> Option<serde_json::Value> {
         Raw::Unsigned(whole) => whole.into(),
         Raw::Number(number) => number.into(),
         Raw::Text(text) => text.into(),
-        Raw::Bare { text: "", .. } | Raw::Composite => return None,
+        Raw::Bare { text: "", .. } | Raw::Measured { text: "", .. } | Raw::Composite => return None,
         // A number where JSON would write it the same way; "007" and "+1" stay texts.
-        Raw::Bare { text, .. } => {
+        Raw::Bare { text, .. } | Raw::Measured { text, .. } => {
             text.parse::<serde_json::Number>().map_or_else(|_| text.into(), serde_json::Value::Number)
         }
     })
@@ -377,7 +402,7 @@ fn carried(raw: &Raw<'_>) -> Option<serde_json::Value> {
 fn carried_bytes(raw: &Raw<'_>) -> usize {
     CARRIED_NODE_BYTES
         + match raw {
-            Raw::Text(text) | Raw::Bare { text, .. } => text.len(),
+            Raw::Text(text) | Raw::Bare { text, .. } | Raw::Measured { text, .. } => text.len(),
             _ => 0,
         }
 }
@@ -385,11 +410,11 @@ fn carried_bytes(raw: &Raw<'_>) -> usize {
 /// A value as a part of a name; `None` where there is nothing to name with. Its length is checked with the name's.
 fn device_text(raw: &Raw<'_>) -> Option<String> {
     Some(match *raw {
-        Raw::Null | Raw::Composite | Raw::Bare { text: "", .. } => return None,
+        Raw::Null | Raw::Composite | Raw::Bare { text: "", .. } | Raw::Measured { text: "", .. } => return None,
         Raw::Bool(state) => state.to_string(),
         Raw::Integer(whole) => whole.to_string(),
         Raw::Unsigned(whole) => whole.to_string(),
         Raw::Number(number) => number.to_string(),
-        Raw::Text(text) | Raw::Bare { text, .. } => text.to_owned(),
+        Raw::Text(text) | Raw::Bare { text, .. } | Raw::Measured { text, .. } => text.to_owned(),
     })
 }

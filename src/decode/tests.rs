@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod any_bytes;
+mod device_tests;
 mod json_tests;
 
 use std::sync::Arc;
@@ -26,6 +28,7 @@ fn field(quantity: &str, unit: &str) -> Field {
         quantity: quantity.into(),
         path: quantity.to_owned(),
         unit: (!unit.is_empty()).then(|| unit.into()),
+        unit_path: None,
         scale: 1.0,
         offset: 0.0,
         valid_range: None,
@@ -59,6 +62,7 @@ fn decode(format: Format, fields: Vec<Field>) -> Decode {
         max_age: Duration::from_secs(30 * 86_400),
         carry: Vec::new(),
         decimal_comma: false,
+        reach: crate::config::model::Reach::default(),
     }
 }
 
@@ -74,7 +78,7 @@ fn mqtt(decode: Decode) -> Source {
         packet_bytes_max: 256 * 1024,
         retained_max_age: Duration::from_secs(3_600),
     });
-    Source { name: "src".into(), kind, decode }
+    Source { name: "src".into(), kind, decode, further: Vec::new() }
 }
 
 fn serial(decode: Decode) -> Source {
@@ -87,8 +91,11 @@ fn serial(decode: Decode) -> Source {
         flow_control: FlowControl::None,
         framing: Framing::Line { max_bytes: 12 * 1024, keep_first: false },
         silence_after: None,
+        ask: None,
+        dtr: None,
+        rts: None,
     });
-    Source { name: "src".into(), kind, decode }
+    Source { name: "src".into(), kind, decode, further: Vec::new() }
 }
 
 struct Bench {

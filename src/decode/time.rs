@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use jiff::fmt::strtime;
 use jiff::fmt::temporal::DateTimeParser;
 use jiff::tz::TimeZone;
 
@@ -32,6 +33,8 @@ pub(super) enum Stamp {
 #[derive(Clone, Debug)]
 pub(super) struct TimeRule {
     pub(super) unit: TsUnit,
+    /// How a time is written, in strftime's letters; then the unit does not count.
+    pub(super) format: Option<String>,
     pub(super) zone: TimeZone,
     pub(super) max_future_skew: Duration,
     pub(super) max_age: Duration,
@@ -41,11 +44,14 @@ impl TimeRule {
     /// Reads a time; `None` where the payload says that there is none.
     pub(super) fn read(&self, raw: &Raw<'_>) -> Option<Stamp> {
         let nanos = match *raw {
-            Raw::Null | Raw::Text("") | Raw::Bare { text: "", .. } => return None,
-            Raw::Text(text) | Raw::Bare { text, .. } => self.text(text),
-            Raw::Integer(whole) => self.whole(i128::from(whole)),
-            Raw::Unsigned(whole) => self.whole(i128::from(whole)),
-            Raw::Number(number) => self.real(number),
+            // "20260301120000" is a number to formats that know numbers.
+            Raw::Integer(whole) if self.format.is_some() => self.text(&whole.to_string()),
+            Raw::Unsigned(whole) if self.format.is_some() => self.text(&whole.to_string()),
+            Raw::Null | Raw::Text("") | Raw::Bare { text: "", .. } | Raw::Measured { text: "", .. } => return None,
+            Raw::Text(text) | Raw::Bare { text, .. } | Raw::Measured { text, .. } => self.text(text),
+            Raw::Integer(whole) => self.sized(whole as f64).whole(i128::from(whole)),
+            Raw::Unsigned(whole) => self.sized(whole as f64).whole(i128::from(whole)),
+            Raw::Number(number) => self.sized(number).real(number),
             Raw::Bool(_) | Raw::Composite => None,
         };
         Some(nanos.map_or(Stamp::Unreadable, Stamp::At))
@@ -84,42 +90,57 @@ impl TimeRule {
             TsUnit::Millis => Some(6),
             TsUnit::Micros => Some(3),
             TsUnit::Nanos => Some(0),
-            TsUnit::Iso8601 => None,
+            TsUnit::Iso8601 | TsUnit::Auto => None,
         }
     }
 
-    fn whole(&self, whole: i128) -> Option<i64> {
-        let nanos = whole.checked_mul(10_i128.pow(self.digits()?))?;
-        i64::try_from(nanos).ok()
-    }
-
-    fn real(&self, number: f64) -> Option<i64> {
-        let digits = self.digits()?;
-        let whole = number.trunc();
-        if !whole.is_finite() || whole.abs() > i64::MAX as f64 {
-            return None;
-        }
-        let micros = ((number - whole) * 10_f64.powi(digits as i32) / 1_000.0).round() as i64;
-        self.whole(whole as i128)?.checked_add(micros.checked_mul(1_000)?)
+    /// The rule for a number: with "auto" its unit follows from its size. The bounds are the year 5138 in the smaller
+    /// unit and 1973 in the larger one.
+    fn sized(&self, number: f64) -> Scale {
+        let digits = match (self.unit, number.abs()) {
+            (TsUnit::Auto, size) if size < 1e11 => Some(9),
+            (TsUnit::Auto, size) if size < 1e14 => Some(6),
+            (TsUnit::Auto, size) if size < 1e17 => Some(3),
+            (TsUnit::Auto, _) => Some(0),
+            _ => self.digits(),
+        };
+        Scale { digits }
     }
 
     fn text(&self, text: &str) -> Option<i64> {
         let text = text.trim_ascii();
-        let Some(digits) = self.digits() else {
+        if let Some(format) = &self.format {
+            return self.formatted(format, text);
+        }
+        let number = match self.unit {
+            TsUnit::Auto => parse(text, false),
+            _ => None,
+        };
+        let scale = number.map_or_else(|| Scale { digits: self.digits() }, |number| self.sized(number.as_f64()));
+        let Some(digits) = scale.digits else {
             return self.iso8601(text);
         };
         match text.split_once('.') {
             Some((whole, fraction)) if whole.parse::<i64>().is_ok() && fraction.bytes().all(|b| b.is_ascii_digit()) => {
                 let seen: String = fraction.chars().chain(std::iter::repeat('0')).take(digits as usize).collect();
                 let part: i64 = if seen.is_empty() { 0 } else { seen.parse().ok()? };
-                let nanos = self.whole(whole.parse::<i128>().ok()?)?;
+                let nanos = scale.whole(whole.parse::<i128>().ok()?)?;
                 if whole.starts_with('-') { nanos.checked_sub(part) } else { nanos.checked_add(part) }
             }
             _ => match text.parse::<i128>() {
-                Ok(whole) => self.whole(whole),
-                Err(_) => self.real(parse(text, false)?.as_f64()),
+                Ok(whole) => scale.whole(whole),
+                Err(_) => scale.real(parse(text, false)?.as_f64()),
             },
         }
+    }
+
+    fn formatted(&self, format: &str, text: &str) -> Option<i64> {
+        let pieces = strtime::parse(format, text).ok()?;
+        let stamp = match pieces.offset() {
+            Some(_) => pieces.to_timestamp().ok()?,
+            None => self.zone.to_timestamp(pieces.to_datetime().ok()?).ok()?,
+        };
+        i64::try_from(stamp.as_nanosecond()).ok()
     }
 
     fn iso8601(&self, text: &str) -> Option<i64> {
@@ -131,6 +152,29 @@ impl TimeRule {
             None => self.zone.to_timestamp(local).ok()?,
         };
         i64::try_from(stamp.as_nanosecond()).ok()
+    }
+}
+
+/// How many decimal digits there are between a number's unit and a nanosecond; `None`: it is no number.
+#[derive(Clone, Copy, Debug)]
+struct Scale {
+    digits: Option<u32>,
+}
+
+impl Scale {
+    fn whole(&self, whole: i128) -> Option<i64> {
+        let nanos = whole.checked_mul(10_i128.pow(self.digits?))?;
+        i64::try_from(nanos).ok()
+    }
+
+    fn real(&self, number: f64) -> Option<i64> {
+        let digits = self.digits?;
+        let whole = number.trunc();
+        if !whole.is_finite() || whole.abs() > i64::MAX as f64 {
+            return None;
+        }
+        let micros = ((number - whole) * 10_f64.powi(digits as i32) / 1_000.0).round() as i64;
+        self.whole(whole as i128)?.checked_add(micros.checked_mul(1_000)?)
     }
 }
 
@@ -146,7 +190,7 @@ mod tests {
     fn rule(unit: TsUnit) -> TimeRule {
         let zone = TimeZone::get("Europe/Berlin").unwrap();
         let day = Duration::from_secs(86_400);
-        TimeRule { unit, zone, max_future_skew: Duration::from_secs(3_600), max_age: 30 * day }
+        TimeRule { unit, format: None, zone, max_future_skew: Duration::from_secs(3_600), max_age: 30 * day }
     }
 
     fn text(unit: TsUnit, text: &str) -> Option<Stamp> {
@@ -178,6 +222,19 @@ mod tests {
     }
 
     #[test]
+    fn with_auto_the_unit_follows_from_the_size_and_texts_are_either() {
+        let at = |whole| rule(TsUnit::Auto).read(&Raw::Integer(whole));
+        assert_eq!(at(1_772_366_400), Some(Stamp::At(NOON)));
+        assert_eq!(at(1_772_366_400_123), Some(Stamp::At(NOON + 123_000_000)));
+        assert_eq!(at(1_772_366_400_123_456), Some(Stamp::At(NOON + 123_456_000)));
+        assert_eq!(at(1_772_366_400_123_456_789), Some(Stamp::At(NOON + 123_456_789)));
+        assert_eq!(text(TsUnit::Auto, "1772366400.5"), Some(Stamp::At(NOON + 500_000_000)));
+        assert_eq!(text(TsUnit::Auto, "1772366400123"), Some(Stamp::At(NOON + 123_000_000)));
+        assert_eq!(text(TsUnit::Auto, "2026-03-01 12:00:00z"), Some(Stamp::At(NOON)));
+        assert_eq!(text(TsUnit::Auto, "soon"), Some(Stamp::Unreadable));
+    }
+
+    #[test]
     fn iso8601_is_read_with_and_without_an_offset() {
         let noon = Some(Stamp::At(NOON));
         for spelling in [
@@ -206,6 +263,22 @@ mod tests {
         assert_eq!(rule(TsUnit::Seconds).read(&Raw::Null), None);
         let (time, source) = rule(TsUnit::Iso8601).resolve(Some(Stamp::Unreadable), ARRIVAL, true);
         assert_eq!((time, source), (ARRIVAL, TimeSource::Doubtful));
+    }
+
+    #[test]
+    fn a_time_in_a_format_of_its_own_is_read_in_the_sources_zone() {
+        let at = |format: &str, text: &str| {
+            TimeRule { format: Some(format.to_owned()), ..rule(TsUnit::Seconds) }.read(&Raw::Text(text))
+        };
+        assert_eq!(at("%d.%m.%Y %H:%M:%S", "01.03.2026 13:00:00"), Some(Stamp::At(NOON)));
+        assert_eq!(at("%d.%m.%y %H:%M", "01.03.26 13:00"), Some(Stamp::At(NOON)));
+        assert_eq!(at("%Y-%m-%d %H:%M:%S %z", "2026-03-01 07:00:00 -0500"), Some(Stamp::At(NOON)));
+        for text in ["", "x", "01.03.2026", "32.03.2026 13:00:00", "01.03.2026 13:00:00 and more"] {
+            let found = at("%d.%m.%Y %H:%M:%S", text);
+            assert_eq!(found, (!text.is_empty()).then_some(Stamp::Unreadable), "{text}");
+        }
+        let compact = TimeRule { format: Some("%Y%m%d%H%M%S".to_owned()), ..rule(TsUnit::Iso8601) };
+        assert_eq!(compact.read(&Raw::Integer(20_260_301_130_000)), Some(Stamp::At(NOON)));
     }
 
     #[test]

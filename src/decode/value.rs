@@ -44,6 +44,13 @@ pub(super) enum Raw<'a> {
         /// Whether a unit may be glued to a number.
         strip_unit: bool,
     },
+    /// A number as a text, and its unit, from a format that names units.
+    Measured {
+        /// Without the unit.
+        text: &'a str,
+        /// Empty where there is none.
+        unit: &'a str,
+    },
     /// An object or a list where one value was expected.
     Composite,
 }
@@ -115,7 +122,11 @@ impl Rule {
     /// Applies the rule.
     pub(super) fn convert(&self, raw: &Raw<'_>, decimal_comma: bool) -> Converted {
         match *raw {
-            Raw::Null | Raw::Bare { text: "", .. } => Converted::Nothing,
+            Raw::Null | Raw::Bare { text: "", .. } | Raw::Measured { text: "", .. } => Converted::Nothing,
+            Raw::Measured { text, unit } => match self.text(text, decimal_comma, false) {
+                Converted::Value(value, _) => Converted::Value(value, (!unit.is_empty()).then(|| unit.into())),
+                other => other,
+            },
             Raw::Bool(state) => {
                 let text = if state { "true" } else { "false" };
                 Converted::Value(self.mapped_text(text).unwrap_or(Value::Bool(state)), None)
@@ -182,6 +193,11 @@ impl Rule {
             },
             None,
         )
+    }
+
+    /// Whether a text is a value for this rule without being a number.
+    pub(super) fn takes_text(&self, text: &str) -> bool {
+        self.text || self.mapped_text(text).is_some()
     }
 
     fn mapped_text(&self, text: &str) -> Option<Value> {
@@ -300,6 +316,7 @@ fn split_unit(text: &str, decimal_comma: bool) -> Option<(Number, &str)> {
         scan(bytes).0
     };
     let (number, unit) = text.split_at(end);
+    let unit = unit.trim_start();
     let hexadecimal = matches!(bytes.get(end), Some(b'x' | b'X'));
     let unit_like =
         unit.starts_with(|first: char| first.is_alphabetic() || matches!(first, '%' | '\u{b0}' | '*' | '/' | '"'));

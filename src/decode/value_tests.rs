@@ -7,6 +7,7 @@ fn field() -> model::Field {
         quantity: "t".into(),
         path: "t".to_owned(),
         unit: None,
+        unit_path: None,
         scale: 1.0,
         offset: 0.0,
         valid_range: None,

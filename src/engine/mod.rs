@@ -27,6 +27,8 @@ mod sensor;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod view;
+mod why;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,6 +38,8 @@ use uuid::Uuid;
 
 pub use api::AlarmView;
 pub use restore::Restored;
+pub use view::{LimitView, SensorView};
+pub use why::{Reason, Why};
 
 use crate::clock::{BootTime, Now, WallTime, judge};
 use crate::config::model;

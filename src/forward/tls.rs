@@ -151,6 +151,15 @@ pub fn password(credentials: &Credentials) -> Result<Option<String>, TlsError> {
     credentials.password_file.as_deref().map(password_from).transpose()
 }
 
+/// Reads a file with a secret; bounded, and refused when others can read it.
+///
+/// # Errors
+///
+/// A file that is missing, unreadable, too large or open to others.
+pub fn secret(file: &Path) -> Result<Vec<u8>, TlsError> {
+    file::read_secret(file)
+}
+
 fn password_from(file: &Path) -> Result<String, TlsError> {
     let bytes = file::read_secret(file)?;
     let text = String::from_utf8(bytes)

@@ -1,9 +1,12 @@
 //! What looks on from the side: logging, the service manager, progress. Reads snapshots and counters only and can
 //! never slow the data path.
 
+pub mod board;
 pub mod control;
+pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod ports;
 pub mod progress;
 pub mod status;
 pub mod systemd;

@@ -4,6 +4,7 @@
 //! at each asking; never asks the data path.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,9 @@ pub struct Status {
     pub wear: Option<WearShown>,
     /// Where they go; `None` without `[upstream]`.
     pub upstream: Option<UpstreamShown>,
+    /// The local page; `None` when it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpShown>,
     /// The replay under way, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<ReplayView>,
@@ -68,6 +72,12 @@ pub struct ReadingStatus {
     pub late: u64,
     /// Of sensors beyond the bound.
     pub refused: u64,
+    /// Kept by `[record]`.
+    #[serde(default)]
+    pub recorded: u64,
+    /// To be kept, but the disk was too slow or could not be written.
+    #[serde(default)]
+    pub not_recorded: u64,
 }
 
 /// The wall clock.
@@ -175,6 +185,15 @@ pub struct UpstreamShown {
     pub certificate: Option<CertificateShown>,
 }
 
+/// The local page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpShown {
+    /// `http.listen`
+    pub listen: SocketAddr,
+    /// Why it is not served there at the moment, in words.
+    pub fault: Option<String>,
+}
+
 /// A certificate that will end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateShown {
@@ -265,6 +284,8 @@ impl StatusSources {
                 evaluated: counters.readings.get(),
                 late: counters.readings_late.get(),
                 refused: counters.readings_refused.get(),
+                recorded: counters.record.written.get(),
+                not_recorded: counters.record.dropped.get(),
             },
             clock: Some(self.clock()),
             store: StoreShown {
@@ -314,6 +335,7 @@ impl StatusSources {
                     refusals: counters.upstream_refusals.get(),
                 }
             }),
+            http: counters.board.serving().map(|serving| HttpShown { listen: serving.listen, fault: serving.fault }),
             replay: self.replays.view().filter(ReplayView::is_active),
         }
     }

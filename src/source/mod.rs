@@ -74,7 +74,7 @@ pub fn spawn(
     let link = Link::new(Arc::clone(&source.name), Arc::clone(&counts), Arc::clone(&clock));
     let mut outbox = Outbox::new(out);
     if let SourceKind::Modbus(config) = &source.kind {
-        let parts = Parts { intake: Intake::new(source, (), counts, clock), link, outbox, shutdown };
+        let parts = Parts { intake: Intake::new(source, (), &counters, clock), link, outbox, shutdown };
         return tokio::spawn(modbus::run(config.clone(), counters, parts));
     }
     let decoder = match Decoder::new(source) {
@@ -90,7 +90,7 @@ pub fn spawn(
             });
         }
     };
-    let parts = Parts { intake: Intake::new(source, decoder, counts, clock), link, outbox, shutdown };
+    let parts = Parts { intake: Intake::new(source, decoder, &counters, clock), link, outbox, shutdown };
     match source.kind.clone() {
         SourceKind::Mqtt(config) => tokio::spawn(mqtt::run(config, parts)),
         SourceKind::Serial(config) => tokio::spawn(serial::run(config, parts)),
@@ -129,6 +129,8 @@ struct Intake<D = Decoder> {
     decoder: D,
     decoded: Decoded,
     counts: Arc<SourceCounters>,
+    /// For their board.
+    counters: Arc<Counters>,
     clock: Arc<SystemClock>,
     repeats: Repeats,
     /// When the last message arrived.
@@ -139,38 +141,54 @@ impl Intake {
     /// The readings of a message.
     fn take(&mut self, topic: Option<&str>, payload: &[u8], retained: bool) -> Vec<Reading> {
         self.counts.messages.add(1);
+        if topic.is_some() && self.counts.tap.is_on() {
+            self.counts.tap.bytes(&self.name, topic, payload, self.clock.wall());
+        }
         self.decoded.clear();
         let now = self.clock.now();
         self.arrived = now.boot;
         self.decoder.set_clock(now.clock);
         let message = Message { topic, payload, retained, arrival: now.wall };
         self.decoder.decode(&message, &mut self.decoded);
-        self.hand_out(topic)
+        self.hand_out(topic, payload)
     }
 }
 
 impl<D> Intake<D> {
-    fn new(source: &model::Source, decoder: D, counts: Arc<SourceCounters>, clock: Arc<SystemClock>) -> Self {
-        let (name, repeats) = (Arc::clone(&source.name), Repeats::default());
-        let (decoded, arrived) = (Decoded::default(), BootTime::default());
-        Self { name, decoder, decoded, counts, clock, repeats, arrived }
+    fn new(source: &model::Source, decoder: D, counters: &Arc<Counters>, clock: Arc<SystemClock>) -> Self {
+        Self {
+            name: Arc::clone(&source.name),
+            decoder,
+            decoded: Decoded::default(),
+            counts: counters.source(&source.name),
+            counters: Arc::clone(counters),
+            clock,
+            repeats: Repeats::default(),
+            arrived: BootTime::default(),
+        }
     }
 
-    /// The readings of what has been decoded; the rest of it is counted and told.
-    fn hand_out(&mut self, topic: Option<&str>) -> Vec<Reading> {
+    /// The readings of what has been decoded from `payload`; the rest of it is counted and told.
+    fn hand_out(&mut self, topic: Option<&str>, payload: &[u8]) -> Vec<Reading> {
         self.counts.readings.add(self.decoded.readings.len() as u64);
         if self.decoded.ignored > 0 {
             self.counts.ignored.add(self.decoded.ignored);
         }
         for (reject, what) in std::mem::take(&mut self.decoded.rejects) {
-            self.refuse(reject, topic, &what);
+            self.refuse(reject, topic, &what, payload);
         }
         std::mem::take(&mut self.decoded.readings)
     }
 
-    /// Counts a refusal and says it when it is news, or once in a while how often.
-    fn refuse(&mut self, reject: Reject, topic: Option<&str>, what: &str) {
+    /// Counts a refusal and says it when it is news, or once in a while how often. `raw`: what came, as far as it is there.
+    fn refuse(&mut self, reject: Reject, topic: Option<&str>, what: &str, raw: &[u8]) {
         self.counts.reject(reject);
+        if self.counts.tap.is_on() {
+            self.counts.tap.refused(&self.name, topic, reject, what);
+        }
+        if let Some(mut refused) = self.counters.board.note_refused() {
+            refused.note(&self.name, topic, reject.as_str(), what, raw, self.clock.boot());
+        }
         let topic = topic.unwrap_or("-");
         match self.repeats.note(reject.as_str(), self.clock.boot()) {
             Say::First => {

@@ -165,7 +165,7 @@ async fn read(
         let intake = &mut parts.intake;
         for (reject, what) in refused {
             unit.counts.reject(reject);
-            intake.refuse(reject, None, &what);
+            intake.refuse(reject, None, &what, &[]);
         }
         if wire.late() > late {
             debug!(source = %intake.name, late = wire.late() - late, "answers to requests that had been given up");
@@ -227,14 +227,14 @@ fn hand_on(unit: &mut Unit, parts: &mut Parts<()>) -> Result<(), EngineGone> {
     for (reject, _) in &intake.decoded.rejects {
         unit.counts.reject(*reject);
     }
-    let readings = intake.hand_out(None);
+    let readings = intake.hand_out(None, &[]);
     unit.counts.readings.add(readings.len() as u64);
     unit.counts.ignored.add(ignored);
     if readings.is_empty() {
         return Ok(());
     }
     if parts.outbox.readings() + readings.len() > READINGS_HELD_MAX {
-        intake.refuse(Reject::Overrun, None, "the store does not keep up, and a Modbus unit keeps nothing for us");
+        intake.refuse(Reject::Overrun, None, "the store does not keep up, and a Modbus unit keeps nothing for us", &[]);
         return Ok(());
     }
     parts.outbox.push(FromSource::Readings { readings, arrived: now.boot, ack: None })

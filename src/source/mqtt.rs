@@ -271,13 +271,13 @@ impl Task {
         let intake = &mut self.parts.intake;
         let Some(topic) = publish.topic() else {
             intake.counts.messages.add(1);
-            intake.refuse(Reject::NotUtf8, None, "the topic is not UTF-8");
+            intake.refuse(Reject::NotUtf8, None, "the topic is not UTF-8", publish.payload());
             return Vec::new();
         };
         if let Some(bytes) = publish.skipped {
             intake.counts.messages.add(1);
             let what = format!("{bytes} bytes, `packet_bytes_max` is {}", self.config.packet_bytes_max);
-            intake.refuse(Reject::TooLong, Some(topic), &what);
+            intake.refuse(Reject::TooLong, Some(topic), &what, &[]);
             return Vec::new();
         }
         if !self.config.topics.iter().any(|filter| matches(filter, topic)) {

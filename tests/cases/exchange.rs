@@ -43,7 +43,7 @@ pub fn run(case: &Case, sources: &[Source]) -> Result<Seen, String> {
                 let words = data.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
                 image.put(read.span.table, read.span.first, words);
             }
-            Step::Event(what) => return Err(format!("{what} in an exchange")),
+            Step::Event => return Err("the port goes away in an exchange".to_owned()),
             Step::Bytes { .. } => return Err("bytes of a source that is only listened to, in an exchange".to_owned()),
         }
     }

@@ -1,11 +1,13 @@
 //! A case through the gateway's own loader, framing and decoder.
 
+use std::time::Duration;
+
 use tidegate::clock::WallTime;
 use tidegate::config::load_text;
 use tidegate::config::model::{Framing, SerialSource, Source, SourceKind};
 use tidegate::config::pattern;
 use tidegate::counters::Reject;
-use tidegate::decode::framing::{Frame, LineFramer};
+use tidegate::decode::framing::{Frame, Framer};
 use tidegate::decode::{Decoded, Decoder, Message};
 use tidegate::reading::Reading;
 
@@ -79,7 +81,7 @@ pub fn run(case: &Case, sources: Vec<Source>) -> Result<Seen, String> {
                     decode(decoder, case, None, false, &frame, &mut seen);
                 }
             }
-            Step::Event(_) => port = None,
+            Step::Event => port = None,
             Step::Request(_) | Step::Answer(_) => unreachable!("exchanges were sorted out above"),
         }
     }
@@ -104,23 +106,39 @@ fn decode(decoder: &mut Decoder, case: &Case, topic: Option<&str>, retained: boo
     seen.ignored += out.ignored;
 }
 
+/// The pause before every chunk where pauses divide messages: the chunks of such a case say where the device paused.
+const PAUSE: Duration = Duration::from_secs(60);
+
 /// What cuts a port's bytes into messages.
-struct Port(LineFramer);
+struct Port {
+    framer: Framer,
+    pauses: bool,
+    now: Duration,
+}
 
 impl Port {
     fn new(serial: &SerialSource) -> Self {
-        match &serial.framing {
-            Framing::Line { max_bytes, keep_first } => Self(LineFramer::new(*max_bytes, *keep_first)),
-        }
+        let pauses = matches!(serial.framing, Framing::Gap { .. });
+        Self { framer: Framer::new(&serial.framing), pauses, now: Duration::ZERO }
     }
 
-    /// The frames that the next bytes complete.
+    /// The frames that the next bytes complete, and those that end because nothing follows.
     fn frames(&mut self, bytes: &[u8], seen: &mut Seen) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
-        self.0.push(bytes, |frame| match frame {
-            Frame::Line(line) => frames.push(line.to_vec()),
-            Frame::TooLong => seen.rejects.push((Reject::TooLong, "a line that is too long".to_owned())),
-        });
+        let mut each = |frame: Frame<'_>| match frame {
+            Frame::Message(message) => frames.push(message.to_vec()),
+            Frame::Refused(reject, what) => seen.rejects.push((reject, what)),
+        };
+        if self.pauses {
+            self.now += PAUSE;
+        }
+        self.framer.push(bytes, self.now, &mut each);
+        if self.pauses
+            && let Some(deadline) = self.framer.deadline()
+        {
+            self.now = deadline;
+            self.framer.on_deadline(deadline, &mut each);
+        }
         frames
     }
 }

@@ -7,10 +7,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chromium;
 mod stage;
 mod stuck;
 
 mod bad_input;
+mod browser;
 mod cli;
 mod clock;
 mod consumers;
@@ -32,6 +34,7 @@ mod mqtt5;
 mod operator;
 mod order;
 mod outage;
+mod page;
 mod pipeline;
 mod reload;
 mod replay;
@@ -39,6 +42,7 @@ mod rotten;
 mod serial;
 mod systemd;
 mod tls;
+mod tools;
 mod unit;
 mod waiting;
 mod watch;

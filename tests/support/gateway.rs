@@ -35,6 +35,8 @@ pub struct Config {
     pub store: String,
     /// Keys of `[upstream]`; empty for none.
     pub upstream: String,
+    /// Keys of `[http]`. Off unless a test is about it: the tests share this machine's ports.
+    pub http: String,
 }
 
 impl Config {
@@ -47,6 +49,7 @@ impl Config {
             alarms: vec![high_alarm("too-warm", "plant/+/value", 75.0, "high")],
             store: line("path", dir.join("store").display()) + "max_bytes = \"64MiB\"\n",
             upstream: upstream(upstream_url),
+            http: "enabled = false\n".to_owned(),
         }
     }
 
@@ -63,6 +66,7 @@ impl Config {
         if !self.upstream.is_empty() {
             write!(text, "\n[upstream]\n{}", self.upstream).expect("writing to a string");
         }
+        write!(text, "\n[http]\n{}", self.http).expect("writing to a string");
         text
     }
 }

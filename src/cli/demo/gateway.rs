@@ -68,7 +68,10 @@ pub fn configuration(settings: &Settings<'_>) -> String {
     let mut text = String::from(
         "# Written by `tidegate demo`. Everything in it can be used in a configuration of your own.\n\n\
          [gateway]\n\
-         id = \"demo\"\n",
+         id = \"demo\"\n\n\
+         [http]\n\
+         # The page's usual port may be that of a gateway at work on this machine.\n\
+         enabled = false\n",
     );
     let _ = write!(
         text,

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::{FIELDS_MAX, Form, IGNORE_VALUES_MAX, MAP_MAX, PATH_BYTES_MAX, QUANTITY_BYTES_MAX, UNIT_BYTES_MAX};
-use crate::config::keys::FIELD;
+use crate::config::keys::{FIELD, UNIT_PATH};
 use crate::config::model::Field;
 use crate::config::section::Section;
+use crate::config::template::{self, Place};
 use crate::config::text::{Text, number, text, wrong_type};
-use crate::config::tree::{Context, Data, Entry};
+use crate::config::tree::{Context, Data, Entry, Node};
 use crate::config::value;
 
 /// `fields`: each with the text that its path comes from, for messages.
@@ -31,6 +32,13 @@ pub fn fields(ctx: &mut Context<'_>, section: &Section<'_>, form: Form) -> Vec<(
 fn field(ctx: &mut Context<'_>, entry: &Entry, form: Form) -> Option<(Field, Text)> {
     quantity_name(ctx, entry, "the place in the payload goes into `path`, the quantity is what you call it")?;
     let name = &entry.name;
+    if (form.has_paths() || form == Form::Number)
+        && name.contains('{')
+        && let Err((_, why)) = template::parse(name, Place::Quantity)
+    {
+        ctx.error(entry.key, why);
+        return None;
+    }
     let own_name = Text::of_key(entry);
     let mut field = Field::plain(name);
     let entries = match &entry.value.data {
@@ -60,6 +68,16 @@ fn field(ctx: &mut Context<'_>, entry: &Entry, form: Form) -> Option<(Field, Tex
     if let Some(path) = &path {
         field.path.clone_from(&path.value);
     }
+    if let Some(Node { spot, data: Data::Table(entries) }) = section.entry("unit").map(|entry| &entry.value) {
+        let unit = Section::new(ctx, &UNIT_PATH, *spot, &[entries]);
+        unit.require(ctx, "path");
+        field.unit_path = unit.filled_text(ctx, "path", PATH_BYTES_MAX).map(|path| path.value);
+        if !form.has_paths() {
+            ctx.error(*spot, "only with format = \"json\" or \"cbor\" a unit can be named by the payload's own field");
+        }
+    } else {
+        field.unit = unit(ctx, &section);
+    }
     rules(ctx, &section, &mut field);
     field.text = section.boolean(ctx, "text").unwrap_or(false);
     Some((field, path.unwrap_or(own_name)))
@@ -81,9 +99,13 @@ pub fn quantity_name(ctx: &mut Context<'_>, entry: &Entry, help: &str) -> Option
     Some(())
 }
 
+/// `unit`, as a text.
+pub fn unit(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Arc<str>> {
+    section.text(ctx, "unit").and_then(|unit| unit_of(ctx, unit))
+}
+
 /// What is done with a raw value, whatever it was found in.
 pub fn rules(ctx: &mut Context<'_>, section: &Section<'_>, field: &mut Field) {
-    field.unit = section.text(ctx, "unit").and_then(|unit| unit_of(ctx, unit));
     field.scale = section.number(ctx, "scale").unwrap_or(1.0);
     if field.scale == 0.0 {
         ctx.error(section.spot("scale"), "`scale` is 0").label("every value would be the same");

@@ -87,7 +87,11 @@ pub fn csv(
         let wanted = fields.iter().map(|(field, at)| (&field.path, at));
         let named = ts_field.into_iter().chain(carry).map(|text| (&text.value, text));
         for (path, at) in wanted.chain(named) {
-            if columns.iter().all(|column| column.value != *path) {
+            // A time in several columns: "date+time".
+            let is_time = ts_field.is_some_and(|time| std::ptr::eq(&time.value, path));
+            let is_column = |name: &str| columns.iter().any(|column| column.value == name);
+            let is_joined = is_time && path.split('+').all(|part| is_column(part.trim()));
+            if !is_column(path) && !is_joined {
                 let near = nearest(path, columns.iter().map(|column| column.value.as_str()));
                 let problem = ctx.error(at.spot, "there is no such column");
                 problem.label(

@@ -2,7 +2,14 @@
 
 use super::{KeyTable, optional, required, with_default};
 
-const WITH_FIELDS: &[&str] = &["json", "key-value", "csv"];
+const WITH_FIELDS: &[&str] = &["json", "key-value", "csv", "cbor", "binary", "nmea", "p1", "vedirect", "scale"];
+const PATHS: &[&str] = &["json", "cbor"];
+const NAMED: &[&str] = &["json", "number", "key-value", "cbor", "senml", "sparkplug-b", "homie", "jq"];
+const OTHERS: &[&str] = &["json", "key-value", "cbor", "senml", "sparkplug-b", "homie", "jq"];
+const TIMED: &[&str] = &["json", "key-value", "csv", "cbor", "jq", "binary", "nmea", "vedirect"];
+const ZONED: &[&str] = &["json", "key-value", "csv", "cbor", "jq", "binary", "nmea", "vedirect", "p1"];
+const AGED: &[&str] =
+    &["json", "key-value", "csv", "cbor", "jq", "senml", "sparkplug-b", "binary", "nmea", "vedirect", "p1"];
 
 /// `decode`
 pub static DECODE: KeyTable = KeyTable {
@@ -13,15 +20,17 @@ pub static DECODE: KeyTable = KeyTable {
     keys: &[
         required(
             "format",
-            "\"json\", \"number\", \"key-value\" or \"csv\"",
-            "What the payload looks like.",
+            "\"json\", \"number\", \"key-value\", \"csv\", \"cbor\", \"senml\", \"sparkplug-b\", \"homie\", \"jq\", \"binary\", \"nmea\", \
+             \"p1\", \"vedirect\", \"scale\" or \"skip\"",
+            "What the payload looks like; \"skip\": messages that are no readings.",
         ).near(&["type", "codec", "kind"]),
         with_default(
             "device",
             "template",
             "\"\"",
             "Middle of the sensors' names. `{topic}`, `{topic[N]}` and `{topic[N..]}` are the MQTT topic's levels, counted \
-             from 0; `{payload.PATH}` is a field of the payload. Empty: the name is `source/quantity`.",
+             from 0; `{payload.PATH}` is a field of the payload (`{payload.A|B}`: B where A is not there; JSON and CBOR), `{match[N]}` what the N-th wildcard of the field's path \
+             stands for. Empty: the name is `source/quantity`.",
         )
         .near(&["name", "device_name", "sensor"]),
         optional(
@@ -36,18 +45,27 @@ pub static DECODE: KeyTable = KeyTable {
             .only(&["number"]),
         optional("ts_field", "path", "time of arrival", "The payload's own time: path (JSON), key or column.")
             .near(&["timestamp", "time", "ts", "time_field", "timestamp_field"])
-            .only(WITH_FIELDS),
+            .only(TIMED),
         with_default(
             "ts_unit",
-            "\"s\", \"ms\", \"us\", \"ns\" or \"iso8601\"",
+            "\"s\", \"ms\", \"us\", \"ns\", \"iso8601\" or \"auto\"",
             "\"iso8601\"",
-            "How that time is written.",
+            "How that time is written; \"auto\": ISO 8601, or a number whose unit follows from its size.",
         )
             .near(&["time_unit", "timestamp_unit", "time_format", "ts_format"])
-            .only(WITH_FIELDS),
-        with_default("time_zone", "IANA name", "\"UTC\"", "Zone of an ISO 8601 time that names none.")
+            .only(TIMED),
+        optional(
+            "ts_format",
+            "text",
+            "as `ts_unit` says",
+            "How that time is written where it is not ISO 8601, in the letters of strftime: \"%d.%m.%Y %H:%M:%S\". In CSV a time \
+             in two columns is `ts_field = \"date+time\"`, joined by a blank.",
+        )
+            .near(&["format", "date_format", "strptime"])
+            .only(TIMED),
+        with_default("time_zone", "IANA name", "\"UTC\"", "Zone of an ISO 8601 time that names none, and of a meter's telegram (p1: \"Europe/Amsterdam\" when left out).")
             .near(&["timezone", "tz"])
-            .only(WITH_FIELDS),
+            .only(ZONED),
         with_default(
             "max_future_skew",
             "duration, up to 10 y",
@@ -55,14 +73,14 @@ pub static DECODE: KeyTable = KeyTable {
             "A time further ahead of arrival is doubtful: arrival counts instead.",
         )
             .near(&["max_skew", "future_skew"])
-            .only(WITH_FIELDS),
+            .only(AGED),
         with_default(
             "max_age",
             "duration, up to 100 y",
             "\"30d\"",
             "A time older than this is doubtful: arrival counts instead.",
         )
-            .only(WITH_FIELDS),
+            .only(AGED),
         with_default("carry", "list of paths", "[]", "Payload fields copied into the event, in this order. At most 32.")
             .near(&["attributes", "extra", "include", "tags"])
             .only(WITH_FIELDS),
@@ -82,13 +100,13 @@ pub static DECODE: KeyTable = KeyTable {
             "`=` or `:`",
             "Stands between key and value.",
         ).near(&["equals"]).only(&["key-value"]),
-        with_default(
+        optional(
             "strip_unit",
             "true or false",
-            "true",
-            "A unit glued to the number (`48%`) is cut off and kept as its unit.",
+            "true with key-value, else false",
+            "A unit behind the number (`48%`, `21.5 °C`) is cut off and kept as its unit.",
         )
-            .only(&["key-value"]),
+            .only(&["key-value", "json", "number", "cbor", "jq"]),
         with_default(
             "delimiter",
             "one ASCII character",
@@ -107,8 +125,51 @@ pub static DECODE: KeyTable = KeyTable {
             "false",
             "The first line names the columns.",
         ).near(&["has_header"]).only(&["csv"]),
+        optional("topics", "list of MQTT filters", "all messages of the source", "Which messages this is for, where `decode` is a list: the first that matches decides; a message that none matches is passed over.")
+            .near(&["topic", "filter", "match"]),
+        optional("each", "path", "the document", "The elements that paths start from, as in `each = \"readings[*]\"`; `$.` starts a path at the document.")
+            .near(&["foreach", "items", "elements", "array"])
+            .only(PATHS),
+        with_default("others", "true or false", "false", "Beside `fields`, take every number and boolean that would be taken without.")
+            .near(&["rest", "all", "take_all", "unlisted"])
+            .only(OTHERS),
+        with_default("units", "table", "{}", "Units of values whose field has none, by the last part of their name, without case and number: `units = { temperature = \"°C\" }`. At most 256.")
+            .near(&["unit", "default_units"])
+            .only(NAMED),
+        with_default("skip", "list of paths", "[]", "What wildcards pass over. At most 64.").near(&["exclude", "except", "ignore"]).only(PATHS),
+        with_default("unpack", "table", "{}", "Texts that hold a document or bytes, by their paths, unpacked before all else: \"json\", \"base64\", \"hex\" or \"base64-cbor\". Bytes are a list of numbers. At most 64.")
+            .near(&["parse", "embedded", "nested"])
+            .only(PATHS),
+        required("expression", "text", "A jq expression that makes objects of `sensor` (or `device` and `quantity`), `value`, `unit` and `ts`; at most 4 KiB.")
+            .near(&["jq", "filter", "query", "program"])
+            .only(&["jq"]),
+        with_default("online", "true or false", "false", "A device's birth and death are readings of a quantity `online`.")
+            .near(&["lifecycle", "availability", "alive"])
+            .only(&["sparkplug-b", "homie"]),
         optional("comment", "one ASCII character", "none", "Lines that begin with it are passed over.").only(&["csv"]),
+        with_default(
+            "checksum",
+            "\"required\" or \"optional\"",
+            "\"required\"",
+            "Whether sentences without a checksum are refused.",
+        ).only(&["nmea"]),
+        with_default(
+            "unstable",
+            "\"drop\" or \"keep\"",
+            "\"drop\"",
+            "Weights that are not stable yet.",
+        ).near(&["dynamic", "motion"]).only(&["scale"]),
     ],
+};
+
+/// `unit` of a field, as a table
+pub static UNIT_PATH: KeyTable = KeyTable {
+    title: "unit",
+    noun: "`unit`",
+    selector: "",
+    meaning: "The unit as the payload names it, as in `unit = { path = \"TempUnit\" }`.",
+    keys: &[required("path", "path", "Where it is; wildcards stand for the same as in the field's path.")
+        .near(&["field", "key"])],
 };
 
 /// An entry of `fields`
@@ -123,14 +184,17 @@ pub static FIELD: KeyTable = KeyTable {
             "path",
             "path",
             "the quantity",
-            "Where it is: `ENERGY.Power`, `channels[0].value`; the key (key-value) or column (CSV).",
+            "Where it is: `ENERGY.Power`, `channels[0].value`; the key (key-value, vedirect) or column (CSV). `*` and `[*]` stand for every member or item, a last `**` for every value below; the field's key may then hold `{match[N]}` and `{payload.PATH}`, where a wildcard of PATH stands for the same. `2:u16le` (binary: \
+             byte 2, type and order; `u8` to `u64`, `i8` to `i64`, `s8` (sign bit), `f32`, `f64`, `bcd8`, `text4`; `be`, `le`, \
+             `cdab`, `badc`; bits as in `6:u8[0-3]`; below zero from the end); `MWV.speed`, `MWV.3`, `XDR.NAME` (nmea); \
+             `1-0:1.8.1` (p1); `weight`, `stable`, `kind` (scale).",
         )
             .near(&["field", "key", "column", "from", "json_path", "jsonpath"]),
         optional(
             "unit",
-            "text, at most 32 bytes",
+            "text, at most 32 bytes, or table",
             "none, or what the payload says",
-            "Unit of the value.",
+            "Unit of the value, or where the payload names it: `{ path = \"TempUnit\" }`.",
         ).near(&["unit_name", "units"]),
         with_default(
             "scale",

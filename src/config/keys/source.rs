@@ -21,7 +21,19 @@ pub static SOURCE: KeyTable = KeyTable {
         required("name", "name", "First part of its sensors' names. Letters, digits, `-` and `_`; at most 64; unique.")
             .near(&["id"]),
         required("type", "\"mqtt\", \"serial\" or \"modbus\"", "How it is reached.").near(&["kind", "protocol"]),
-        required("decode", "table", "How bytes become readings, see `decode`.")
+        optional(
+            "preset",
+            "name",
+            "none",
+            "A kind of device: topics, paths, times, units and known sentinels, see `tidegate presets`. The source's own keys \
+             come first; those of its `decode` go into every `decode` of the preset that has a use for them.",
+        )
+        .near(&["template", "profile", "device_type", "vendor"])
+        .only(MQTT),
+        optional("base", "topic without wildcards", "the preset's", "First levels of the preset's topics.")
+            .near(&["base_topic", "prefix", "topic_prefix"])
+            .only(MQTT),
+        required("decode", "table, or list of tables", "How bytes become readings, see `decode`.")
             .near(&["decoder", "parse", "parser", "payload", "codec"])
             .only(BYTES),
         required(
@@ -124,5 +136,20 @@ pub static SOURCE: KeyTable = KeyTable {
         with_default("retries", "0 to 10", "1", "How often a request is repeated at once before its unit counts as lost.")
             .near(&["retry", "attempts", "tries"])
             .only(MODBUS),
+        optional(
+            "send",
+            "sequence of bytes",
+            "nothing",
+            "What a device has to be asked with, as a text or a list of bytes.",
+        )
+        .near(&["poll", "request", "command", "query"])
+        .only(SERIAL),
+        with_default("send_every", "duration, 10 ms to 1 d", "\"10s\"", "How often it is asked.")
+            .near(&["poll_every", "interval", "poll_interval"])
+            .only(SERIAL),
+        optional("dtr", "\"on\" or \"off\"", "as the system sets it: on", "The DTR line while the port is open.")
+            .only(SERIAL),
+        optional("rts", "\"on\" or \"off\"", "as the system sets it: on", "The RTS line while the port is open.")
+            .only(SERIAL),
     ],
 };

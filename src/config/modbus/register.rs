@@ -1,6 +1,6 @@
 //! The entries of `registers`: addresses as manuals count them, types, orders, powers of ten.
 
-use crate::config::decode::{quantity_name, rules};
+use crate::config::decode::{self, quantity_name, rules};
 use crate::config::keys::REGISTER;
 use crate::config::model::{ByteOrder, Field, Register, RegisterType, ScaleRegister, Table};
 use crate::config::section::Section;
@@ -102,6 +102,7 @@ fn register(ctx: &mut Context<'_>, entry: &Entry, defaults: Defaults) -> Option<
         ));
     }
     let mut field = Field::plain(name);
+    field.unit = decode::unit(ctx, &section);
     rules(ctx, &section, &mut field);
     let sunspec = section.boolean(ctx, "sunspec").unwrap_or(defaults.sunspec);
     let scale = section.entry("scale_register").and_then(|entry| match &entry.value.data {

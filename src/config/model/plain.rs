@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Decode, Field, Format, Template, TsUnit};
+use super::{Decode, Field, Format, Reach, Template, TsUnit};
 
 impl Decode {
     /// For sources whose kind knows what its bytes mean.
@@ -18,6 +18,7 @@ impl Decode {
             max_age: Duration::ZERO,
             carry: Vec::new(),
             decimal_comma: false,
+            reach: Reach::default(),
         }
     }
 }
@@ -29,6 +30,7 @@ impl Field {
             quantity: quantity.into(),
             path: quantity.to_owned(),
             unit: None,
+            unit_path: None,
             scale: 1.0,
             offset: 0.0,
             valid_range: None,

@@ -64,7 +64,12 @@ fn a_misspelt_required_key_is_one_error_not_two() {
 
 #[test]
 fn unknown_tables_are_refused() {
-    mistake("[gateway]\nid = \"g\"", "[http]\nlisten = 1", "[http]", &["unknown table `http`", "`upstream`"]);
+    mistake(
+        "[gateway]\nid = \"g\"",
+        "[https]\nlisten = 1",
+        "[https]",
+        &["unknown table `https`", "did you mean [http]?"],
+    );
     mistake("[upstream]", "[output]", "[output]", &["did you mean [upstream]?"]);
     mistake("[gateway]", "[[gateway]]", "[[gateway]]", &["there is only one [gateway]"]);
     mistake(
@@ -299,8 +304,31 @@ fn decoders_are_checked_for_sense() {
     one_error(&decode("format = \"number\", quantity = \"x\", fields = { a = \"C\" }"), "number", &["both name"]);
     one_error(&decode("format = \"number\", device = \"{payload.id}\""), "number", &["no fields"]);
     one_error(&decode("format = \"key-value\", separator = \"=\", assign = \"=\""), "assign", &["same character"]);
-    let text = with("port =", "framing = { by = \"delimiter\" }\nport =");
-    one_error(&text, "framing", &["`by` cannot be \"delimiter\"", "expected \"line\""]);
+    let framing = |text: &str| with("port =", &format!("framing = {{ {text} }}\nport ="));
+    one_error(&framing("by = \"word\""), "framing", &["`by` cannot be \"word\""]);
+    one_error(&framing("by = \"delimiter\""), "framing", &["needs `delimiter`", "sequence of bytes"]);
+    one_error(&framing("by = \"delimiter\", delimiter = \"\""), "framing", &["0 bytes long"]);
+    one_error(&framing("by = \"delimiter\", delimiter = [3, 256]"), "framing", &["no byte", "0 to 255"]);
+    one_error(&framing("by = \"line\", gap = \"1s\""), "framing", &["`gap` has no meaning with by = \"line\""]);
+    one_error(&framing("by = \"gap\""), "framing", &["needs `gap`"]);
+    one_error(&framing("by = \"start\", start = [0xAA]"), "framing", &["nothing says where a frame ends"]);
+    one_error(&framing("by = \"start\", start = [1], bytes = 3, length_at = 2"), "framing", &["both say how long"]);
+    one_error(&framing("by = \"length\", bytes = 1048576"), "framing", &["cannot be 1048576 bytes", "max_bytes"]);
+    one_error(&framing("by = \"slip\", checksum = \"crc16\""), "framing", &["no such checksum", "crc16-"]);
+    one_error(&framing("by = \"slip\", checksum = { kind = \"sum9\" }"), "framing", &["did you mean \"sum8\"?"]);
+    one_error(&framing("by = \"slip\", checksum = { from = 1 }"), "framing", &["needs `kind`"]);
+    one_error(&decode("format = \"binary\", fields = { a = { path = \"2:u16\" } }"), "format = \"binary\"", &["`be`"]);
+    one_error(&decode("format = \"binary\""), "format = \"binary\"", &["needs `fields`"]);
+    one_error(
+        &decode("format = \"nmea\", fields = { a = { path = \"MWV.sped\" } }"),
+        "format = \"nmea\"",
+        &["angle, speed"],
+    );
+    one_error(
+        &decode("format = \"scale\", fields = { mass = \"g\" }"),
+        "format = \"scale\"",
+        &["weight, stable, kind"],
+    );
     one_error(&with("port =", "framing = {}\nport ="), "framing", &["framing needs `by`"]);
     one_error(&with("/dev/serial/by-id/x", "COM3"), "COM3", &["no path of a device"]);
 }

@@ -10,7 +10,7 @@ use crate::reading::Value;
 
 #[test]
 fn the_sample_is_read_as_written() {
-    let Config { gateway, sources, alarms, store, upstream } = good(GOOD).config;
+    let Config { gateway, sources, alarms, store, upstream, http: _, record } = good(GOOD).config;
     assert_eq!(&*gateway.id, "g");
     assert_eq!(gateway.time_zone, "UTC");
     let SourceKind::Mqtt(mqtt) = &sources[0].kind else { panic!("not MQTT") };
@@ -25,6 +25,7 @@ fn the_sample_is_read_as_written() {
     assert_eq!(alarms[0].condition, Condition::High(8.0));
     assert_eq!(store.when_full, WhenFull::DropOldest);
     assert_eq!(store.retain_delivered, 0, "delivered events are kept only when asked for");
+    assert_eq!(record, None, "readings are kept only when asked for");
     let upstream = upstream.unwrap();
     assert_eq!((upstream.url.port, upstream.topic.0.len()), (8883, 6));
     assert_eq!(upstream.client_id, "tidegate-g");
@@ -82,6 +83,9 @@ fn a_number_source_takes_its_quantity_from_either_place() {
     assert_eq!(decode(", quantity = \"level\""), [TemplatePart::Text("level".into())]);
 }
 
+/// A serial source, to which keys can be added.
+const PORT: &str = "[[source]]\nname = \"s\"\ntype = \"serial\"\nport = \"/p\"\ndecode = { format = \"json\" }\n";
+
 /// A file in which a key of a table can be set; `{}` is the place. Variants by `type` and `format`.
 fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
     let source = |decode: &str| {
@@ -91,11 +95,14 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
     };
     match table.title {
         "[gateway]" => "[gateway]\nid = \"g\"\n{}".into(),
+        "[http]" => "[gateway]\nid = \"g\"\n[http]\n{}".into(),
         "[store]" => "[gateway]\nid = \"g\"\n[store]\n{}".into(),
+        "[record]" => "[gateway]\nid = \"g\"\n[record]\npath = \"/readings\"\n{}".into(),
         "[upstream]" if key.name.starts_with("connect_") && key.name != "connect_timeout" => {
             "[gateway]\nid = \"g\"\n[upstream]\nurl = \"mqtts://h\"\nconnect_when = \"*/15 * * * *\"\n{}".into()
         }
         "[upstream]" => "[gateway]\nid = \"g\"\n[upstream]\nurl = \"mqtts://h\"\n{}".into(),
+        "[[source]]" if key.name == "send_every" => format!("{PORT}send = \"S\"\n{{}}"),
         "[[source]]" if key.only.contains(&"modbus") && !key.only.contains(&"serial") => {
             "[[source]]\nname = \"s\"\ntype = \"modbus\"\nport = \"/p\"\n{}[[source.unit]]\nid = 1\nname = \"u\"\n\
              registers = { t = { address = 1 } }\n"
@@ -114,9 +121,21 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
             "[[source]]\nname = \"s\"\ntype = \"mqtt\"\nurl = \"mqtt://[::1]\"\ntopics = [\"a\"]\ndecode = { format = \"json\" }\n{}"
                 .into()
         }
-        "framing" => "[[source]]\nname = \"s\"\ntype = \"serial\"\nport = \"/p\"\ndecode = { format = \"json\" }\n\
-                      [source.framing]\nby = \"line\"\n{}"
-            .into(),
+        "framing" => {
+            let way = match key.name {
+                "first_frame" => "by = \"slip\"",
+                "after_end" => "by = \"start\"\nstart = \"a\"\nend = \"b\"",
+                "length_as" | "length_add" => "by = \"start\"\nstart = \"a\"\nlength_at = 1",
+                "unchecked" => "by = \"p1\"",
+                _ => "by = \"line\"",
+            };
+            format!("{PORT}[source.framing]\n{way}\n{{}}")
+        }
+        "checksum" => format!("{PORT}[source.framing]\nby = \"slip\"\n[source.framing.checksum]\nkind = \"sum8\"\n{{}}"),
+        "decode" if key.only.len() == 1 && matches!(key.only[0], "nmea" | "scale") => {
+            source(&format!("format = \"{}\"\n{{}}", key.only[0]))
+        }
+        "decode" if key.name == "online" => source("format = \"homie\"\n{}"),
         "decode" if key.only.contains(&"csv") && key.only.len() == 1 && key.name == "header" => {
             source("format = \"csv\"\ncolumns = [\"a\"]\n{}")
         }
@@ -129,6 +148,25 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
         }
         "[[alarm]]" => "[[alarm]]\nname = \"a\"\nsensors = [\"#\"]\nhigh = 1\n{}".into(),
         other => panic!("no carrier for {other}"),
+    }
+}
+
+#[test]
+fn readings_and_events_do_not_share_a_folder() {
+    let record = |path: &str| {
+        let text = format!("[gateway]\nid = \"g\"\n[store]\npath = \"/data/events\"\n[record]\npath = \"{path}\"\n");
+        crate::config::load_text(Path::new("tidegate.toml"), &text, &|_| None)
+    };
+    let kept = record("/data/readings").unwrap().config.record.unwrap();
+    assert_eq!((kept.path.as_path(), kept.max_bytes), (Path::new("/data/readings"), 64 << 20));
+    for (path, what) in [
+        ("/data/events", "in one folder"),
+        ("/data/events/readings", "in one folder"),
+        ("/data", "in one folder"),
+        ("readings", "relative path"),
+    ] {
+        let report = record(path).unwrap_err().to_string();
+        assert!(report.contains(what), "{path}: {report}");
     }
 }
 
@@ -152,15 +190,22 @@ fn every_default_in_the_key_lists_is_the_one_the_loader_uses() {
 fn other_value(table: &keys::KeyTable, key: &keys::Key, default: &str) -> String {
     match (table.title, key.name) {
         ("[gateway]", "time_zone") | ("decode", "time_zone") => "\"Europe/Berlin\"".into(),
+        (_, "listen") => "\"127.0.0.1:8080\"".into(),
         (_, "log_level") => "\"debug\"".into(),
         (_, "log_format") => "\"json\"".into(),
         (_, "parity") => "\"even\"".into(),
         (_, "flow_control") => "\"hardware\"".into(),
         (_, "framing") => "{ by = \"line\", first_line = \"keep\" }".into(),
-        (_, "first_line") => "\"keep\"".into(),
+        (_, "first_line" | "first_frame" | "unchecked" | "unstable") => "\"keep\"".into(),
+        (_, "after_end" | "from") => "3".into(),
+        (_, "length_as") => "\"u16le\"".into(),
+        (_, "written") => "\"hex\"".into(),
+        ("decode", "checksum") => "\"optional\"".into(),
         (_, "ts_unit") => "\"ms\"".into(),
         (_, "device") => "\"d\"".into(),
-        (_, "carry") => "[\"x\"]".into(),
+        (_, "carry" | "skip") => "[\"x\"]".into(),
+        (_, "units") => "{ x = \"V\" }".into(),
+        (_, "unpack") => "{ x = \"hex\" }".into(),
         (_, "addressing") => "\"one-based\"".into(),
         ("[[source.unit]]", "order") => "\"CDAB\"".into(),
         (_, "table") => "\"input\"".into(),

@@ -141,7 +141,7 @@ pub fn topic(
             TemplatePart::Event(EventPart::Alarm) => changed |= push_mapped(alarm(event), rules, &mut 0, out),
             // Places of source templates; the configuration refuses them in an upstream topic.
             TemplatePart::Topic | TemplatePart::TopicLevel(_) | TemplatePart::TopicFrom(_) => {}
-            TemplatePart::Payload(_) => {}
+            TemplatePart::Payload(_) | TemplatePart::Match(_) => {}
         }
     }
     if own_slashes > rules.slashes_max {

@@ -15,7 +15,7 @@ use crate::clock::BootTime;
 use crate::config::model::Severity;
 use crate::config::pattern;
 use crate::engine::AlarmView;
-use crate::event::{AlarmState, Limit};
+use crate::event::{AlarmState, ConditionKind, Limit};
 use crate::reading::Value;
 
 /// What is told to an alarm.
@@ -39,7 +39,7 @@ pub struct AlarmAnswer {
 }
 
 /// One alarm on one sensor, as shown.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlarmLine {
     /// The alarm's name.
     pub alarm: String,
@@ -47,6 +47,9 @@ pub struct AlarmLine {
     pub sensor: String,
     /// How urgent.
     pub severity: Severity,
+    /// What it watches for; `None` from a gateway of an earlier version.
+    #[serde(default)]
+    pub condition: Option<ConditionKind>,
     /// Where it stands.
     pub state: AlarmState,
     /// While active: since when, RFC 3339.
@@ -70,11 +73,13 @@ pub struct AlarmLine {
 }
 
 impl AlarmLine {
-    fn new(view: AlarmView, now: BootTime) -> Self {
+    /// From the engine's view.
+    pub fn new(view: AlarmView, now: BootTime) -> Self {
         Self {
             alarm: view.alarm.to_string(),
             sensor: view.sensor.to_string(),
             severity: view.severity,
+            condition: Some(view.condition),
             state: view.state,
             since: view.since.map(|since| since.to_string()),
             value: view.value,

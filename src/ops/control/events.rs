@@ -4,7 +4,7 @@
 //! store's files beside the store's thread, on threads that may block; never asks that thread for events, so looking
 //! back cannot hold up the data path.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -44,6 +44,11 @@ impl Events {
     pub fn new(store_path: PathBuf, store: StoreHandle) -> Self {
         let readers = Arc::new(Semaphore::new(READERS_MAX));
         Self { store_path, store, readers, kept: Kept::default(), turn: Arc::default() }
+    }
+
+    /// Where the store is.
+    pub fn store_path(&self) -> &Path {
+        &self.store_path
     }
 
     /// Where events stand now.

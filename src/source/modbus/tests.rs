@@ -55,7 +55,8 @@ struct Rig {
 impl Rig {
     fn start(line: ModbusLine, retries: u32, units: Vec<ModbusUnit>) -> Self {
         let config = ModbusSource { line, retries, units };
-        let source = Source { name: "line".into(), kind: SourceKind::Modbus(config), decode: Decode::none() };
+        let source =
+            Source { name: "line".into(), kind: SourceKind::Modbus(config), decode: Decode::none(), further: vec![] };
         let (out, from) = mpsc::channel(64);
         let (trigger, shutdown) = shutdown::channel();
         let counters = Arc::new(Counters::default());

@@ -68,8 +68,9 @@ impl Rig {
             max_age: Duration::from_secs(86_400),
             carry: Vec::new(),
             decimal_comma: false,
+            reach: crate::config::model::Reach::default(),
         };
-        let source = Source { name: "local".into(), kind: SourceKind::Mqtt(config), decode };
+        let source = Source { name: "local".into(), kind: SourceKind::Mqtt(config), decode, further: Vec::new() };
         let (out, from) = mpsc::channel(room);
         let (trigger, shutdown) = shutdown::channel();
         let counters = Arc::new(Counters::default());

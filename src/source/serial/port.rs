@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use tokio_serial::{DataBits, ErrorKind, SerialPortBuilderExt, SerialStream, StopBits};
+use tokio_serial::{DataBits, ErrorKind, SerialPort, SerialPortBuilderExt, SerialStream, StopBits};
 
 use crate::config::model::{FlowControl, Parity, SerialSource};
 use crate::forward::explain::Explanation;
@@ -22,7 +22,14 @@ const PSEUDO_TERMINALS: RangeInclusive<u32> = 136..=143;
 /// Opens a port raw and, unless it is a pseudo-terminal, for us alone.
 pub(in crate::source) fn open(config: &SerialSource) -> tokio_serial::Result<SerialStream> {
     let SerialSource { port, baud, data_bits, parity, stop_bits, flow_control, .. } = config;
-    open_line(port, *baud, *data_bits, *parity, *stop_bits, *flow_control)
+    let mut opened = open_line(port, *baud, *data_bits, *parity, *stop_bits, *flow_control)?;
+    if let Some(on) = config.dtr {
+        opened.write_data_terminal_ready(on)?;
+    }
+    if let Some(on) = config.rts {
+        opened.write_request_to_send(on)?;
+    }
+    Ok(opened)
 }
 
 /// The same for a line that is no source of its own.
@@ -91,6 +98,12 @@ pub(in crate::source) fn unplugged(path: &Path, error: Option<&std::io::Error>) 
         Some(error) if path.exists() => Explanation::plain(format!("{port} failed: {error}; trying it again")),
         _ => Explanation::plain(format!("{port} was unplugged or switched off; plug it back in")),
     }
+}
+
+/// A port that is open takes nothing.
+pub(super) fn blocked(path: &Path) -> Explanation {
+    let port = path.display();
+    Explanation::plain(format!("{port} takes nothing that is sent; is `flow_control` right, and the device on?"))
 }
 
 /// "; there are ..": the ports one could have meant.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,9 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::config::model::{Decode, FlowControl, Format, Parity, Source, SourceKind, Template, TsUnit};
+use crate::config::model::{
+    Common, Decode, FlowControl, Format, Framing, Parity, Source, SourceKind, Template, TsUnit,
+};
 use crate::counters::Counters;
 use crate::reading::Value;
 use crate::shutdown::{self, Trigger};
@@ -33,6 +35,9 @@ fn source(port: &Path) -> Source {
         flow_control: FlowControl::None,
         framing: Framing::Line { max_bytes: 64, keep_first: false },
         silence_after: None,
+        ask: None,
+        dtr: None,
+        rts: None,
     };
     let decode = Decode {
         format: Format::KeyValue { separator: None, assign: None, strip_unit: true },
@@ -45,8 +50,9 @@ fn source(port: &Path) -> Source {
         max_age: Duration::from_secs(86_400),
         carry: Vec::new(),
         decimal_comma: false,
+        reach: crate::config::model::Reach::default(),
     };
-    Source { name: "boiler".into(), kind: SourceKind::Serial(config), decode }
+    Source { name: "boiler".into(), kind: SourceKind::Serial(config), decode, further: Vec::new() }
 }
 
 /// A device behind a link as udev makes it; dropping it pulls the plug.
@@ -148,7 +154,7 @@ async fn lines_are_read_without_the_partial_first_one_and_the_too_long() {
     assert_eq!(rig.next().await, "boiler/t=21.5 boiler/h=48");
     device.say(&format!("{}\nt=22\n", "x".repeat(500)));
     assert_eq!(rig.next().await, "boiler/t=22");
-    assert_eq!(rig.count().rejects(), [(Reject::TooLong, 1)].into());
+    assert_eq!(rig.count().rejects(), [(Reject::TooLong, 1), (Reject::Partial, 1)].into());
     assert_eq!((rig.count().messages.get(), rig.count().readings.get()), (3, 3));
     rig.stop().await;
 }
@@ -220,6 +226,72 @@ async fn what_a_busy_engine_cannot_take_is_held_up_to_a_bound_and_counted_beyond
     }
     drop(device);
     rig.stop().await;
+}
+
+#[tokio::test]
+async fn garbage_is_told_with_the_rate_that_would_fit_and_so_is_what_makes_sense_again() {
+    let (mut rig, mut device) = Rig::start(16, |_| {});
+    rig.opened(1).await;
+    // As a device at half the rate looks: bits change at every other place only.
+    device.wire.write_all(&[0x66, 0x9e, 0x80, 0x06, 0xe6, 0xf8, 0x98, 0x1e].repeat(16)).unwrap();
+    let lost = rig.next().await;
+    assert!(lost.contains("sends garbage at 115200 baud") && lost.contains("set `baud = 57600`"), "{lost}");
+    assert_eq!(rig.count().up.get(), 0);
+    device.say("\nt=1\n");
+    assert_eq!(rig.next().await, "boiler/t=1");
+    assert!(rig.next().await.contains("is understood again"));
+    assert_eq!(rig.count().up.get(), 1);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_is_asked_again_and_again() {
+    let (mut rig, mut device) =
+        Rig::start(16, |config| config.ask = Some((b"S\r\n".to_vec(), Duration::from_millis(20))));
+    for answer in ["\nt=1\n", "t=2\n"] {
+        let (heard, back) = tokio::task::spawn_blocking(move || {
+            let mut request = [0; 3];
+            device.wire.read_exact(&mut request).unwrap();
+            (request, device)
+        })
+        .await
+        .unwrap();
+        assert_eq!(&heard, b"S\r\n");
+        device = back;
+        device.say(answer);
+        assert_eq!(rig.next().await, format!("boiler/{}", answer.trim()));
+    }
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_that_only_a_pause_ends_is_taken_without_another_byte() {
+    let (mut rig, mut device) = Rig::start(16, |config| {
+        let common = Common { max_bytes: 64, keep_first: true, checksum: None };
+        config.framing = Framing::Gap { gap: Duration::from_millis(20), common };
+    });
+    rig.opened(1).await;
+    device.say("t=1");
+    assert_eq!(rig.next().await, "boiler/t=1");
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn every_flow_control_and_character_format_opens() {
+    for (data_bits, parity, stop_bits, flow_control) in [
+        (7, Parity::Even, 1, FlowControl::Software),
+        (8, Parity::Odd, 2, FlowControl::None),
+        (8, Parity::None, 1, FlowControl::Hardware),
+    ] {
+        let (mut rig, mut device) = Rig::start(16, |config| {
+            (config.data_bits, config.parity, config.stop_bits) = (data_bits, parity, stop_bits);
+            config.flow_control = flow_control;
+        });
+        rig.opened(1).await;
+        device.say("\nt=1\n");
+        assert_eq!(rig.next().await, "boiler/t=1");
+        rig.stop().await;
+    }
 }
 
 #[tokio::test]

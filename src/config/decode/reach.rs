@@ -1,0 +1,122 @@
+//! The keys that reach beyond plain fields: several values a path, units by name, packed texts, expressions.
+
+use std::sync::Arc;
+
+use super::{PATH_BYTES_MAX, UNIT_BYTES_MAX};
+use crate::config::general::pattern_fault;
+use crate::config::model::{Format, Packing, Reach};
+use crate::config::pattern;
+use crate::config::section::Section;
+use crate::config::suggest::one_of;
+use crate::config::text::{text, wrong_type};
+use crate::config::tree::{Context, Data};
+
+/// Filters of one `decode`.
+const TOPICS_MAX: usize = 64;
+/// Entries of `units`.
+const UNITS_MAX: usize = 256;
+/// Entries of `skip` and `unpack`.
+const PATHS_MAX: usize = 64;
+/// Longest expression, bytes.
+const EXPRESSION_BYTES_MAX: usize = 4 * 1024;
+
+/// Reads the keys. `topics`: the filters of an MQTT source, `None` for a port.
+pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[String]>) -> Reach {
+    Reach {
+        topics: filters(ctx, section, topics),
+        each: section.filled_text(ctx, "each", PATH_BYTES_MAX).map(|text| text.value),
+        others: section.boolean(ctx, "others").unwrap_or(false),
+        units: units(ctx, section),
+        skip: section.texts(ctx, "skip", PATHS_MAX).unwrap_or_default().into_iter().map(|text| text.value).collect(),
+        unpack: unpack(ctx, section),
+        // Of key-value it is the format's own key.
+        strip_unit: section.boolean(ctx, "strip_unit").unwrap_or(false),
+        online: section.boolean(ctx, "online").unwrap_or(false),
+        ts_format: section.filled_text(ctx, "ts_format", PATH_BYTES_MAX).map(|text| text.value),
+    }
+}
+
+/// The expression of format = "jq"; its grammar is checked by the decoder.
+pub fn expression(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Format> {
+    let text = section.text(ctx, "expression")?;
+    if text.value.trim().is_empty() || text.value.len() > EXPRESSION_BYTES_MAX {
+        ctx.error(text.spot, format!("an expression has 1 to {EXPRESSION_BYTES_MAX} bytes"));
+        return None;
+    }
+    Some(Format::Jq { expression: text.value })
+}
+
+fn filters(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[String]>) -> Vec<String> {
+    let Some(texts) = section.texts(ctx, "topics", TOPICS_MAX) else {
+        return Vec::new();
+    };
+    if topics.is_none() {
+        ctx.error(section.spot("topics"), "messages of a serial port have no topic");
+        return Vec::new();
+    }
+    if texts.is_empty() && section.list(ctx, "topics", TOPICS_MAX).is_some_and(<[_]>::is_empty) {
+        ctx.error(section.spot("topics"), "`topics` is empty").label("leave it out for all messages of the source");
+    }
+    let mut filters = Vec::new();
+    for text in texts {
+        match pattern::check(&text.value) {
+            Ok(()) => filters.push(text.value),
+            Err(fault) => pattern_fault(ctx, &text, fault, "MQTT filter"),
+        }
+    }
+    filters
+}
+
+fn units(ctx: &mut Context<'_>, section: &Section<'_>) -> Vec<(Arc<str>, Arc<str>)> {
+    let Some(entry) = section.entry("units") else {
+        return Vec::new();
+    };
+    let Data::Table(entries) = &entry.value.data else {
+        wrong_type(ctx, &entry.value, "`units`", "a table such as { temperature = \"°C\", humidity = \"%\" }");
+        return Vec::new();
+    };
+    if entries.len() > UNITS_MAX {
+        ctx.error(entry.value.spot, format!("`units` holds {} entries", entries.len()))
+            .label(format!("at most {UNITS_MAX}"));
+        return Vec::new();
+    }
+    let mut units: Vec<(Arc<str>, Arc<str>)> = Vec::new();
+    for entry in entries {
+        let Some(unit) = text(ctx, &entry.value, &format!("the unit of `{}`", entry.name)) else { continue };
+        if unit.value.is_empty() || unit.value.len() > UNIT_BYTES_MAX || unit.value.chars().any(char::is_control) {
+            ctx.error(unit.spot, "this is no unit").label(format!("1 to {UNIT_BYTES_MAX} bytes, on one line"));
+        } else {
+            units.push((entry.name.as_str().into(), unit.value.into()));
+        }
+    }
+    units
+}
+
+fn unpack(ctx: &mut Context<'_>, section: &Section<'_>) -> Vec<(String, Packing)> {
+    let Some(entry) = section.entry("unpack") else {
+        return Vec::new();
+    };
+    let words =
+        [("json", Packing::Json), ("base64", Packing::Base64), ("hex", Packing::Hex), ("base64-cbor", Packing::Cbor)];
+    let Data::Table(entries) = &entry.value.data else {
+        wrong_type(ctx, &entry.value, "`unpack`", "a table such as { data = \"base64\" }");
+        return Vec::new();
+    };
+    if entries.len() > PATHS_MAX {
+        ctx.error(entry.value.spot, format!("`unpack` holds {} entries", entries.len()))
+            .label(format!("at most {PATHS_MAX}"));
+        return Vec::new();
+    }
+    let mut unpack = Vec::new();
+    for entry in entries {
+        let Some(word) = text(ctx, &entry.value, &format!("the packing of `{}`", entry.name)) else { continue };
+        match words.iter().find(|(known, _)| *known == word.value) {
+            Some((_, packing)) => unpack.push((entry.name.clone(), *packing)),
+            None => {
+                let known = words.map(|(word, _)| word);
+                ctx.error(word.spot, "unknown packing").label(format!("expected {}", one_of(&known, "\"")));
+            }
+        }
+    }
+    unpack
+}

@@ -1,0 +1,80 @@
+//! Texts that hold a document: JSON in a string, base64, hex.
+//!
+//! Owns the unpacking of one value in place. Base64 is taken in both alphabets, with and without padding.
+
+use super::tree::{Tree, from_cbor, from_json};
+use crate::config::model::Packing;
+
+/// What a packed value holds; `None` where there is nothing to unpack, an error where it is broken.
+pub(super) fn open(value: &Tree, packing: Packing) -> Result<Option<Tree>, String> {
+    let text = match value {
+        Tree::Text(text) => text.trim(),
+        _ => return Ok(None),
+    };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let bytes = |bytes: Option<Vec<u8>>, what: &str| bytes.ok_or_else(|| format!("a text that should be {what}"));
+    Ok(Some(match packing {
+        Packing::Json => from_json(text).map_err(|why| format!("the JSON inside a text: {why}"))?,
+        Packing::Base64 => list(&bytes(base64(text), "base64")?),
+        Packing::Hex => list(&bytes(hex(text), "hex")?),
+        Packing::Cbor => {
+            from_cbor(&bytes(base64(text), "base64")?).map_err(|why| format!("the CBOR inside a text: {why}"))?
+        }
+    }))
+}
+
+/// Bytes as a list of numbers, so that paths reach each: `frm_payload[2]`.
+fn list(bytes: &[u8]) -> Tree {
+    Tree::List(bytes.iter().map(|byte| Tree::Integer(i64::from(*byte))).collect())
+}
+
+/// The bytes of a base64 text.
+pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut count) = (0_u32, 0);
+    for byte in text.trim_end_matches('=').bytes() {
+        let six = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(six);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+            bits &= (1 << count) - 1;
+        }
+    }
+    // Six bits left over are no byte.
+    (count < 6).then_some(out)
+}
+
+/// The bytes of a hex text; blanks, `:` and a leading `0x` are allowed.
+pub(super) fn hex(text: &str) -> Option<Vec<u8>> {
+    let text = text.strip_prefix("0x").unwrap_or(text);
+    let digits: Option<Vec<u32>> = text.chars().filter(|c| !matches!(c, ' ' | ':')).map(|c| c.to_digit(16)).collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
+    Some(digits.chunks(2).filter_map(|pair| u8::try_from(pair[0] << 4 | pair[1]).ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_and_hex_are_read_in_all_their_spellings() {
+        assert_eq!(base64("AXVkA2f/7w=="), Some(vec![0x01, 0x75, 0x64, 0x03, 0x67, 0xff, 0xef]));
+        assert_eq!(base64("A2f_7w"), Some(vec![0x03, 0x67, 0xff, 0xef]));
+        assert_eq!(base64("A"), None);
+        assert_eq!(base64("A*=="), None);
+        assert_eq!(hex("01 ff:0A"), Some(vec![1, 255, 10]));
+        assert_eq!(hex("0x0aff"), Some(vec![10, 255]));
+        assert_eq!(hex("012"), None);
+    }
+}
