@@ -14,6 +14,7 @@ pub mod events;
 pub mod log_level;
 pub mod metrics;
 pub mod presets;
+pub mod queue;
 pub mod replay;
 pub mod status;
 pub mod upstream;
@@ -162,6 +163,9 @@ Exit codes: 0 done, 1 no gateway answers or there is no such letter, 2 usage.")]
         #[arg(long, value_name = "TOPIC", requires = "name")]
         base: Option<String>,
     },
+    /// What waits to be sent upstream: show it, export it, give it up
+    #[command(after_help = queue::EXAMPLES)]
+    Queue(queue::Arguments),
     /// Have the running gateway send delivered events again, marked as replayed and behind what is new
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::Arguments),
@@ -247,6 +251,7 @@ impl Arguments {
             }
             Command::Events(arguments) => arguments.execute(),
             Command::Presets { name, base } => presets::presets(name.as_deref(), base.as_deref()),
+            Command::Queue(arguments) => arguments.execute(),
             Command::Replay(arguments) => arguments.execute(),
             Command::Upstream(arguments) => arguments.execute(),
             Command::Completions { shell } => completions::run(shell),

@@ -1,6 +1,7 @@
 //! What looks on from the side: logging, the service manager, progress. Reads snapshots and counters only and can
 //! never slow the data path.
 
+pub mod backlog;
 pub mod board;
 pub mod control;
 pub mod http;

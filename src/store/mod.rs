@@ -113,7 +113,7 @@
 //!  2  alarm states     event::stored; the last of each alarm and sensor counts
 //!  4  delivered mark   u64
 //!  8  dead letters     version u8, CBOR: the event, why, the last attempts, marks
-//! 16  their changes    version u8, then what u8 (1 removed, 2 to be sent again), sequence u64, as often as needed
+//! 16  their changes    version u8, then what u8 (1 removed or purged, 2 to be sent again), sequence u64, as often as needed
 //! 32  checkpoint       version u8, CBOR: next sequence, delivered mark, creation's last commit, catalogue, store id
 //! ```
 //!
@@ -157,6 +157,7 @@ pub mod inspect;
 mod mark;
 mod place;
 mod probe;
+mod purge;
 mod quota;
 mod recover;
 mod removal;

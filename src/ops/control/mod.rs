@@ -9,6 +9,7 @@ pub mod alarms;
 pub mod dead;
 pub mod events;
 pub mod log;
+pub mod queue;
 pub mod replay;
 pub mod upstream;
 
@@ -81,6 +82,7 @@ pub async fn spawn(path: &Path, routes: Routes, mut shutdown: Shutdown) -> Resul
         .merge(events::routes())
         .merge(log::routes())
         .merge(metrics::routes())
+        .merge(queue::routes())
         .merge(replay::routes())
         .merge(upstream::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
