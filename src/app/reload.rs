@@ -57,6 +57,7 @@ impl App {
         }
         self.sources.follow(&new.sources);
         self.watcher.follow(&new);
+        self.aside.follow(&new);
         self.forwarder.follow(new.upstream.as_ref(), &new.gateway.id);
         self.config = new;
         Ok(())

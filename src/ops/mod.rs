@@ -4,6 +4,8 @@
 pub mod backlog;
 pub mod board;
 pub mod control;
+pub mod home_assistant;
+pub mod hooks;
 pub mod http;
 pub mod logging;
 pub mod metrics;

@@ -56,6 +56,7 @@
 //! <path>/lock                           locked by the running process, holds its process id
 //! <path>/mark                           who the store is and how far it has come, a hint: see [`mark`]
 //! <path>/clock                          not the store's: the time last known, see `clock::kept`
+//! <path>/home-assistant                 not the store's: see `ops::home_assistant`
 //! <path>/reserve                        real blocks, given up when the disk is full
 //! <path>/queue/gen-<number>.<revision>/ a generation; the highest number is the newest
 //!     db, conf, blobs/                  sled's

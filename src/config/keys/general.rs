@@ -62,6 +62,12 @@ pub static ROOT: KeyTable = KeyTable {
             "server",
             "listen",
         ]),
+        optional("home_assistant", "table", "off", "Alarms as entities of Home Assistant.").near(&[
+            "homeassistant",
+            "hass",
+            "ha",
+            "home-assistant",
+        ]),
         optional("upstream", "table", "events are stored and not forwarded", "Where events go.").near(&[
             "output",
             "outputs",
