@@ -60,6 +60,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum What {
     /// The newest events that match, oldest first, one line each
+    #[command(after_help = EXAMPLES)]
     List {
         #[command(flatten)]
         wanted: Wanted,
@@ -71,6 +72,7 @@ enum What {
         json: bool,
     },
     /// One event with all it says
+    #[command(after_help = EXAMPLES)]
     Show {
         /// Its id or its sequence number
         event: String,
@@ -79,6 +81,7 @@ enum What {
         json: bool,
     },
     /// All events that match, oldest first, one CloudEvent in JSON a line
+    #[command(after_help = EXAMPLES)]
     Export {
         #[command(flatten)]
         wanted: Wanted,
