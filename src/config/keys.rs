@@ -15,7 +15,7 @@ mod source;
 pub use alarm::{ALARM, CONDITIONS, ON_EVENT};
 pub use decode::{DECODE, FIELD, UNIT_PATH};
 pub use framing::{CHECKSUM, FRAMING};
-pub use general::{GATEWAY, RATE_LIMIT, ROOT, STORE, UPSTREAM};
+pub use general::{GATEWAY, RATE_LIMIT, RECORD, ROOT, STORE, UPSTREAM};
 pub use home_assistant::HOME_ASSISTANT;
 pub use http::HTTP;
 pub use modbus::{REGISTER, UNIT};
@@ -105,7 +105,7 @@ const fn with_default(name: &'static str, takes: &'static str, toml: &'static st
 }
 
 /// All tables that hold keys, in the order of the reference.
-pub static TABLES: [&KeyTable; 16] = [
+pub static TABLES: [&KeyTable; 17] = [
     &GATEWAY,
     &SOURCE,
     &UNIT,
@@ -122,4 +122,5 @@ pub static TABLES: [&KeyTable; 16] = [
     &RATE_LIMIT,
     &HTTP,
     &HOME_ASSISTANT,
+    &RECORD,
 ];

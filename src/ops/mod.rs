@@ -9,6 +9,7 @@ pub mod hooks;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod ports;
 pub mod progress;
 pub mod status;
 pub mod systemd;

@@ -44,5 +44,6 @@ mod rotten;
 mod serial;
 mod systemd;
 mod tls;
+mod tools;
 mod waiting;
 mod watch;
