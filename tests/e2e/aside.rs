@@ -21,7 +21,12 @@ fn retained(address: SocketAddr) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     while let Ok(Some(packet)) = session.poll() {
         if let Packet::Publish { topic, payload, .. } = packet {
-            found.insert(topic, payload);
+            // An empty one is being taken away while we look.
+            if payload.is_empty() {
+                found.remove(&topic);
+            } else {
+                found.insert(topic, payload);
+            }
         }
     }
     found
