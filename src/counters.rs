@@ -205,6 +205,12 @@ pub struct Counters {
     pub upstream_unmatched: Counter,
     /// Events that the broker refused in its acknowledgement (MQTT 5 only), each time it did.
     pub upstream_refusals: Counter,
+    /// Programs run because of an alarm's event (`on_event`), those included that failed.
+    pub hooks_run: Counter,
+    /// Programs that could not be started, took too long or ended with an error.
+    pub hooks_failed: Counter,
+    /// Programs not run because too many were waiting.
+    pub hooks_dropped: Counter,
     /// Turns of the engine's loop: the watchdog's evidence.
     pub engine_turns: Counter,
     /// Turns of the store's loop: the watchdog's evidence.

@@ -213,7 +213,7 @@ pub struct GatewayStarted {
 /// `tidegate.events.lost.v1`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventsLost {
-    /// "evicted", "salvaged", "quarantined", "dead-letter"; "expired" from earlier versions.
+    /// "evicted", "salvaged", "quarantined", "dead-letter", "purged"; "expired" from earlier versions.
     pub reason: String,
     /// How many events, exactly where known; else the most it can have been.
     pub count: u64,

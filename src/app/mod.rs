@@ -4,6 +4,7 @@
 //! itself is an error of ours: sources and the forwarder are started again after a pause, the pipeline and the store
 //! end the process (the service manager starts it anew, and the store has everything).
 
+mod aside;
 mod idle;
 mod page;
 pub mod pipeline;
@@ -33,7 +34,7 @@ use crate::ops::progress::{Progress, Turns};
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::systemd::ServiceManager;
 use crate::ops::wear::{self, Wear};
-use crate::ops::{control, logging};
+use crate::ops::{control, home_assistant, logging};
 use crate::record::Recorder;
 use crate::replay;
 use crate::shutdown::{self, Trigger};
@@ -150,6 +151,7 @@ struct App {
     control: Option<(Trigger, JoinHandle<()>)>,
     recorder: Arc<Recorder>,
     page: page::Page,
+    aside: aside::Aside,
 }
 
 impl App {
@@ -185,6 +187,7 @@ impl App {
         let (commands, asked) = mpsc::channel(1);
         // What the engine has already; only what comes later is looked at.
         let (rules, changed_rules) = watch::channel(Rules { alarms: Vec::new(), time_zone: jiff::tz::TimeZone::UTC });
+        let (hooks, tap) = aside::hooks(&config, &counters);
         let recorder = Arc::new(Recorder::new(Arc::clone(&counters)));
         recorder.follow(config.record.as_ref());
         let pipeline = Pipeline {
@@ -197,6 +200,7 @@ impl App {
             commands: asked,
             rules: changed_rules,
             first,
+            hooks: tap,
         };
         let mut watcher = Watcher::new(to_engine.clone(), Arc::clone(&counters), Arc::clone(&clock));
         watcher.follow(&config);
@@ -231,6 +235,13 @@ impl App {
             configured: shown,
             replays: replays.clone(),
         };
+        let surroundings = home_assistant::Surroundings {
+            commands: commands.clone(),
+            store: store.status(),
+            clock: Arc::clone(&clock),
+        };
+        let mut aside = aside::Aside::new(hooks, surroundings);
+        aside.follow(&config);
         let routes = Routes {
             commands,
             log: log.clone(),
@@ -266,6 +277,7 @@ impl App {
             control,
             recorder,
             page,
+            aside,
         })
     }
 
@@ -294,6 +306,7 @@ impl App {
                     self.sources.look_after();
                     self.watcher.look_after();
                     self.forwarder.look_after();
+                    self.aside.look_after();
                     self.show();
                     self.count_wear();
                     self.keep_time();
@@ -416,6 +429,7 @@ impl App {
             let _ = tokio::time::timeout(FAREWELL, task).await;
         }
         self.page.stop().await;
+        self.aside.stop().await;
         let waiting = self.store.status().borrow().waiting;
         // An error means that the thread has ended already; joining it tells.
         let _ = self.store.close();

@@ -17,6 +17,7 @@ use crate::engine::{Accepted, AlarmView, Engine, Output, SensorView};
 use crate::event::{Event, EventData, GatewayStarted, SourceChange};
 use crate::forward::repeats::{Repeats, Say};
 use crate::ops::board::sensors::SENSORS_MAX;
+use crate::ops::hooks::Tap;
 use crate::reading::Reading;
 use crate::record::Recorder;
 use crate::source::FromSource;
@@ -93,6 +94,8 @@ pub struct Pipeline {
     pub rules: watch::Receiver<Rules>,
     /// Events and alarm states to commit first: the start, and what restoring brought to light.
     pub first: Output,
+    /// Programs that are run when an alarm changes.
+    pub hooks: Tap,
 }
 
 impl Pipeline {
@@ -176,6 +179,7 @@ impl Pipeline {
                     told.note(&out.events);
                 }
                 out.events.iter().for_each(tell);
+                acks.extend(self.hooks.note(&out.events));
                 let commit = Commit {
                     events: std::mem::take(&mut out.events),
                     records: std::mem::take(&mut out.records),

@@ -58,6 +58,7 @@ impl App {
         self.recorder.follow(new.record.as_ref());
         self.sources.follow(&new.sources);
         self.watcher.follow(&new);
+        self.aside.follow(&new);
         self.forwarder.follow(new.upstream.as_ref(), &new.gateway.id);
         self.config = new;
         Ok(())

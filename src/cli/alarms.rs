@@ -8,6 +8,15 @@ use crate::error::Failure;
 use crate::ops::control::alarms::{AlarmAnswer, AlarmLine, AlarmRequest};
 use crate::reading::Value;
 
+/// What the help ends with.
+pub const EXAMPLES: &str = "\
+Examples:
+  tidegate alarms list
+  tidegate alarms ack too-warm zigbee/cold-store/temperature
+  tidegate alarms shelve too-warm 'zigbee/+/temperature' --for 2h
+
+Exit codes: 0 done, 1 no gateway answers or there is no such alarm, 2 usage.";
+
 /// Lists every alarm that is not plainly normal.
 ///
 /// # Errors

@@ -15,7 +15,9 @@ Examples:
   tidegate completions zsh > ~/.zfunc/_tidegate
   tidegate completions fish > ~/.config/fish/completions/tidegate.fish
 
-The Debian package has them installed already.";
+The Debian package has them installed already.
+
+Exit codes: 0 printed, 2 usage.";
 
 /// A shell that can be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -8,16 +8,32 @@ use crate::cli::client;
 use crate::error::Failure;
 use crate::ops::control::dead::{DeadAnswer, DeadLine, DeadSelection, DeadShown, parse_letter};
 
+/// What the help ends with.
+pub const EXAMPLES: &str = "\
+Examples:
+  tidegate dead list
+  tidegate dead show 1042
+  tidegate dead retry 1042
+  tidegate dead retry --all
+  tidegate dead drop --all --yes
+
+An event is set aside when it cannot be sent, or when the broker ended three connections in a row rather than take it.
+It is announced upstream as lost (reason `dead-letter`); a retry that succeeds brings it after all, with its first id.
+
+Exit codes: 0 done, 1 no gateway answers or there is no such letter, 2 usage.";
+
 /// What to do with dead letters.
 #[derive(Debug, Subcommand)]
 pub enum DeadCommand {
     /// Every dead letter, oldest first
+    #[command(after_help = EXAMPLES)]
     List {
         /// For scripts
         #[arg(long)]
         json: bool,
     },
     /// One with its whole event and the last attempts to send it
+    #[command(after_help = EXAMPLES)]
     Show {
         /// The event's sequence number or id
         #[arg(value_name = "SEQUENCE|ID")]
@@ -27,8 +43,10 @@ pub enum DeadCommand {
         json: bool,
     },
     /// Send again, once the cause is repaired; new events go first
+    #[command(after_help = EXAMPLES)]
     Retry(Letters),
     /// Do away with for good
+    #[command(after_help = EXAMPLES)]
     Drop {
         /// Which
         #[command(flatten)]

@@ -2,7 +2,7 @@
 //!
 //! Owns its arguments and how events look in a terminal. Asks in portions, so that neither side holds more than one.
 
-mod wanted;
+pub(super) mod wanted;
 mod words;
 
 use std::collections::VecDeque;
@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::cli::client;
 use crate::config;
 use crate::error::Failure;
+use crate::ops::backlog::{self, Backlog};
 use crate::ops::trail::{self, EVENTS_MAX, Filter, Page, Query, Standing};
 use crate::store::history::History;
 use wanted::{Wanted, limit};
@@ -59,6 +60,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum What {
     /// The newest events that match, oldest first, one line each
+    #[command(after_help = EXAMPLES)]
     List {
         #[command(flatten)]
         wanted: Wanted,
@@ -70,6 +72,7 @@ enum What {
         json: bool,
     },
     /// One event with all it says
+    #[command(after_help = EXAMPLES)]
     Show {
         /// Its id or its sequence number
         event: String,
@@ -78,6 +81,7 @@ enum What {
         json: bool,
     },
     /// All events that match, oldest first, one CloudEvent in JSON a line
+    #[command(after_help = EXAMPLES)]
     Export {
         #[command(flatten)]
         wanted: Wanted,
@@ -106,17 +110,18 @@ impl Arguments {
 }
 
 /// Where the events are.
-enum Place {
+pub(super) enum Place {
     Gateway(PathBuf),
     AtRest { path: PathBuf, history: Box<History>, standing: Standing, gateway: String },
 }
 
 impl Place {
-    fn at_rest(path: &Path, gateway: Option<String>) -> Result<Self, Failure> {
+    pub(super) fn at_rest(path: &Path, gateway: Option<String>) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| cannot_read(path, &error);
         let mut history = Box::new(History::open(path).map_err(failed)?);
         let ledger = history.ledger().map_err(failed)?;
-        let standing = Standing { last: u64::MAX - 1, delivered: ledger.delivered, dead: ledger.dead };
+        let standing =
+            Standing { last: u64::MAX - 1, delivered: ledger.delivered, dead: ledger.dead, settled: ledger.settled };
         let gateway = gateway.unwrap_or_else(config::host_name);
         Ok(Self::AtRest { path: path.to_owned(), history, standing, gateway })
     }
@@ -127,6 +132,16 @@ impl Place {
             Self::AtRest { path, history, standing, gateway } => {
                 let filter = Filter::new(query).map_err(|what| Failure::Usage(format!("error: {what}")))?;
                 trail::look(history, query, &filter, standing, gateway).map_err(|error| cannot_read(path, &error))
+            }
+        }
+    }
+
+    /// A portion of what waits, counted.
+    pub(super) fn backlog(&mut self, from: u64) -> Result<Backlog, Failure> {
+        match self {
+            Self::Gateway(socket) => client::get(socket, &format!("/v1/queue?from={from}")),
+            Self::AtRest { path, history, standing, gateway } => {
+                backlog::look(history, from, standing, gateway).map_err(|error| cannot_read(path, &error))
             }
         }
     }
@@ -167,7 +182,7 @@ fn route(query: &Query) -> Result<String, Failure> {
     if let Value::Object(parts) = serde_json::to_value(query).map_err(failed)? {
         for (name, value) in parts {
             let text = match value {
-                Value::Null => continue,
+                Value::Null | Value::Bool(false) => continue,
                 Value::String(text) => text,
                 other => other.to_string(),
             };
@@ -233,7 +248,7 @@ fn show(place: &mut Place, wanted: &str, json: bool) -> Result<(), Failure> {
     client::print(|out| if json { writeln!(out, "{text}") } else { write!(out, "{}", whole(&event)) })
 }
 
-fn export(place: &mut Place, query: Query, output: Option<&Path>) -> Result<(), Failure> {
+pub(super) fn export(place: &mut Place, query: Query, output: Option<&Path>) -> Result<(), Failure> {
     let query = Query { from: Some(0), ..query };
     let mut count = 0_u64;
     let mut write = |out: &mut dyn Write| -> Result<Page, Failure> {

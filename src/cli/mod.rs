@@ -17,6 +17,7 @@ pub mod log_level;
 pub mod metrics;
 pub mod ports;
 pub mod presets;
+pub mod queue;
 pub mod replay;
 pub mod status;
 pub mod tap;
@@ -48,6 +49,10 @@ pub struct Arguments {
 enum Command {
     /// Run the gateway (what the systemd unit does)
     #[command(after_help = "\
+Examples:
+  tidegate run
+  tidegate run --config ./tidegate.toml
+
 SIGHUP reloads the configuration; a bad one is refused and the old one stays in force.
 SIGTERM stops: sources first, then what can be drained upstream within gateway.shutdown_grace.
 
@@ -76,6 +81,7 @@ Exit codes: 0 good, 1 the environment is not as configured, 78 the configuration
         without_files: bool,
     },
     /// Ask the running gateway how it is
+    #[command(after_help = status::EXAMPLES)]
     Status {
         /// The running gateway's control socket (gateway.control_socket)
         #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
@@ -83,8 +89,17 @@ Exit codes: 0 good, 1 the environment is not as configured, 78 the configuration
         /// For scripts
         #[arg(long)]
         json: bool,
+        /// Again every two seconds, until Ctrl-C; with --json one object a line
+        #[arg(long, short)]
+        watch: bool,
     },
     /// Print the running gateway's metrics (OpenMetrics text)
+    #[command(after_help = "\
+Examples:
+  tidegate metrics
+  tidegate metrics | grep tidegate_lost_events
+
+Exit codes: 0 printed, 1 no gateway answers, 2 usage.")]
     Metrics {
         /// The running gateway's control socket (gateway.control_socket)
         #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
@@ -94,11 +109,7 @@ Exit codes: 0 good, 1 the environment is not as configured, 78 the configuration
     #[command(after_help = log_level::EXAMPLES)]
     LogLevel(log_level::Arguments),
     /// Show the running gateway's alarms; acknowledge or shelve them
-    #[command(after_help = "\
-Examples:
-  tidegate alarms list
-  tidegate alarms ack too-warm zigbee/cold-store/temperature
-  tidegate alarms shelve too-warm 'zigbee/+/temperature' --for 2h")]
+    #[command(after_help = alarms::EXAMPLES)]
     Alarms {
         /// The running gateway's control socket (gateway.control_socket)
         #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET, global = true)]
@@ -139,18 +150,7 @@ Exit codes: 0 healthy, 1 damage found or unreadable, 2 usage, 78 the configurati
     #[command(after_help = events::EXAMPLES)]
     Events(events::Arguments),
     /// Events that the upstream refuses: show them, send them again, drop them
-    #[command(after_help = "\
-Examples:
-  tidegate dead list
-  tidegate dead show 1042
-  tidegate dead retry 1042
-  tidegate dead retry --all
-  tidegate dead drop --all --yes
-
-An event is set aside when it cannot be sent, or when the broker ended three connections in a row rather than take it.
-It is announced upstream as lost (reason `dead-letter`); a retry that succeeds brings it after all, with its first id.
-
-Exit codes: 0 done, 1 no gateway answers or there is no such letter, 2 usage.")]
+    #[command(after_help = dead::EXAMPLES)]
     Dead {
         /// The running gateway's control socket (gateway.control_socket)
         #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET, global = true)]
@@ -167,6 +167,9 @@ Exit codes: 0 done, 1 no gateway answers or there is no such letter, 2 usage.")]
         #[arg(long, value_name = "TOPIC", requires = "name")]
         base: Option<String>,
     },
+    /// What waits to be sent upstream: show it, export it, give it up
+    #[command(after_help = queue::EXAMPLES)]
+    Queue(queue::Arguments),
     /// Have the running gateway send delivered events again, marked as replayed and behind what is new
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::Arguments),
@@ -196,6 +199,12 @@ Exit codes: 0 done, 1 no gateway answers or there is no such letter, 2 usage.")]
     },
     /// Watch the whole job on this machine: no hardware, no broker, no configuration needed
     #[cfg(feature = "demo")]
+    #[command(after_help = "\
+Examples:
+  tidegate demo
+  tidegate demo --fast --keep
+
+Exit codes: 0 nothing was lost, 1 it failed, 2 usage.")]
     Demo {
         /// Finish in under 8 seconds instead of about 30
         #[arg(long)]
@@ -209,12 +218,14 @@ Exit codes: 0 done, 1 no gateway answers or there is no such letter, 2 usage.")]
 #[derive(Debug, Subcommand)]
 enum AlarmsCommand {
     /// Every alarm that is not plainly normal
+    #[command(after_help = alarms::EXAMPLES)]
     List {
         /// For scripts
         #[arg(long)]
         json: bool,
     },
     /// Acknowledge: seen; ends a latched alarm whose condition is gone
+    #[command(after_help = alarms::EXAMPLES)]
     Ack {
         /// The alarm's name
         alarm: String,
@@ -222,6 +233,7 @@ enum AlarmsCommand {
         sensor: String,
     },
     /// Take out of force for a while
+    #[command(after_help = alarms::EXAMPLES)]
     Shelve {
         /// The alarm's name
         alarm: String,
@@ -232,6 +244,7 @@ enum AlarmsCommand {
         time: std::time::Duration,
     },
     /// Put back into force
+    #[command(after_help = alarms::EXAMPLES)]
     Unshelve {
         /// The alarm's name
         alarm: String,
@@ -257,7 +270,8 @@ impl Arguments {
         match self.command {
             Command::Run { config } => crate::app::run(&config),
             Command::Check { config, environment, without_files } => check::run(&config, !without_files, environment),
-            Command::Status { socket, json } => status::status(&socket, json),
+            Command::Status { socket, json, watch: false } => status::status(&socket, json),
+            Command::Status { socket, json, watch: true } => status::watch(&socket, json),
             Command::Metrics { socket } => metrics::metrics(&socket),
             Command::LogLevel(arguments) => arguments.execute(),
             Command::Alarms { socket, what } => what.execute(&socket),
@@ -267,6 +281,7 @@ impl Arguments {
             }
             Command::Events(arguments) => arguments.execute(),
             Command::Presets { name, base } => presets::presets(name.as_deref(), base.as_deref()),
+            Command::Queue(arguments) => arguments.execute(),
             Command::Replay(arguments) => arguments.execute(),
             Command::Upstream(arguments) => arguments.execute(),
             Command::Tap(arguments) => arguments.execute(),
@@ -278,5 +293,39 @@ impl Arguments {
             #[cfg(feature = "demo")]
             Command::Demo { fast, keep } => demo::run(fast, keep),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    /// Every subcommand that does something, by its whole name.
+    fn leaves(command: &clap::Command, name: &str, found: &mut Vec<(String, clap::Command)>) {
+        let name = format!("{name} {}", command.get_name());
+        if command.get_subcommands().next().is_none() {
+            found.push((name.trim().to_owned(), command.clone()));
+        }
+        command.get_subcommands().for_each(|inner| leaves(inner, &name, found));
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_with_examples_and_exit_codes() {
+        let mut found = Vec::new();
+        leaves(&Arguments::command(), "", &mut found);
+        assert!(found.len() > 20, "{}", found.len());
+        for (name, command) in found {
+            assert!(command.get_about().is_some(), "{name} has no about");
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for words in ["Examples:\n", "Exit codes: 0 "] {
+                assert!(help.contains(words), "{name}: {words:?} is missing in {help:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
     }
 }

@@ -61,6 +61,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum What {
     /// How far the replay is, or how the last one ended
+    #[command(after_help = EXAMPLES)]
     Status {
         /// The running gateway's control socket (gateway.control_socket)
         #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]
@@ -70,6 +71,7 @@ enum What {
         json: bool,
     },
     /// End the replay; what has been sent stays sent
+    #[command(after_help = EXAMPLES)]
     Cancel {
         /// The running gateway's control socket (gateway.control_socket)
         #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]

@@ -1,12 +1,26 @@
 //! `tidegate status`: asks the running gateway how it is.
 
+use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::cli::client;
 use crate::clock::ClockState;
 use crate::error::Failure;
 use crate::forward::breaker::State;
 use crate::ops::status::{BreakerShown, CertificateShown, ClockShown, Status, UpstreamShown};
+
+/// What the help ends with.
+pub const EXAMPLES: &str = "\
+Examples:
+  tidegate status
+  tidegate status --watch
+  tidegate status --json | jq .store.waiting
+
+Exit codes: 0 the gateway answers, 1 it does not, 2 usage.";
+
+/// How often it is asked with `--watch`.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
 
 /// Prints the status for a person, or as JSON.
 ///
@@ -16,6 +30,37 @@ pub fn status(socket: &Path, json: bool) -> Result<(), Failure> {
     let status: Status = client::get(socket, "/v1/status")?;
     let text = if json { client::to_json(&status)? } else { render(&status) };
     client::print(|out| writeln!(out, "{text}"))
+}
+
+/// Prints the status again and again, until nobody reads it any more. A gateway that does not answer is told, and asked
+/// again.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn watch(socket: &Path, json: bool) -> Result<(), Failure> {
+    let in_place = std::io::stdout().is_terminal() && !json;
+    loop {
+        let text = match client::get::<Status>(socket, "/v1/status") {
+            Ok(status) if json => serde_json::to_string(&status).unwrap_or_default(),
+            Ok(status) => render(&status),
+            Err(Failure::Failed(text)) if json => serde_json::json!({ "error": text }).to_string(),
+            Err(Failure::Failed(text)) => text,
+            Err(other) => return Err(other),
+        };
+        let mut out = std::io::stdout().lock();
+        // Home, and clear below.
+        let head = if in_place { "\x1b[H\x1b[J" } else { "" };
+        let tail = if in_place || json { "" } else { "\n" };
+        match writeln!(out, "{head}{text}{tail}").and_then(|()| out.flush()) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) => {
+                return Err(Failure::Failed(format!("error: standard output cannot be written: {error}")));
+            }
+            Ok(()) => {}
+        }
+        drop(out);
+        std::thread::sleep(WATCH_EVERY);
+    }
 }
 
 fn clock(clock: &ClockShown) -> Vec<String> {

@@ -39,6 +39,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Connect now instead of at the next attempt
+    #[command(after_help = EXAMPLES)]
     Reconnect,
 }
 

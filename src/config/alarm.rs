@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::general::{pattern_fault, shared};
+use super::hook;
 use super::keys::CONDITIONS;
-use super::model::{Alarm, Condition, RateDirection, ScheduleSpan, SetPoint, Severity};
+use super::model::{Alarm, Condition, Hook, RateDirection, ScheduleSpan, SetPoint, Severity};
 use super::section::Section;
 use super::suggest::one_of;
 use super::text::{Text, number, text, unreadable, wrong_type};
@@ -36,6 +37,8 @@ pub struct Read {
     pub deviation_from: Spot,
     /// `group`
     pub group: Spot,
+    /// `on_event`
+    pub hook: Option<Hook>,
 }
 
 /// Reads one alarm.
@@ -61,13 +64,15 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Read> {
     let context = section.integer::<u16>(ctx, "context", 0..=100).map_or(10, usize::from);
     let schedule = schedule(ctx, section);
     let (name, (sensors, spots)) = (name?, sensors?);
+    let (spot, name) = (name.spot, shared(name));
     Some(Read {
-        name: name.spot,
+        hook: hook::read(ctx, section, &name),
+        name: spot,
         sensors: spots,
         deviation_from: section.spot("deviation_from"),
         group: section.spot("group"),
         alarm: Alarm {
-            name: shared(name),
+            name,
             description,
             sensors,
             condition: condition?,

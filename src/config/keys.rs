@@ -7,14 +7,16 @@ mod alarm;
 mod decode;
 mod framing;
 mod general;
+mod home_assistant;
 mod http;
 mod modbus;
 mod source;
 
-pub use alarm::{ALARM, CONDITIONS};
+pub use alarm::{ALARM, CONDITIONS, ON_EVENT};
 pub use decode::{DECODE, FIELD, UNIT_PATH};
 pub use framing::{CHECKSUM, FRAMING};
 pub use general::{GATEWAY, RATE_LIMIT, RECORD, ROOT, STORE, UPSTREAM};
+pub use home_assistant::HOME_ASSISTANT;
 pub use http::HTTP;
 pub use modbus::{REGISTER, UNIT};
 pub use source::SOURCE;
@@ -103,7 +105,7 @@ const fn with_default(name: &'static str, takes: &'static str, toml: &'static st
 }
 
 /// All tables that hold keys, in the order of the reference.
-pub static TABLES: [&KeyTable; 15] = [
+pub static TABLES: [&KeyTable; 17] = [
     &GATEWAY,
     &SOURCE,
     &UNIT,
@@ -114,9 +116,11 @@ pub static TABLES: [&KeyTable; 15] = [
     &FIELD,
     &UNIT_PATH,
     &ALARM,
+    &ON_EVENT,
     &STORE,
     &UPSTREAM,
     &RATE_LIMIT,
     &HTTP,
+    &HOME_ASSISTANT,
     &RECORD,
 ];

@@ -14,7 +14,7 @@ use super::report::{Level, Problem, Report, SourceFile, order};
 use super::section::Section;
 use super::suggest::{suggestion, unknown_key};
 use super::tree::{Context, Data, Entry, FileReference, Spot};
-use super::{alarm, cross, general, http, preset, source, syntax, upstream};
+use super::{alarm, cross, general, home_assistant, http, preset, source, syntax, upstream};
 
 /// Largest configuration file. 5,000 alarms take about half of it.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -159,7 +159,8 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
         trees.push(syntax::parse(ctx, number));
     }
     let single = |keys| Single { keys, parts: Vec::new() };
-    let mut singles = [&keys::GATEWAY, &keys::STORE, &keys::UPSTREAM, &keys::HTTP, &keys::RECORD].map(single);
+    let mut singles =
+        [&keys::GATEWAY, &keys::STORE, &keys::UPSTREAM, &keys::HTTP, &keys::RECORD, &keys::HOME_ASSISTANT].map(single);
     let (mut sources, mut alarms) = (Vec::new(), Vec::new());
     for entry in trees.iter().flatten() {
         match entry.name.as_str() {
@@ -168,12 +169,13 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
             "upstream" => one(ctx, entry, &mut singles[2]),
             "http" => one(ctx, entry, &mut singles[3]),
             "record" => one(ctx, entry, &mut singles[4]),
+            "home_assistant" => one(ctx, entry, &mut singles[5]),
             "source" => many(ctx, entry, SOURCES_MAX, &mut sources),
             "alarm" => many(ctx, entry, ALARMS_MAX, &mut alarms),
             _ => stray(ctx, entry),
         }
     }
-    let [gateway, store, to_upstream, http, to_record] = singles;
+    let [gateway, store, to_upstream, http, to_record, home_assistant] = singles;
     let section = gateway.section(ctx);
     let gateway = general::gateway(ctx, &section);
     let section = store.section(ctx);
@@ -185,6 +187,8 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
     }
     let section = http.section(ctx);
     let http = http::read(ctx, &section);
+    let section = home_assistant.section(ctx);
+    let home_assistant = home_assistant::read(ctx, &section);
     let (mut to, mut to_spot) = (None, Spot { file: 0, start: 0, end: 0 });
     if !to_upstream.parts.is_empty() {
         let section = to_upstream.section(ctx);
@@ -204,6 +208,9 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
     }
     cross::unique(ctx, "source", read_sources.iter().map(|read| (&read.source.name, read.name)));
     cross::unique(ctx, "alarm", read_alarms.iter().map(|read| (&read.alarm.name, read.name)));
+    if let Some((wanted, spot)) = &home_assistant {
+        home_assistant::check(ctx, wanted, *spot, &read_sources);
+    }
     cross::sources(ctx, &read_sources, to.as_ref().map(|upstream| (upstream, to_spot)));
     if ctx.report.error_count() == 0 {
         // Only then, so that a mistake which both of them know is told once.
@@ -213,7 +220,9 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
     let whole = ctx.report.error_count() == 0;
     let sources: Vec<_> = read_sources.into_iter().map(|read| read.source).collect();
     let alarms = read_alarms.iter().map(|read| read.alarm.clone()).collect();
-    let config = Config { gateway, sources, alarms, store, upstream: to, http, record };
+    let hooks = read_alarms.iter().filter_map(|read| read.hook.clone()).collect();
+    let home_assistant = home_assistant.map(|(wanted, _)| wanted);
+    let config = Config { gateway, sources, alarms, store, upstream: to, http, record, home_assistant, hooks };
     if whole {
         cross::patterns(ctx, &read_alarms, &config.sources, config.watches_itself());
         cross::groups(ctx, &read_alarms);
@@ -278,7 +287,7 @@ fn stray(ctx: &mut Context<'_>, entry: &Entry) {
     if table {
         ctx.heads.push(entry.value.spot);
     }
-    let owner = [&keys::GATEWAY, &keys::STORE, &keys::UPSTREAM, &keys::HTTP, &keys::RECORD]
+    let owner = [&keys::GATEWAY, &keys::STORE, &keys::UPSTREAM, &keys::HTTP, &keys::RECORD, &keys::HOME_ASSISTANT]
         .into_iter()
         .find(|table| table.key(&entry.name).is_some());
     if let (false, Some(owner)) = (table, owner) {
@@ -292,7 +301,7 @@ fn stray(ctx: &mut Context<'_>, entry: &Entry) {
         };
         ctx.error(entry.key, format!("unknown table `{}`", entry.name))
             .label(format!("did you mean {written}?"))
-            .help("the tables are [gateway], [[source]], [[alarm]], [store], [upstream], [http] and [record]");
+             .help("the tables are [gateway], [[source]], [[alarm]], [store], [upstream], [http], [record] and [home_assistant]");
     } else {
         unknown_key(ctx, &keys::ROOT, None, entry);
     }

@@ -15,6 +15,8 @@ mod cross;
 mod decode;
 mod framing;
 mod general;
+mod home_assistant;
+mod hook;
 mod http;
 mod interpolate;
 mod keys;

@@ -6,6 +6,8 @@
 mod alarm;
 mod framing;
 mod gateway;
+mod home_assistant;
+mod hook;
 mod http;
 mod modbus;
 mod plain;
@@ -28,6 +30,8 @@ pub use modbus::{
 pub use super::cron::Cron;
 use crate::forward::profile::Profile;
 use crate::reading::Value;
+pub use home_assistant::{DISCOVERY_PREFIX, HomeAssistant};
+pub use hook::{Hook, HookOn};
 pub use http::{HTTP_LISTEN, Http};
 
 /// A whole, valid configuration.
@@ -47,6 +51,10 @@ pub struct Config {
     pub record: Option<Record>,
     /// `[http]`
     pub http: Http,
+    /// `[home_assistant]`, where it is enabled.
+    pub home_assistant: Option<HomeAssistant>,
+    /// `on_event` of the alarms that have it.
+    pub hooks: Vec<Hook>,
 }
 
 impl Config {

@@ -9,7 +9,7 @@ pub fn reference() -> String {
     let mut out = String::from(
         "# Configuration reference\n\n\
          One TOML file, `/etc/tidegate/tidegate.toml`, and `conf.d/*.toml` beside it, in the order of their names. \
-         Sources and alarms of all files add up; a key of `[gateway]`, `[store]`, `[upstream]` or `[http]` is set in one place only.\n\n\
+         Sources and alarms of all files add up; a key of `[gateway]`, `[store]`, `[upstream]`, `[http]` or `[home_assistant]` is set in one place only.\n\n\
          `tidegate check` tells everything that is wrong, with line and remedy, without starting anything.\n\n\
          - Durations and sizes are texts with a unit: \
          \"500ms\", \"30s\", \"5m\", \"1h 30m\"; \"512B\", \"16kB\", \"64MiB\".\n\

@@ -1,6 +1,7 @@
 //! Tests of the configuration as a whole.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod aside;
 mod http;
 mod loading;
 mod messages;

@@ -58,12 +58,20 @@ pub enum LossReason {
     DeadLetterPushedOut,
     /// Dead letters that an operator has dropped.
     DeadLetterDropped,
+    /// They waited, and an operator gave them up.
+    Purged,
 }
 
 impl LossReason {
     /// All there are, in the order of their numbers.
-    pub const ALL: [Self; 5] =
-        [Self::Evicted, Self::Salvaged, Self::Quarantined, Self::DeadLetterPushedOut, Self::DeadLetterDropped];
+    pub const ALL: [Self; 6] = [
+        Self::Evicted,
+        Self::Salvaged,
+        Self::Quarantined,
+        Self::DeadLetterPushedOut,
+        Self::DeadLetterDropped,
+        Self::Purged,
+    ];
 
     /// The label in metrics.
     pub fn as_str(self) -> &'static str {
@@ -73,6 +81,7 @@ impl LossReason {
             Self::Quarantined => "quarantined",
             Self::DeadLetterPushedOut => "dead-letter-pushed-out",
             Self::DeadLetterDropped => "dead-letter-dropped",
+            Self::Purged => "purged",
         }
     }
 

@@ -23,7 +23,7 @@ pub mod link;
 mod lookout;
 mod network;
 pub mod nudge;
-mod options;
+pub(crate) mod options;
 pub mod pace;
 mod probe;
 pub mod profile;

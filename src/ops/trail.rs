@@ -35,6 +35,9 @@ const PORTION: (usize, usize) = (256, 256 * 1024);
 /// that were not set.
 const OLDER_IN_A_ROW: usize = 256;
 
+/// Where an event stands that is to be delivered.
+const WAITING: &str = "waiting";
+
 /// One day.
 const LATE_MAX_NS: i64 = 86_400 * 1_000_000_000;
 
@@ -74,6 +77,9 @@ pub struct Query {
     pub severity: Option<Severity>,
     /// With this id.
     pub id: Option<Uuid>,
+    /// Only events that wait for their delivery.
+    #[serde(default)]
+    pub waiting: bool,
 }
 
 /// A portion of the answer.
@@ -98,17 +104,24 @@ pub struct Standing {
     pub delivered: u64,
     /// Set aside.
     pub dead: BTreeSet<u64>,
+    /// Done with before what is below them: purged, or letters that are gone.
+    pub settled: BTreeSet<u64>,
 }
 
 impl Standing {
+    /// Whether an event waits for its delivery.
+    pub fn is_waiting(&self, sequence: u64) -> bool {
+        self.of(sequence) == WAITING
+    }
+
     /// Of one event, in a word.
     fn of(&self, sequence: u64) -> &'static str {
         if self.dead.contains(&sequence) {
             "dead"
-        } else if sequence <= self.delivered {
+        } else if sequence <= self.delivered || self.settled.contains(&sequence) {
             "delivered"
         } else {
-            "waiting"
+            WAITING
         }
     }
 }
@@ -122,6 +135,7 @@ pub struct Filter {
     event_type: Option<String>,
     severity: Option<Severity>,
     id: Option<Uuid>,
+    waiting: bool,
 }
 
 impl Filter {
@@ -146,6 +160,7 @@ impl Filter {
             event_type: query.event_type.clone(),
             severity: query.severity,
             id: query.id,
+            waiting: query.waiting,
         })
     }
 
@@ -216,6 +231,7 @@ pub fn look(
         gateway,
     };
     let mut next = match query.from {
+        Some(from) if query.waiting => Some(from.max(standing.delivered.saturating_add(1))),
         Some(from) => Some(from),
         None => Some(query.before.unwrap_or(u64::MAX).min(standing.last.saturating_add(1))),
     };
@@ -271,7 +287,7 @@ impl Portion<'_> {
 
     fn look_at(&mut self, event: &Event) {
         self.looked_at += 1;
-        if !self.filter.matches(event) {
+        if !self.filter.matches(event) || (self.filter.waiting && !self.standing.is_waiting(event.sequence)) {
             return;
         }
         wire::encode(event, self.gateway, Encoding::Json, false, &mut self.buffer);

@@ -61,6 +61,11 @@ pub enum FromSource {
     },
 }
 
+/// The broker of an MQTT source as what connects upstream wants it.
+pub fn broker_view(broker: &crate::config::model::MqttSource) -> crate::config::model::Upstream {
+    mqtt::view(broker)
+}
+
 /// Starts a source. The task ends when `shutdown` says so (an MQTT source first waits a little for what it has taken
 /// to be acknowledged) or when the engine's end of `out` is gone.
 pub fn spawn(

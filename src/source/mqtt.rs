@@ -114,6 +114,11 @@ pub(super) async fn run(config: MqttSource, parts: Parts) {
     debug!(source = %task.parts.intake.name, "MQTT source ended");
 }
 
+/// The source's broker as what connects upstream wants it.
+pub(super) fn view(config: &MqttSource) -> crate::config::model::Upstream {
+    connect::view(config)
+}
+
 /// Connects, logs in and leaves again, under a client id of its own.
 pub(super) async fn probe(config: &MqttSource) -> Result<String, String> {
     crate::forward::probe(&connect::view(config)).await

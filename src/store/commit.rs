@@ -16,7 +16,7 @@ use super::writer::Writer;
 use super::{Fault, frame};
 use crate::ack::Ack;
 use crate::clock::BootTime;
-use crate::event::{AlarmRecord, Event, EventData, stored};
+use crate::event::{AlarmRecord, Event, EventData, EventsLost, stored};
 
 /// Bytes of events in one frame, unless a single event has more: what a reader that wants one of them decodes.
 const FRAME_EVENT_BYTES_MAX: usize = 512 * 1024;
@@ -39,6 +39,8 @@ pub(super) struct Group {
     pub permits: Vec<OwnedSemaphorePermit>,
     /// What becomes of dead letters, in order.
     pub dead: Vec<Step>,
+    /// What is announced in the same commit as these steps.
+    pub losses: Vec<EventsLost>,
     /// Told afterwards, with how many letters it was about.
     pub done: Vec<(oneshot::Sender<u64>, u64)>,
     /// When it must go at the latest; `None` while nothing in it needs the disk.

@@ -6,7 +6,7 @@
 //!
 //! A section of dead letters is `version u8, CBOR list of letters`; each takes the place of one with its number.
 //! A section of changes is `version u8`, then `what u8, sequence u64` as often as there are any: 1 removed (delivered
-//! by a retry, or dropped), 2 marked to be sent again. Sections count in the order they stand in. In a checkpoint the
+//! by a retry, dropped, or purged while it waited and never a letter), 2 marked to be sent again. Sections count in the order they stand in. In a checkpoint the
 //! removals are those of numbers above the delivered mark.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +60,8 @@ pub(super) enum Gone {
     Dropped,
     /// It was the oldest, and newer ones need its room.
     PushedOut,
+    /// It never was a letter: an operator gave up an event that waited.
+    Purged,
 }
 
 /// All letters.
@@ -102,6 +104,11 @@ impl Letters {
     /// Whether there is nothing that [`Self::covers`] could say yes to.
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty() && self.settled.is_empty()
+    }
+
+    /// How many numbers above the delivered mark are done with and remembered one by one.
+    pub(super) fn settled(&self) -> &BTreeSet<u64> {
+        &self.settled
     }
 
     /// How many numbers from `first` to `last` are covered.

@@ -4,6 +4,7 @@
 //! writer thread does.
 
 mod dead;
+mod purge;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::config::model::Severity;
 use crate::event::{AlarmRecord, Event};
 
 pub use dead::{ATTEMPTS_KEPT_MAX, DeadAttempt, DeadLetter, DeadRequest, Refusal, Which};
+pub use purge::{Purge, PurgeRefused, Purged};
 
 /// Commits that may be under way at once. Each holds what one turn of the engine made; a few keep the writer busy
 /// while the engine works, more would only hold memory while the disk is slow.
@@ -65,6 +67,10 @@ pub enum Request {
     },
     /// What concerns the dead letters.
     Dead(DeadRequest),
+    /// Give up a portion of what waits.
+    Purge(Purge, oneshot::Sender<Result<Purged, PurgeRefused>>),
+    /// The numbers above the delivered mark that are done with all the same.
+    Settled(oneshot::Sender<Vec<u64>>),
     /// New limits after a reload (a changed path needs a restart and is refused before).
     Configure(config::model::Store),
     /// Commit what is waiting, mark the stop as clean and end the thread.

@@ -56,6 +56,7 @@
 //! <path>/lock                           locked by the running process, holds its process id
 //! <path>/mark                           who the store is and how far it has come, a hint: see [`mark`]
 //! <path>/clock                          not the store's: the time last known, see `clock::kept`
+//! <path>/home-assistant                 not the store's: see `ops::home_assistant`
 //! <path>/reserve                        real blocks, given up when the disk is full
 //! <path>/queue/gen-<number>.<revision>/ a generation; the highest number is the newest
 //!     db, conf, blobs/                  sled's
@@ -113,7 +114,7 @@
 //!  2  alarm states     event::stored; the last of each alarm and sensor counts
 //!  4  delivered mark   u64
 //!  8  dead letters     version u8, CBOR: the event, why, the last attempts, marks
-//! 16  their changes    version u8, then what u8 (1 removed, 2 to be sent again), sequence u64, as often as needed
+//! 16  their changes    version u8, then what u8 (1 removed or purged, 2 to be sent again), sequence u64, as often as needed
 //! 32  checkpoint       version u8, CBOR: next sequence, delivered mark, creation's last commit, catalogue, store id
 //! ```
 //!
@@ -157,6 +158,7 @@ pub mod inspect;
 mod mark;
 mod place;
 mod probe;
+mod purge;
 mod quota;
 mod recover;
 mod removal;

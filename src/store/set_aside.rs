@@ -43,6 +43,11 @@ impl Writer {
             }
             DeadRequest::SetAside(event, why, done) => {
                 let before = self.letter(event.sequence).cloned();
+                if before.is_none() && self.state.dead.settled().contains(&event.sequence) {
+                    // It was given up while it was on its way, and is announced.
+                    let _ = done.send(1);
+                    return;
+                }
                 let is_new = before.is_none();
                 let mut letter = before.unwrap_or_else(|| DeadLetter {
                     announced: is_announcement(&event),
@@ -138,6 +143,7 @@ impl Writer {
             }
         }
         new.into_iter().for_each(|sequence| self.announce_letter(sequence));
+        std::mem::take(&mut self.group.losses).into_iter().for_each(|lost| self.merge(lost));
     }
 
     /// Has letters announced that an earlier version stored, which did not.
@@ -196,7 +202,7 @@ impl Writer {
         if self.group.dead.is_empty() {
             return;
         }
-        let (mut dropped, mut pushed_out) = (Vec::new(), Vec::new());
+        let (mut dropped, mut pushed_out, mut purged) = (Vec::new(), Vec::new(), Vec::new());
         for step in std::mem::take(&mut self.group.dead) {
             match &step {
                 Step::Put { letter, is_new: true } => {
@@ -212,16 +218,18 @@ impl Writer {
                 }
                 Step::Remove(sequence, Gone::Dropped) => dropped.push(*sequence),
                 Step::Remove(sequence, Gone::PushedOut) => pushed_out.push(*sequence),
+                Step::Remove(sequence, Gone::Purged) => purged.push(*sequence),
                 _ => {}
             }
             self.state.dead.apply(step, self.state.delivered);
         }
         self.give_up(&dropped, LossReason::DeadLetterDropped, "dead letters dropped, as told by an operator");
         self.give_up(&pushed_out, LossReason::DeadLetterPushedOut, "the oldest dead letters made room for newer ones");
+        self.give_up(&purged, LossReason::Purged, "events that waited are given up, as told by an operator");
         self.deliver(self.state.delivered);
     }
 
-    /// Counts and logs letters that are gone for good; they were announced when they became letters.
+    /// Counts and logs what is gone for good; letters were announced when they became letters.
     fn give_up(&mut self, letters: &[u64], reason: LossReason, why: &str) {
         let (Some(first_sequence), Some(last_sequence)) = (letters.first(), letters.last()) else { return };
         let count = letters.len() as u64;

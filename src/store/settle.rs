@@ -49,7 +49,7 @@ impl Writer {
     }
 
     /// Whether the newest generation may grow by a little in which nothing new is taken.
-    fn has_room_for_marks(&self) -> bool {
+    pub(super) fn has_room_for_marks(&self) -> bool {
         let newest_bytes = self.ring.newest.as_ref().map_or(0, |newest| newest.entry.bytes);
         newest_bytes < self.limits.marks_bytes() && self.total_bytes() < self.limits.max_bytes
     }

@@ -263,6 +263,13 @@ impl Writer {
                 let through = through.min(self.state.next_sequence.saturating_sub(1));
                 self.deliver(through);
             }
+            Request::Purge(purge, reply) => {
+                // Whoever asked may have stopped waiting; what was done is announced and logged.
+                let _ = reply.send(self.purge(&purge));
+            }
+            Request::Settled(reply) => {
+                let _ = reply.send(self.state.dead.settled().iter().copied().collect());
+            }
             Request::Dead(request) => self.take_dead(request),
             Request::Configure(store) => {
                 self.limits = Limits::new(&store);

@@ -11,6 +11,7 @@ mod chromium;
 mod stage;
 mod stuck;
 
+mod aside;
 mod bad_input;
 mod browser;
 mod cli;
@@ -36,6 +37,7 @@ mod order;
 mod outage;
 mod page;
 mod pipeline;
+mod queue;
 mod reload;
 mod replay;
 mod rotten;

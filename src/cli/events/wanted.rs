@@ -42,7 +42,7 @@ impl Wanted {
     }
 }
 
-fn when(text: &str) -> Result<WallTime, String> {
+pub(in crate::cli) fn when(text: &str) -> Result<WallTime, String> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     when_from(text, i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
 }
@@ -55,7 +55,7 @@ fn when_from(text: &str, now_ns: i64) -> Result<WallTime, String> {
     stamp.map(WallTime).ok_or_else(|| "expected a time as in 2026-01-31T07:00:00Z, or how long ago as in 2h".to_owned())
 }
 
-fn sensor(text: &str) -> Result<String, String> {
+pub(in crate::cli) fn sensor(text: &str) -> Result<String, String> {
     config::pattern::check(text).map(|()| text.to_owned()).map_err(|(_, why)| why)
 }
 

@@ -137,6 +137,41 @@ pub static ALARM: KeyTable = KeyTable {
             "In force only then, as in [\"mon-fri 06:00-18:00\"]; empty: always. At most 64.",
         )
             .near(&["active", "when", "hours", "time"]),
+        optional(
+            "on_event",
+            "table",
+            "no program is run",
+            "A program of this machine to run, as in `on_event = { command = [\"/usr/local/bin/siren\", \"on\"] }`, see \
+             `on_event`.",
+        )
+        .near(&["hook", "exec", "run", "command", "script", "action"]),
+    ],
+};
+
+/// `on_event` of an alarm.
+pub static ON_EVENT: KeyTable = KeyTable {
+    title: "on_event",
+    noun: "`on_event`",
+    selector: "",
+    meaning: "A program that is run when the alarm changes, after the event is stored. It gets the event as CloudEvents \
+              JSON (without its sequence number) on standard input, and an environment of `PATH` and `TIDEGATE_GATEWAY`, \
+              `TIDEGATE_EVENT`, `TIDEGATE_ID`, `TIDEGATE_ALARM`, `TIDEGATE_SENSOR`, `TIDEGATE_SEVERITY`, `TIDEGATE_VALUE` \
+              and `TIDEGATE_UNIT`. No shell is between. Two run at a time and 64 wait; more are dropped and counted. It \
+              runs once at most: what waits when the gateway ends is not made up for. It has the service's user and \
+              sandbox: under the unit of the package it writes to /var/lib/tidegate, /run/tidegate and its own /tmp only, \
+              cannot use sudo, and counts within `TasksMax=` and `MemoryMax=`.",
+    keys: &[
+        required("command", "list of texts", "The program's whole path, and its arguments; at most 32.")
+            .near(&["program", "exec", "run", "cmd"]),
+        with_default("timeout", "duration, 100 ms to 10 m", "\"10s\"", "Then it is killed with all it has started.")
+            .near(&["time_limit", "max_time"]),
+        with_default(
+            "on",
+            "list of \"exceeded\", \"repeated\" and \"cleared\"",
+            "[\"exceeded\", \"cleared\"]",
+            "At which changes; \"exceeded\" and \"cleared\" are also a sensor that falls silent and comes back.",
+        )
+        .near(&["events", "when", "types"]),
     ],
 };
 

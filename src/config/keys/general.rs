@@ -73,6 +73,12 @@ pub static ROOT: KeyTable =
                 "cloud",
                 "remote",
             ]),
+            optional("home_assistant", "table", "off", "Alarms as entities of Home Assistant.").near(&[
+                "homeassistant",
+                "hass",
+                "ha",
+                "home-assistant",
+            ]),
             optional("record", "table", "readings are not kept", "Recent readings, kept for `tidegate backtest`.")
                 .near(&["recorder", "recording", "readings"]),
         ],

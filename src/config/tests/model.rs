@@ -10,8 +10,10 @@ use crate::reading::Value;
 
 #[test]
 fn the_sample_is_read_as_written() {
-    let Config { gateway, sources, alarms, store, upstream, http: _, record } = good(GOOD).config;
+    let Config { gateway, sources, alarms, store, upstream, http: _, record, home_assistant, hooks } =
+        good(GOOD).config;
     assert_eq!(&*gateway.id, "g");
+    assert!(home_assistant.is_none() && hooks.is_empty(), "both are off");
     assert_eq!(gateway.time_zone, "UTC");
     let SourceKind::Mqtt(mqtt) = &sources[0].kind else { panic!("not MQTT") };
     assert_eq!(mqtt.client_id, "tidegate-g-zigbee");

@@ -159,6 +159,8 @@ fn serve(request: Request, status: &watch::Sender<StoreStatus>, shared: &Shared)
         }
         Request::Dead(DeadRequest::List(reply)) => drop(reply.send(Vec::new())),
         Request::Commit(..) | Request::Configure(_) | Request::Dead(_) => {}
+        // The forwarder never asks for these; who does sees a store that is gone.
+        Request::Purge(..) | Request::Settled(_) => {}
         Request::Close => return false,
     }
     true

@@ -14,11 +14,11 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Json, Query, State};
 use axum::http::StatusCode;
 use axum::routing::get;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{ANSWER_WITHIN, Answer, Routes};
 use crate::ops::trail::{self, Filter, Page, Standing};
-use crate::store::handle::StoreHandle;
+use crate::store::handle::{Closed, StoreHandle};
 use crate::store::history::History;
 
 /// How many may look at once: each reads a generation and holds its index, up to a megabyte or so.
@@ -52,18 +52,30 @@ impl Events {
     }
 
     /// Where events stand now.
-    async fn standing(&self) -> Result<Standing, (StatusCode, String)> {
+    pub(super) async fn standing(&self) -> Result<Standing, (StatusCode, String)> {
         let unavailable = |what: &str| (StatusCode::SERVICE_UNAVAILABLE, what.to_owned());
-        let dead = tokio::time::timeout(ANSWER_WITHIN, self.store.dead_letters())
+        let asked = async { Ok((self.store.dead_letters().await?, self.store.settled().await?)) };
+        let (dead, settled) = tokio::time::timeout(ANSWER_WITHIN, asked)
             .await
             .map_err(|_| unavailable("the store is slow; try again later"))?
-            .map_err(|_| unavailable("the gateway is stopping"))?;
+            .map_err(|_: Closed| unavailable("the gateway is stopping"))?;
         let status = self.store.status().borrow().clone();
         Ok(Standing {
             last: status.last_sequence,
             delivered: status.delivered,
             dead: dead.iter().map(|letter| letter.event.sequence).collect(),
+            settled: settled.into_iter().collect(),
         })
+    }
+
+    /// The right to look: only so many may at once.
+    pub(super) async fn permit(&self) -> Result<OwnedSemaphorePermit, (StatusCode, String)> {
+        let permit = tokio::time::timeout(ANSWER_WITHIN, Arc::clone(&self.readers).acquire_owned());
+        let Ok(Ok(permit)) = permit.await else {
+            let text = "others are looking through the events; try again in a moment".to_owned();
+            return Err((StatusCode::SERVICE_UNAVAILABLE, text));
+        };
+        Ok(permit)
     }
 }
 
@@ -76,11 +88,7 @@ async fn events(State(routes): State<Routes>, query: Result<Query<trail::Query>,
     let Query(query) = query.map_err(|error| (StatusCode::BAD_REQUEST, error.body_text()))?;
     let filter = Filter::new(&query).map_err(|what| (StatusCode::BAD_REQUEST, what))?;
     let events = &routes.events;
-    let permit = tokio::time::timeout(ANSWER_WITHIN, Arc::clone(&events.readers).acquire_owned());
-    let Ok(Ok(permit)) = permit.await else {
-        let text = "others are looking through the events; try again in a moment".to_owned();
-        return Err((StatusCode::SERVICE_UNAVAILABLE, text));
-    };
+    let permit = events.permit().await?;
     let standing = events.standing().await?;
     let shown = (routes.status)();
     let (path, kept) = (events.store_path.clone(), Arc::clone(&events.kept));

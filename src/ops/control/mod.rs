@@ -9,6 +9,7 @@ pub mod alarms;
 pub mod dead;
 pub mod events;
 pub mod log;
+pub mod queue;
 pub mod replay;
 pub mod tap;
 pub mod upstream;
@@ -85,6 +86,7 @@ pub async fn spawn(path: &Path, routes: Routes, mut shutdown: Shutdown) -> Resul
         .merge(events::routes())
         .merge(log::routes())
         .merge(metrics::routes())
+        .merge(queue::routes())
         .merge(replay::routes())
         .merge(tap::routes())
         .merge(upstream::routes())

@@ -91,6 +91,21 @@ impl Scrape {
             counters.events_dead.get(),
         )?;
         page.counter(
+            "tidegate_run_hooks",
+            "Programs run because of an alarm's event (on_event), those included that failed.",
+            counters.hooks_run.get(),
+        )?;
+        page.counter(
+            "tidegate_failed_hooks",
+            "Programs of alarms that could not be started, took too long or ended with an error.",
+            counters.hooks_failed.get(),
+        )?;
+        page.counter(
+            "tidegate_dropped_hooks",
+            "Programs of alarms not run because too many were waiting.",
+            counters.hooks_dropped.get(),
+        )?;
+        page.counter(
             "tidegate_repaired_events",
             "Events sent with times that were repaired once the wall clock was known.",
             counters.events_repaired.get(),

@@ -22,6 +22,8 @@ pub struct Ledger {
     pub delivered: u64,
     /// Set aside because the upstream refuses them.
     pub dead: BTreeSet<u64>,
+    /// Higher numbers than `delivered` that are done with all the same.
+    pub settled: BTreeSet<u64>,
 }
 
 impl History {
@@ -67,9 +69,11 @@ impl History {
             }
         }
         let retained = self.sources.iter().filter(|source| is_retained(source)).map(|source| source.last).max();
+        state.deliver(retained.unwrap_or(0));
         Ok(Ledger {
-            delivered: state.delivered.max(retained.unwrap_or(0)),
+            delivered: state.delivered,
             dead: state.dead.iter().map(|letter| letter.event.sequence).collect(),
+            settled: state.dead.settled().clone(),
         })
     }
 }

@@ -10,6 +10,7 @@ mod model;
 mod places;
 mod power;
 mod promises;
+mod purge;
 mod quota;
 mod restart;
 mod retain;
