@@ -4,6 +4,7 @@
 //! a suggestion, and [`super::reference()`] makes the reference page from them, so the two cannot drift apart.
 
 mod alarm;
+mod bulk;
 mod decode;
 mod framing;
 mod general;
@@ -12,6 +13,7 @@ mod modbus;
 mod source;
 
 pub use alarm::{ALARM, CONDITIONS};
+pub use bulk::BATCH;
 pub use decode::{DECODE, FIELD, UNIT_PATH};
 pub use framing::{CHECKSUM, FRAMING};
 pub use general::{GATEWAY, RATE_LIMIT, ROOT, STORE, UPSTREAM};
@@ -103,7 +105,7 @@ const fn with_default(name: &'static str, takes: &'static str, toml: &'static st
 }
 
 /// All tables that hold keys, in the order of the reference.
-pub static TABLES: [&KeyTable; 14] = [
+pub static TABLES: [&KeyTable; 15] = [
     &GATEWAY,
     &SOURCE,
     &UNIT,
@@ -117,5 +119,6 @@ pub static TABLES: [&KeyTable; 14] = [
     &STORE,
     &UPSTREAM,
     &RATE_LIMIT,
+    &BATCH,
     &HTTP,
 ];

@@ -12,6 +12,7 @@ mod stage;
 mod stuck;
 
 mod bad_input;
+mod batch;
 mod browser;
 mod cli;
 mod clock;

@@ -336,6 +336,14 @@ pub static UPSTREAM: KeyTable = KeyTable {
         )
         .near(&["rate", "throttle", "bandwidth", "max_rate"]),
         optional(
+            "batch",
+            "table such as { events_max = 50, bytes_max = \"32KiB\", wait = \"5s\" }",
+            "each event is a message",
+            "Sends several events in one message. Not with mode = \"binary\".",
+        ),
+        with_default("compress", "\"none\" or \"zstd\"", "\"none\"", "Compresses payloads of events where that helps.")
+            .near(&["compression"]),
+        optional(
             "connect_when",
             "cron expression, five fields, in `gateway.time_zone`",
             "connected all the time",

@@ -1,0 +1,38 @@
+//! The keys of `batch` in `[upstream]`.
+
+use super::{KeyTable, with_default};
+
+/// `batch`
+pub static BATCH: KeyTable = KeyTable {
+    title: "batch",
+    noun: "`batch`",
+    selector: "",
+    meaning: "Several events in one message, for links that are paid by the byte: a CloudEvents batch (a JSON array, or a \
+              CBOR array). Only neighbours in the queue share one; an event that finds no company, a critical one, and \
+              what goes ahead of the queue or is replayed are sent alone, on the topic of their own. `batch = {}` takes \
+              all defaults.",
+    keys: &[
+        with_default("events_max", "2 to 1000", "50", "Most events of a batch.").near(&["max_events", "size", "count"]),
+        with_default(
+            "bytes_max",
+            "size, 1 KiB to 16 MiB",
+            "\"32KiB\"",
+            "Most bytes of a batch before it is compressed; at most `payload_bytes_max`.",
+        )
+        .near(&["max_bytes", "bytes"]),
+        with_default(
+            "wait",
+            "duration, 0s to 1h",
+            "\"5s\"",
+            "How long the first event of a batch waits for others. Critical events never wait, nor does what waits \
+             before them, nor anything in a call by `connect_when`.",
+        )
+        .near(&["linger", "delay", "interval", "max_wait"]),
+        with_default(
+            "topic",
+            "template; only {gateway} is filled in",
+            "\"tidegate/{gateway}/batch\"",
+            "Where batches are published: the events of one have different topics of their own.",
+        ),
+    ],
+};
