@@ -25,8 +25,8 @@ pub use modbus::{
     ScaleRegister, Table,
 };
 
-pub use super::cron::Cron;
 pub use super::bulk::{BatchPlan, Compression};
+pub use super::cron::Cron;
 use crate::forward::profile::Profile;
 use crate::reading::Value;
 pub use http::{HTTP_LISTEN, Http};

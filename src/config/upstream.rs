@@ -176,7 +176,8 @@ pub fn gateway_topic(
     let template = template_of(ctx, &text, Place::Upstream)?;
     let is_event = |part: &TemplatePart| matches!(part, TemplatePart::Event(part) if *part != EventPart::Gateway);
     if template.0.iter().any(is_event) {
-        ctx.error(text.spot, format!("`{key}` belongs to the gateway, not to one event")).label("only {gateway} is filled in here");
+        ctx.error(text.spot, format!("`{key}` belongs to the gateway, not to one event"))
+            .label("only {gateway} is filled in here");
         return None;
     }
     if !own_text_fits(ctx, &text, &template, profile) {

@@ -11,7 +11,8 @@ use super::*;
 /// The numbers of the next message of up to so many events.
 fn next_message(window: &Window<u64>, events_max: usize) -> Vec<u64> {
     let mut message: Vec<u64> = window.next().map(|(sequence, _)| sequence).into_iter().collect();
-    while let Some(last) = message.last().copied().filter(|last| message.len() < events_max && window.may_share(*last)) {
+    while let Some(last) = message.last().copied().filter(|last| message.len() < events_max && window.may_share(*last))
+    {
         match window.next_after(last).filter(|(sequence, _)| window.may_share(*sequence)) {
             Some((sequence, _)) => message.push(sequence),
             None => break,

@@ -33,16 +33,15 @@ fn backlog(keys: &str) -> (u64, u64, u64) {
 fn batches_and_compression_spare_the_link_most_of_its_bytes() {
     let plain = backlog("");
     let events = SENSORS * PER_SENSOR;
-    for (name, keys, share) in [
-        ("zstd", "compress = \"zstd\"\n", 2),
-        ("batches", "batch = { wait = \"200ms\" }\n", 1),
-        ("batches, zstd", METERED, 8),
-        ("batches, zstd, CBOR", &format!("{METERED}encoding = \"cbor\"\n"), 8),
+    for (name, keys, at_least) in [
+        ("zstd", "compress = \"zstd\"\n", 1.2),
+        ("batches", "batch = { wait = \"200ms\" }\n", 1.05),
+        ("batches, zstd", METERED, 5.0),
     ] {
         let metered = backlog(keys);
         let ratio = plain.2 as f64 / metered.2 as f64;
         println!("{name}: {events} events, messages/payload/network {plain:?} -> {metered:?}: {ratio:.1} times less");
-        assert!(metered.2 * share < plain.2 * 2, "{name}: {plain:?} -> {metered:?}");
+        assert!(ratio > at_least, "{name}: {plain:?} -> {metered:?}");
     }
 }
 

@@ -132,7 +132,8 @@ fn batches_have_defaults_and_stay_within_one_message() {
     let plan = batch("batch = {}").unwrap();
     assert_eq!((plan.events_max, plan.bytes_max, plan.wait), (50, 32 << 10, Duration::from_secs(5)));
     assert_eq!(&*plan.topic, "tidegate/g/batch");
-    let plan = batch("batch = { events_max = 2, bytes_max = \"1KiB\", wait = \"0s\", topic = \"b/{gateway}\" }").unwrap();
+    let plan =
+        batch("batch = { events_max = 2, bytes_max = \"1KiB\", wait = \"0s\", topic = \"b/{gateway}\" }").unwrap();
     assert_eq!((plan.events_max, plan.bytes_max, plan.wait, &*plan.topic), (2, 1024, Duration::ZERO, "b/g"));
     let small = batch("payload_bytes_max = \"4KiB\"\nbatch = {}").unwrap();
     assert_eq!(small.bytes_max, 4096, "the default gives way");

@@ -15,7 +15,8 @@ pub use pki::{Pki, unix_in_days, write_secret};
 pub use store::{FakeStore, event};
 
 use crate::config::model::{
-    BrokerUrl, Compression, Credentials, Encoding, EventPart, Mode, Order, Protocol, RateLimit, Template, TemplatePart, Upstream,
+    BrokerUrl, Compression, Credentials, Encoding, EventPart, Mode, Order, Protocol, RateLimit, Template, TemplatePart,
+    Upstream,
 };
 use crate::forward::profile::Profile;
 

@@ -2,12 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail on the spot")]
 
 use super::*;
-use crate::forward::testing::event;
 use crate::config::model::{BatchPlan, Compression, Encoding, Order, Protocol};
+use crate::forward::testing::event;
 
 fn in_batches(port: u16, wait: Duration) -> Upstream {
-    let plan =
-        BatchPlan { events_max: 20, bytes_max: 32 * 1024, wait, topic: "tidegate/boiler-room-7/batch".into() };
+    let plan = BatchPlan { events_max: 20, bytes_max: 32 * 1024, wait, topic: "tidegate/boiler-room-7/batch".into() };
     Upstream { batch: Some(plan), compression: Compression::Zstd, ..upstream("127.0.0.1", port, None) }
 }
 

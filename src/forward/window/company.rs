@@ -30,7 +30,9 @@ impl<T: Clone> Window<T> {
         let mut before = sequences.first().map(|first| self.place_of(*first));
         for sequence in sequences.iter().skip(1) {
             let place = self.place_of(*sequence);
-            let Some(flight) = self.flights.get_mut(place).filter(|flight| flight.state == State::Queued) else { continue };
+            let Some(flight) = self.flights.get_mut(place).filter(|flight| flight.state == State::Queued) else {
+                continue;
+            };
             flight.state = State::Sent { packet_id, bytes: 0, more: false };
             flight.is_follower = true;
             if let Some(State::Sent { more, .. }) =

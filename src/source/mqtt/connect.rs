@@ -13,7 +13,9 @@ use tokio::io::AsyncReadExt;
 
 use super::packets::{Inbox, Incoming, Outgoing, Violation};
 use crate::clock::{SystemClock, WallTime};
-use crate::config::model::{Compression, Credentials, Encoding, Mode, MqttSource, Order, Protocol, RateLimit, Template, Upstream};
+use crate::config::model::{
+    Compression, Credentials, Encoding, Mode, MqttSource, Order, Protocol, RateLimit, Template, Upstream,
+};
 use crate::forward::explain::{self, Explanation, Phase};
 pub(super) use crate::forward::link::Stream;
 use crate::forward::link::{Fault, dial};
