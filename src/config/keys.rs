@@ -16,7 +16,7 @@ pub use alarm::{ALARM, CONDITIONS};
 pub use bulk::BATCH;
 pub use decode::{DECODE, FIELD, UNIT_PATH};
 pub use framing::{CHECKSUM, FRAMING};
-pub use general::{GATEWAY, RATE_LIMIT, ROOT, STORE, UPSTREAM};
+pub use general::{GATEWAY, RATE_LIMIT, RECORD, ROOT, STORE, UPSTREAM};
 pub use http::HTTP;
 pub use modbus::{REGISTER, UNIT};
 pub use source::SOURCE;
@@ -121,4 +121,5 @@ pub static TABLES: [&KeyTable; 15] = [
     &RATE_LIMIT,
     &BATCH,
     &HTTP,
+    &RECORD,
 ];

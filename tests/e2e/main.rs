@@ -43,5 +43,7 @@ mod rotten;
 mod serial;
 mod systemd;
 mod tls;
+mod tools;
+mod unit;
 mod waiting;
 mod watch;
