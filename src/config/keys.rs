@@ -13,10 +13,10 @@ mod modbus;
 mod source;
 
 pub use alarm::{ALARM, CONDITIONS};
-pub use bulk::BATCH;
+pub use bulk::{BATCH, RATE_LIMIT};
 pub use decode::{DECODE, FIELD, UNIT_PATH};
 pub use framing::{CHECKSUM, FRAMING};
-pub use general::{GATEWAY, RATE_LIMIT, RECORD, ROOT, STORE, UPSTREAM};
+pub use general::{GATEWAY, RECORD, ROOT, STORE, UPSTREAM};
 pub use http::HTTP;
 pub use modbus::{REGISTER, UNIT};
 pub use source::SOURCE;

@@ -157,11 +157,6 @@ impl<T: Clone> Window<T> {
             && (self.inflight == 0 || self.inflight_bytes < INFLIGHT_BYTES_MAX)
     }
 
-    /// Whether [`Window::offer`] would be followed by a send: nothing waits to be sent again and there is room.
-    pub fn wants_more(&self) -> bool {
-        self.cursor == self.flights.len() && self.has_room()
-    }
-
     /// Whether sending is better put off until more is acknowledged: less than a share of the window is free, and there
     /// is more to send than fits (`ready` events besides those taken). While anything is in flight an acknowledgement
     /// comes and makes room, or the connection ends.
@@ -308,7 +303,7 @@ impl<T: Clone> Window<T> {
         if lone && ending == Ending::Suspicious {
             // Of several in one message none is known to be to blame.
             let sent = self.flights.iter().find(|flight| matches!(flight.state, State::Sent { .. }));
-            let sent = sent.filter(|flight| !matches!(flight.state, State::Sent { more: true, .. }));
+            let sent = sent.filter(|flight| matches!(flight.state, State::Sent { more: false, .. }));
             if let Some(flight) = sent {
                 let before = self.suspect.filter(|(suspect, _)| *suspect == flight.sequence).map_or(0, |(_, n)| n);
                 let attempts = before + 1;

@@ -1,6 +1,6 @@
-//! The keys of `batch` in `[upstream]`.
+//! The keys of the tables in `[upstream]`: how fast, and how many at a time.
 
-use super::{KeyTable, with_default};
+use super::{KeyTable, optional, with_default};
 
 /// `batch`
 pub static BATCH: KeyTable = KeyTable {
@@ -36,3 +36,23 @@ pub static BATCH: KeyTable = KeyTable {
         ),
     ],
 };
+
+/// `rate_limit`
+pub static RATE_LIMIT: KeyTable =
+    KeyTable {
+        title: "rate_limit",
+        noun: "`rate_limit`",
+        selector: "",
+        meaning: "The most that is sent upstream in a second; one key or both.",
+        keys: &[
+            optional("events_per_second", "1 to 100000", "what the `profile` takes; else any number", "Events.")
+                .near(&["events", "per_second", "rate"]),
+            optional(
+                "bytes_per_second",
+                "size, 64 B to 1 GiB",
+                "any number",
+                "Bytes of topics and payloads; what TLS, TCP and IP add (about a tenth) comes on top.",
+            )
+            .near(&["bytes", "bandwidth", "bytes_per_sec"]),
+        ],
+    };

@@ -12,6 +12,11 @@ impl<T: Clone> Window<T> {
         !is_searching && sequence > self.narrow_through.max(self.single_through)
     }
 
+    /// Whether [`Window::offer`] would be followed by a send: nothing waits to be sent again and there is room.
+    pub fn wants_more(&self) -> bool {
+        self.cursor == self.flights.len() && self.has_room()
+    }
+
     /// Whether more events are worth offering to fill a message of so many.
     pub fn wants_company(&self, events_max: usize) -> bool {
         self.has_room() && self.flights.len() - self.cursor < events_max
