@@ -105,7 +105,7 @@ const fn with_default(name: &'static str, takes: &'static str, toml: &'static st
 }
 
 /// All tables that hold keys, in the order of the reference.
-pub static TABLES: [&KeyTable; 15] = [
+pub static TABLES: [&KeyTable; 16] = [
     &GATEWAY,
     &SOURCE,
     &UNIT,
