@@ -1,6 +1,6 @@
 //! The keys of the tables in `[upstream]`: how fast, and how many at a time.
 
-use super::{KeyTable, optional, with_default};
+use super::{KeyTable, optional};
 
 /// `batch`
 pub static BATCH: KeyTable = KeyTable {
@@ -12,26 +12,26 @@ pub static BATCH: KeyTable = KeyTable {
               what goes ahead of the queue or is replayed are sent alone, on the topic of their own. `batch = {}` takes \
               all defaults.",
     keys: &[
-        with_default("events_max", "2 to 1000", "50", "Most events of a batch.").near(&["max_events", "size", "count"]),
-        with_default(
+        optional("events_max", "2 to 1000", "`50`", "Most events of a batch.").near(&["max_events", "size", "count"]),
+        optional(
             "bytes_max",
             "size, 1 KiB to 16 MiB",
-            "\"32KiB\"",
+            "`\"32KiB\"`",
             "Most bytes of a batch before it is compressed; at most `payload_bytes_max`.",
         )
         .near(&["max_bytes", "bytes"]),
-        with_default(
+        optional(
             "wait",
             "duration, 0s to 1h",
-            "\"5s\"",
+            "`\"5s\"`",
             "How long the first event of a batch waits for others. Critical events never wait, nor does what waits \
              before them, nor anything in a call by `connect_when`.",
         )
         .near(&["linger", "delay", "interval", "max_wait"]),
-        with_default(
+        optional(
             "topic",
             "template; only {gateway} is filled in",
-            "\"tidegate/{gateway}/batch\"",
+            "`\"tidegate/{gateway}/batch\"`",
             "Where batches are published: the events of one have different topics of their own.",
         ),
     ],
