@@ -12,7 +12,7 @@ use super::suggest::nearest;
 use super::template::{self, Place};
 use super::text::Text;
 use super::tree::{Context, Spot};
-use super::{broker, mqtt, pacing, units, upstream, url};
+use super::{broker, bulk, mqtt, pacing, units, upstream, url};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -213,6 +213,8 @@ pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str, tim
         order: pacing::order(ctx, section),
         rate_limit: pacing::rate_limit(ctx, section, profile),
         calls: pacing::calls(ctx, section, time_zone),
+        batch: bulk::batch(ctx, section, (form.mode, profile, payload_bytes_max), gateway),
+        compression: bulk::compression(ctx, section),
     })
 }
 

@@ -4,6 +4,7 @@
 //! a suggestion, and [`super::reference()`] makes the reference page from them, so the two cannot drift apart.
 
 mod alarm;
+mod bulk;
 mod decode;
 mod framing;
 mod general;
@@ -13,9 +14,10 @@ mod modbus;
 mod source;
 
 pub use alarm::{ALARM, CONDITIONS, ON_EVENT};
+pub use bulk::{BATCH, RATE_LIMIT};
 pub use decode::{DECODE, FIELD, UNIT_PATH};
 pub use framing::{CHECKSUM, FRAMING};
-pub use general::{GATEWAY, RATE_LIMIT, RECORD, ROOT, STORE, UPSTREAM};
+pub use general::{GATEWAY, RECORD, ROOT, STORE, UPSTREAM};
 pub use home_assistant::HOME_ASSISTANT;
 pub use http::HTTP;
 pub use modbus::{REGISTER, UNIT};
@@ -105,7 +107,7 @@ const fn with_default(name: &'static str, takes: &'static str, toml: &'static st
 }
 
 /// All tables that hold keys, in the order of the reference.
-pub static TABLES: [&KeyTable; 17] = [
+pub static TABLES: [&KeyTable; 18] = [
     &GATEWAY,
     &SOURCE,
     &UNIT,
@@ -120,6 +122,7 @@ pub static TABLES: [&KeyTable; 17] = [
     &STORE,
     &UPSTREAM,
     &RATE_LIMIT,
+    &BATCH,
     &HTTP,
     &HOME_ASSISTANT,
     &RECORD,

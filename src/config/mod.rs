@@ -10,6 +10,7 @@ pub mod template;
 
 mod alarm;
 mod broker;
+mod bulk;
 mod cron;
 mod cross;
 mod decode;

@@ -27,6 +27,7 @@ pub use modbus::{
     ScaleRegister, Table,
 };
 
+pub use super::bulk::{BatchPlan, Compression};
 pub use super::cron::Cron;
 use crate::forward::profile::Profile;
 use crate::reading::Value;
@@ -439,6 +440,10 @@ pub struct Upstream {
     pub rate_limit: RateLimit,
     /// `connect_when` and what goes with it. Default: connected all the time.
     pub calls: Option<CallPlan>,
+    /// `batch`. Default: each event is a message.
+    pub batch: Option<BatchPlan>,
+    /// `compress`. Default none.
+    pub compression: Compression,
 }
 
 /// `order`: what is sent first after an outage. Events of one sensor keep their order whatever it is.

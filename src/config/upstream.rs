@@ -18,6 +18,7 @@ use crate::forward::profile::{PORT_HTTPS, Profile};
 const URLS_MAX: usize = 8;
 
 const DEFAULT_TOPIC: &str = "tidegate/{gateway}/{severity}/{sensor}";
+const STATUS_TOPIC: &str = "status_topic";
 const DEFAULT_STATUS_TOPIC: &str = "tidegate/{gateway}/status";
 
 /// Slashes of a sensor's name: source/device/quantity.
@@ -148,6 +149,17 @@ fn own_text_fits(ctx: &mut Context<'_>, text: &Text, template: &Template, profil
 
 /// `status_topic`, filled in.
 pub fn status_topic(ctx: &mut Context<'_>, section: &Section<'_>, profile: Profile, gateway: &str) -> Option<Arc<str>> {
+    gateway_topic(ctx, section, (STATUS_TOPIC, DEFAULT_STATUS_TOPIC), profile, gateway)
+}
+
+/// A topic of the gateway as a whole, filled in: a key and its default.
+pub fn gateway_topic(
+    ctx: &mut Context<'_>,
+    section: &Section<'_>,
+    (key, default): (&'static str, &str),
+    profile: Profile,
+    gateway: &str,
+) -> Option<Arc<str>> {
     let filled = |template: &Template| -> String {
         let part = |part: &TemplatePart| match part {
             TemplatePart::Text(text) => text.to_string(),
@@ -155,16 +167,17 @@ pub fn status_topic(ctx: &mut Context<'_>, section: &Section<'_>, profile: Profi
         };
         template.0.iter().map(part).collect()
     };
-    let Some(text) = section.filled_text(ctx, "status_topic", template::TEMPLATE_BYTES_MAX) else {
-        return template::parse(DEFAULT_STATUS_TOPIC, Place::Upstream).ok().map(|template| filled(&template).into());
+    let Some(text) = section.filled_text(ctx, key, template::TEMPLATE_BYTES_MAX) else {
+        return template::parse(default, Place::Upstream).ok().map(|template| filled(&template).into());
     };
-    if text.value == "off" {
+    if key == STATUS_TOPIC && text.value == "off" {
         return None;
     }
     let template = template_of(ctx, &text, Place::Upstream)?;
     let is_event = |part: &TemplatePart| matches!(part, TemplatePart::Event(part) if *part != EventPart::Gateway);
     if template.0.iter().any(is_event) {
-        ctx.error(text.spot, "the status of a gateway belongs to no event").label("only {gateway} is filled in here");
+        ctx.error(text.spot, format!("`{key}` belongs to the gateway, not to one event"))
+            .label("only {gateway} is filled in here");
         return None;
     }
     if !own_text_fits(ctx, &text, &template, profile) {

@@ -1,7 +1,7 @@
 //! Forwarding: events from the store to the upstream broker, at least once, in order, over TLS MQTT, 3.1.1 or 5.
 //!
 //! The pure parts are [`window`] (what is in flight), [`ahead`] (what goes before its turn), [`pace`] (how fast),
-//! [`calls`] (when to be connected), [`side`] (what goes beside the queue), [`backoff`] (how long to
+//! [`batch`] (what shares a message), [`calls`] (when to be connected), [`side`] (what goes beside the queue), [`backoff`] (how long to
 //! wait), [`breaker`] (how much to send at first), [`failover`] (which broker), [`profile`] (what it takes),
 //! [`explain`] (what to tell people) and [`status`] (our sign of life). [`tls`] reads credentials, `feed` reads ahead in the store, `session` is one
 //! connection and `client` all of them. Never sends an event that is not on stable storage, and never lets go of one
@@ -9,6 +9,7 @@
 
 pub mod ahead;
 pub mod backoff;
+pub mod batch;
 pub mod breaker;
 pub mod calls;
 mod client;

@@ -12,6 +12,7 @@ mod draft;
 mod publish;
 mod refused;
 mod side;
+mod together;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 
 use super::ahead as ahead_line;
 use super::backoff::Backoff;
+use super::batch::Batch;
 use super::client::Forwarder;
 use super::ending::{End, Lost};
 use super::link::Link;
@@ -67,6 +69,9 @@ pub struct Session<'a> {
     /// The better broker that we move to as soon as everything in flight is acknowledged; nothing new is sent.
     leaving: Option<usize>,
     draft: Draft,
+    /// The message of several events under construction, if there are such.
+    batch: Option<Batch>,
+    told_split: bool,
 }
 
 impl<'a> Session<'a> {
@@ -77,6 +82,7 @@ impl<'a> Session<'a> {
         let scout = Scout::start(&forwarder.upstream, forwarder.failover.at(), forwarder.clock.earliest());
         let trusted = forwarder.upstream.status_topic.is_none() && forwarder.has_delivered;
         let draft = Draft::new(&forwarder.upstream);
+        let batch = together::batch_for(&forwarder.upstream, &link, &draft);
         let ids = usize::from(side_ids(&forwarder.upstream)) + usize::from(ahead_line::INFLIGHT_MAX);
         let pauses = Backoff::new(forwarder.upstream.backoff_min, refused::PAUSE_MAX);
         // One place is left for a status.
@@ -101,6 +107,8 @@ impl<'a> Session<'a> {
             scout,
             leaving: None,
             draft,
+            batch,
+            told_split: false,
         }
     }
 
@@ -174,7 +182,7 @@ impl<'a> Session<'a> {
                 self.forwarder.calls.is_planned() || self.expects_puback() || self.stopping || self.has_unreported();
             let side_wanted = self.side_may_send() && self.has_credit() && self.forwarder.side.wants_more();
             let (passed, held_until) = (self.forwarder.passed(), self.forwarder.pace.take_held_until());
-            let paused_until = self.paused_until;
+            let (paused_until, batch_due) = (self.paused_until, self.batch_due());
             tokio::select! {
                 puback = self.link.next() => {
                     self.on_puback(puback?)?;
@@ -191,6 +199,7 @@ impl<'a> Session<'a> {
                     }
                 }
                 () = until(held_until), if held_until.is_some() => {}
+                () = until(batch_due), if batch_due.is_some() => {}
                 () = until(paused_until), if paused_until.is_some() => self.paused_until = None,
                 () = self.forwarder.side.arrival(), if side_wanted => {}
                 better = self.scout.better(), if self.leaving.is_none() && !self.stopping => self.leaving = Some(better),

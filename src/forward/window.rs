@@ -4,8 +4,10 @@
 //! Owns the packet-id bookkeeping, the delivered mark, the size of the window and the count of suspicions against an
 //! event. Never does I/O, never reads a clock and never touches the store: callers report what happened and carry out
 //! what is returned. Order: events leave in sequence order on every connection, acknowledged ones are not sent again,
-//! so the first deliveries of one sensor are in sequence order too.
+//! so the first deliveries of one sensor are in sequence order too. A message may hold several events (see `company`);
+//! the window counts messages.
 
+mod company;
 mod search;
 mod verdict;
 
@@ -35,6 +37,8 @@ struct Flight<T> {
     sequence: u64,
     item: T,
     state: State,
+    /// It has left behind another event in the same message, and so takes no place of its own.
+    is_follower: bool,
     /// How often the broker has refused it without saying why.
     refusals: u32,
 }
@@ -44,8 +48,8 @@ struct Flight<T> {
 enum State {
     /// To be sent.
     Queued,
-    /// Sent, not acknowledged.
-    Sent { packet_id: u16, bytes: usize },
+    /// Sent, not acknowledged. Of a message with several events the first has its bytes; `more` follow in it.
+    Sent { packet_id: u16, bytes: usize, more: bool },
     /// Refused for good; holds its place until it is in the dead letters.
     Refused,
     /// Acknowledged or set aside; waits for those before it.
@@ -61,11 +65,16 @@ enum State {
 pub struct Window<T> {
     flights: VecDeque<Flight<T>>,
     cursor: usize,
+    /// Followers before the cursor.
+    followers: usize,
+    /// Events up to here leave each in a message of its own.
+    single_through: u64,
     limit: usize,
     limit_max: usize,
     /// What the broker of this connection takes at a time.
     bound: usize,
     delivered: u64,
+    /// Messages sent and not acknowledged.
     inflight: usize,
     inflight_bytes: usize,
     sent_on_connection: u64,
@@ -87,6 +96,8 @@ impl<T: Clone> Window<T> {
         Self {
             flights: VecDeque::new(),
             cursor: 0,
+            followers: 0,
+            single_through: 0,
             limit: limit_max,
             limit_max,
             bound: limit_max,
@@ -141,21 +152,16 @@ impl<T: Clone> Window<T> {
     /// Whether another event may be sent. What is acknowledged out of order still takes its place until those before it
     /// are, so packet ids of the window never come round to one that is still in use.
     fn has_room(&self) -> bool {
-        self.cursor < self.limit()
+        self.cursor - self.followers < self.limit()
             && self.inflight < self.limit()
             && (self.inflight == 0 || self.inflight_bytes < INFLIGHT_BYTES_MAX)
-    }
-
-    /// Whether [`Window::offer`] would be followed by a send: nothing waits to be sent again and there is room.
-    pub fn wants_more(&self) -> bool {
-        self.cursor == self.flights.len() && self.has_room()
     }
 
     /// Whether sending is better put off until more is acknowledged: less than a share of the window is free, and there
     /// is more to send than fits (`ready` events besides those taken). While anything is in flight an acknowledgement
     /// comes and makes room, or the connection ends.
     pub fn waits_for_room(&self, ready: usize) -> bool {
-        let room = self.limit().saturating_sub(self.cursor);
+        let room = self.limit().saturating_sub(self.cursor - self.followers);
         let queued = self.flights.len() - self.cursor;
         self.inflight > 0 && room < self.limit() / REFILL_SHARE && queued + ready > room
     }
@@ -166,7 +172,7 @@ impl<T: Clone> Window<T> {
         if sequence <= last {
             return false;
         }
-        self.flights.push_back(Flight { sequence, item, state: State::Queued, refusals: 0 });
+        self.flights.push_back(Flight { sequence, item, state: State::Queued, is_follower: false, refusals: 0 });
         true
     }
 
@@ -193,7 +199,8 @@ impl<T: Clone> Window<T> {
     /// The next event has left with this packet id and payload size.
     pub fn on_outgoing(&mut self, packet_id: u16, bytes: usize) {
         let Some(flight) = self.flights.get_mut(self.cursor) else { return };
-        flight.state = State::Sent { packet_id, bytes };
+        flight.state = State::Sent { packet_id, bytes, more: false };
+        flight.is_follower = false;
         self.inflight += 1;
         self.inflight_bytes += bytes;
         self.sent_on_connection += 1;
@@ -204,19 +211,21 @@ impl<T: Clone> Window<T> {
     /// The broker has acknowledged this packet id.
     pub fn on_puback(&mut self, packet_id: u16) -> Puback<T> {
         let Some(place) = self.land(packet_id) else { return Puback::Unknown };
-        self.flights[place].state = State::Done;
-        let item = self.flights[place].item.clone();
+        let items = self.finish(place);
         self.acked_on_connection += 1;
         self.takes_events = true;
         self.grow();
         self.advance();
-        Puback::Delivered(item)
+        items
     }
 
     /// The broker has refused this packet id. What is to be sent again comes before all that has not been sent yet; what
     /// was sent behind it may arrive before it, as the broker has decided.
     pub fn on_refusal(&mut self, packet_id: u16, refusal: Refusal) -> Refused<T> {
         let Some(place) = self.land(packet_id) else { return Refused::Unknown };
+        if self.requeue_message(place, refusal) {
+            return Refused::Split;
+        }
         let flight = &mut self.flights[place];
         if refusal != Refusal::NotNow {
             flight.refusals += 1;
@@ -229,7 +238,7 @@ impl<T: Clone> Window<T> {
             return Refused::SetAside(Quarantine { sequence, item, attempts });
         }
         flight.state = State::Queued;
-        self.cursor = self.cursor.min(place);
+        self.step_back(place);
         self.limit = (self.limit / 2).max(1);
         self.acked_since_growth = 0;
         Refused::Again
@@ -238,7 +247,7 @@ impl<T: Clone> Window<T> {
     /// Takes what has this packet id out of the air; returns its place.
     fn land(&mut self, packet_id: u16) -> Option<usize> {
         let (place, landed) = self.flights.iter().enumerate().find_map(|(place, flight)| match flight.state {
-            State::Sent { packet_id: sent, bytes } if sent == packet_id => Some((place, bytes)),
+            State::Sent { packet_id: sent, bytes, .. } if sent == packet_id => Some((place, bytes)),
             _ => None,
         })?;
         self.inflight -= 1;
@@ -292,7 +301,9 @@ impl<T: Clone> Window<T> {
         let fruitless = self.inflight > 0 && !progress;
         let mut quarantine = None;
         if lone && ending == Ending::Suspicious {
+            // Of several in one message none is known to be to blame.
             let sent = self.flights.iter().find(|flight| matches!(flight.state, State::Sent { .. }));
+            let sent = sent.filter(|flight| matches!(flight.state, State::Sent { more: false, .. }));
             if let Some(flight) = sent {
                 let before = self.suspect.filter(|(suspect, _)| *suspect == flight.sequence).map_or(0, |(_, n)| n);
                 let attempts = before + 1;
@@ -312,9 +323,11 @@ impl<T: Clone> Window<T> {
         for flight in &mut self.flights {
             if matches!(flight.state, State::Sent { .. } | State::Refused) {
                 flight.state = State::Queued;
+                flight.is_follower = false;
             }
         }
         self.cursor = 0;
+        self.followers = 0;
         self.inflight = 0;
         self.inflight_bytes = 0;
         self.sent_on_connection = 0;
@@ -337,7 +350,8 @@ impl<T: Clone> Window<T> {
 
     /// Moves the cursor past what needs no sending.
     fn skip_sent(&mut self) {
-        while self.flights.get(self.cursor).is_some_and(|flight| flight.state != State::Queued) {
+        while let Some(flight) = self.flights.get(self.cursor).filter(|flight| flight.state != State::Queued) {
+            self.followers += usize::from(flight.is_follower);
             self.cursor += 1;
         }
     }
@@ -349,8 +363,11 @@ impl<T: Clone> Window<T> {
                 break;
             }
             self.delivered = self.delivered.max(flight.sequence);
+            if self.cursor > 0 {
+                self.followers -= usize::from(flight.is_follower);
+                self.cursor -= 1;
+            }
             self.flights.pop_front();
-            self.cursor = self.cursor.saturating_sub(1);
         }
     }
 
@@ -368,6 +385,10 @@ mod tests;
 #[cfg(test)]
 #[path = "window_search_tests.rs"]
 mod search_tests;
+
+#[cfg(test)]
+#[path = "window_company_tests.rs"]
+mod company_tests;
 
 #[cfg(test)]
 #[path = "window_model_tests.rs"]

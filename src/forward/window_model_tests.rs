@@ -114,7 +114,7 @@ impl World {
                         assert!(*refusal != Refusal::NotNow && quarantine.sequence == sequence);
                         self.condemned.insert(sequence);
                     }
-                    Refused::Unknown => panic!("it was in flight"),
+                    Refused::Split | Refused::Unknown => panic!("it was in flight"),
                 }
             }
             Step::SetAside => self.set_aside(),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, Make, Pki};
 use crate::scene::{PATIENCE, SENSORS, Scene};
+use crate::support::gateway::line;
 use crate::support::mqtt::Session;
 use crate::support::wait::holds_within;
 use crate::support::wait_until;
@@ -35,22 +36,24 @@ fn cluster(dir: &std::path::Path) -> Vec<Broker> {
     nodes
 }
 
-/// The gateway is at node 0 and the consumer at node 1; node `killed` dies after a third of the events and comes back
-/// after two thirds. When it is the gateway's own, the network leads to node 2 from then on, as a second address would.
+/// The gateway knows all three nodes and is at node 0 first, the consumer at node 1; node `killed` dies after a fifth of
+/// the events and comes back after four. When it is the gateway's own, the gateway goes to another by itself.
 fn node_killed(killed: usize, fault: &str) {
     let dir = tempfile::tempdir().unwrap();
     let mut nodes = cluster(dir.path());
     let addresses: Vec<SocketAddr> = nodes.iter().map(Broker::address).collect();
     let mut scene = Scene::new(dir, addresses[0], &nodes[0].pki.clone(), nodes[1].door(), true);
+    let others = addresses[1..].iter().map(|address| format!(", \"mqtts://localhost:{}\"", address.port()));
+    let first = format!("mqtts://localhost:{}", scene.network.port());
+    let urls = format!("urls = [\"{first}\"{}]\n", others.collect::<String>());
+    scene.config.upstream = scene.config.upstream.replace(&line("url", first), &urls);
+    scene.gateway.configure(&scene.config);
     scene.start();
     let part = EVENTS / SENSORS / 5;
     scene.cross(1, part);
     wait_until("the flow to run", PATIENCE, || scene.consumer.crossings() > 0);
     nodes[killed].kill();
     let since = Instant::now();
-    if killed == 0 {
-        scene.network.retarget(addresses[2]);
-    }
     let before = scene.consumer.crossings();
     wait_until("events through the two that are left", PATIENCE, || scene.consumer.crossings() > before + 500);
     let taken = since.elapsed();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::broker::{Make, UNWANTED};
 use crate::scene::{SENSORS, Scene};
 use crate::support::consumer::LOST;
+use crate::support::gateway::{said, tidegate};
 use crate::tally::Tally;
 
 /// Crossings of each sensor before and after the bad event.
@@ -69,4 +70,31 @@ fn nats_acknowledges_what_it_forbids_and_drops_it() {
     let taken = scene.settle(2 * SENSORS, true, Instant::now());
     Tally::of(Make::Nats.name(), "forbidden topic", 2 * SENSORS + 1, &scene.consumer, taken);
     assert_eq!((scene.consumer.absent(), scene.consumer.announced_lost()), (1, 0));
+}
+
+/// What a profile that is not NATS's lets into a topic and NATS does not take: it ends the connection. The event is found,
+/// tried three times and set aside.
+#[test]
+fn nats_closes_at_a_topic_of_another_profile_and_gets_the_rest() {
+    if !crate::wanted() {
+        return;
+    }
+    let (mut scene, _broker) = Scene::with(Make::Nats);
+    scene.config.upstream += "profile = \"mosquitto\"\n";
+    scene.gateway.configure(&scene.config);
+    scene.start();
+    scene.cross(1, PART);
+    scene.publisher.publish("sensors/oven 7/temp", r#"{"value":80.0}"#);
+    let since = Instant::now();
+    scene.cross(PART + 1, PART);
+    let taken = scene.settle(2 * PART * SENSORS, true, since);
+    scene.consumer.wait_for(LOST, 1, FOUND_WITHIN);
+    let lost = scene.consumer.of_kind(LOST).remove(0);
+    assert_eq!((lost.data("reason"), lost.data("count")), (&"dead-letter".into(), &1.into()));
+    Tally::of(Make::Nats.name(), "topic with a space", 2 * PART * SENSORS + 1, &scene.consumer, taken);
+    scene.consumer.assert_accounted();
+    let dead = tidegate(&["dead", "list", "--json", "--socket", &scene.path("control.sock").display().to_string()]);
+    let dead = said(&dead);
+    assert!(dead.contains("plant/oven 7/value") && dead.contains("3 connections in a row"), "{dead}");
+    assert!(taken <= FOUND_WITHIN, "it took {taken:?}");
 }

@@ -27,8 +27,15 @@ def on_event(event):
         print("lost", data["count"], data["reason"], "unexplained", len(missing[gateway]), flush=True)
 
 def on_message(client, _, message):
-    if not message.topic.endswith("/status"):
-        on_event(json.loads(message.payload))
+    if message.topic.endswith("/status"):
+        return
+    payload = message.payload
+    if payload.startswith(b"\x28\xb5\x2f\xfd"):  # compress = "zstd"; no JSON begins so
+        import zstandard  # python3-zstandard
+        payload = zstandard.ZstdDecompressor().decompress(payload, max_output_size=16 << 20)
+    events = json.loads(payload)
+    for event in events if isinstance(events, list) else [events]:  # with `batch`, several come in a list
+        on_event(event)
 
 client = mqtt.Client(client_id="consumer-py", clean_session=False)  # paho-mqtt 1.x, as Debian 12 has it
 client.on_connect = lambda client, *_: client.subscribe("tidegate/#", qos=1)

@@ -20,6 +20,9 @@ const SEEN_MAX: usize = 100_000;
 /// Largest message taken, bytes.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// What a zstd frame begins with (RFC 8878); no JSON does.
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
 /// Acknowledgements that wait in memory: at least as many as the broker can have messages on their way.
 const REQUESTS_MAX: usize = 65_536;
 
@@ -97,6 +100,18 @@ fn on_event(gateways: &mut HashMap<String, Gateway>, event: &Value) -> Result<()
     Ok(())
 }
 
+/// Takes a message: an event, or with `batch` an array of them; with `compress` either is one zstd frame.
+fn on_message(gateways: &mut HashMap<String, Gateway>, payload: &[u8]) -> Result<(), Box<dyn Error>> {
+    let message = match payload.starts_with(&ZSTD) {
+        true => serde_json::from_slice(&zstd::bulk::decompress(payload, MESSAGE_BYTES_MAX)?)?,
+        false => serde_json::from_slice(payload)?,
+    };
+    match message {
+        Value::Array(events) => events.iter().try_for_each(|event| on_event(gateways, event)),
+        event => on_event(gateways, &event),
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -115,9 +130,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Ok(Event::Incoming(Packet::SubAck(_))) => println!("subscribed"),
             Ok(Event::Incoming(Packet::Publish(message))) => {
                 if !message.topic.ends_with("/status")
-                    && let Err(error) = serde_json::from_slice(&message.payload)
-                        .map_err(Into::into)
-                        .and_then(|event| on_event(&mut gateways, &event))
+                    && let Err(error) = on_message(&mut gateways, &message.payload)
                 {
                     eprintln!("on {}: {error}", message.topic);
                 }

@@ -75,7 +75,17 @@ fn python() -> Command {
 
 #[test]
 fn the_example_consumers_take_repeats_once_and_see_every_gap_explained() {
-    let mut full = Full::new("drop-oldest", |_| {});
+    both_see_all("");
+}
+
+#[test]
+fn the_example_consumers_read_compressed_batches() {
+    both_see_all("batch = { wait = \"100ms\" }\ncompress = \"zstd\"\n");
+}
+
+/// With these keys of `[upstream]`.
+fn both_see_all(keys: &str) {
+    let mut full = Full::new("drop-oldest", |config| config.upstream += keys);
     let port = full.stage.upstream.address().port();
     let examples = [
         Example::start(rust(), full.stage.dir(), "rust", port),

@@ -13,6 +13,7 @@ mod stuck;
 
 mod aside;
 mod bad_input;
+mod batch;
 mod browser;
 mod cli;
 mod clock;

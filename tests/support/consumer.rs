@@ -137,6 +137,12 @@ impl Consumer {
         self.seen().log.clone()
     }
 
+    /// Messages that have arrived, and the bytes of their payloads.
+    pub fn traffic(&self) -> (u64, u64) {
+        let seen = self.seen();
+        (seen.messages, seen.payload_bytes)
+    }
+
     /// First deliveries behind a later one of their subject.
     pub fn out_of_order(&self) -> u64 {
         self.seen().out_of_order

@@ -370,6 +370,14 @@ pub static UPSTREAM: KeyTable = KeyTable {
         )
         .near(&["rate", "throttle", "bandwidth", "max_rate"]),
         optional(
+            "batch",
+            "table such as { events_max = 50, bytes_max = \"32KiB\", wait = \"5s\" }",
+            "each event is a message",
+            "Sends several events in one message. Not with mode = \"binary\".",
+        ),
+        with_default("compress", "\"none\" or \"zstd\"", "\"none\"", "Compresses payloads of events where that helps.")
+            .near(&["compression"]),
+        optional(
             "connect_when",
             "cron expression, five fields, in `gateway.time_zone`",
             "connected all the time",
@@ -393,23 +401,3 @@ pub static UPSTREAM: KeyTable = KeyTable {
         .near(&["call_at_once", "urgent"]),
     ],
 };
-
-/// `rate_limit`
-pub static RATE_LIMIT: KeyTable =
-    KeyTable {
-        title: "rate_limit",
-        noun: "`rate_limit`",
-        selector: "",
-        meaning: "The most that is sent upstream in a second; one key or both.",
-        keys: &[
-            optional("events_per_second", "1 to 100000", "what the `profile` takes; else any number", "Events.")
-                .near(&["events", "per_second", "rate"]),
-            optional(
-                "bytes_per_second",
-                "size, 64 B to 1 GiB",
-                "any number",
-                "Bytes of topics and payloads; what TLS, TCP and IP add (about a tenth) comes on top.",
-            )
-            .near(&["bytes", "bandwidth", "bytes_per_sec"]),
-        ],
-    };

@@ -222,6 +222,7 @@ fn other_value(table: &keys::KeyTable, key: &keys::Key, default: &str) -> String
         (_, "retain_delivered") => "\"16MiB\"".into(),
         (_, "encoding") => "\"cbor\"".into(),
         (_, "order") => "\"live-first\"".into(),
+        (_, "compress") => "\"zstd\"".into(),
         (_, "connect_for") => "\"1m\"".into(),
         (_, "connect_at_once") => "\"never\"".into(),
         (_, "protocol") => "\"5\"".into(),

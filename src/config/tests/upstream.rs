@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::model::Upstream;
+use crate::config::model::{Compression, Upstream};
 use crate::forward::profile::Profile;
 
 /// A configuration with these keys and nothing else in `[upstream]`.
@@ -123,4 +123,27 @@ fn the_status_topic_can_be_set_and_turned_off() {
     bad("a.b", &["'.' in a topic"]);
     bad("1/2/3/4/5/6/7/8/9", &["8 slashes", "at most 7"]);
     bad("", &["`status_topic` is empty"]);
+}
+
+#[test]
+fn batches_have_defaults_and_stay_within_one_message() {
+    let batch = |keys: &str| read(&format!("url = \"mqtts://h\"\n{keys}")).batch;
+    assert_eq!(batch(""), None);
+    let plan = batch("batch = {}").unwrap();
+    assert_eq!((plan.events_max, plan.bytes_max, plan.wait), (50, 32 << 10, Duration::from_secs(5)));
+    assert_eq!(&*plan.topic, "tidegate/g/batch");
+    let plan =
+        batch("batch = { events_max = 2, bytes_max = \"1KiB\", wait = \"0s\", topic = \"b/{gateway}\" }").unwrap();
+    assert_eq!((plan.events_max, plan.bytes_max, plan.wait, &*plan.topic), (2, 1024, Duration::ZERO, "b/g"));
+    let small = batch("payload_bytes_max = \"4KiB\"\nbatch = {}").unwrap();
+    assert_eq!(small.bytes_max, 4096, "the default gives way");
+    let bad = |keys: &str, words: &[&str]| refused(&format!("url = \"mqtts://h\"\n{keys}"), words);
+    bad("batch = 50", &["`batch`", "a table such as"]);
+    bad("batch = { events_max = 1 }", &["events_max", "2 to 1000"]);
+    bad("batch = { max_events = 9 }", &["max_events", "events_max"]);
+    bad("batch = { topic = \"a/{sensor}\" }", &["only {gateway}"]);
+    bad("payload_bytes_max = \"4KiB\"\nbatch = { bytes_max = \"8KiB\" }", &["`bytes_max`", "4096"]);
+    bad("protocol = \"5\"\nmode = \"binary\"\nbatch = {}", &["`batch` with mode = \"binary\"", "structured"]);
+    bad("compress = \"gzip\"", &["compress", "zstd"]);
+    assert_eq!(read("url = \"mqtts://h\"\ncompress = \"zstd\"").compression, Compression::Zstd);
 }

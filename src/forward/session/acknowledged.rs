@@ -66,13 +66,17 @@ impl Session<'_> {
             self.forwarder.counters.side_delivered.add(1);
         } else if let Some(event) = self.on_ahead_puback(packet_id) {
             self.count_delivered(&event);
-        } else if let window::Puback::Delivered(event) = self.forwarder.window.on_puback(packet_id) {
-            self.count_delivered(&event);
+        } else {
+            match self.forwarder.window.on_puback(packet_id) {
+                window::Puback::Delivered(event) => self.count_delivered(&event),
+                window::Puback::DeliveredTogether(events) => {
+                    events.iter().for_each(|event| self.count_delivered(event));
+                }
+                window::Puback::Unknown => return Ok(()),
+            }
             self.forwarder.has_delivered = true;
             self.trusted |= self.forwarder.upstream.status_topic.is_none();
             self.last_progress = Instant::now();
-        } else {
-            return Ok(());
         }
         self.pauses = Backoff::new(self.forwarder.upstream.backoff_min, refused::PAUSE_MAX);
         if puback.reason == refused::NO_SUBSCRIBERS {

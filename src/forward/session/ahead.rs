@@ -21,8 +21,9 @@ impl Forwarder {
 
     /// Hands the queue's next events to the window, up to the first that is to be sent. False when there is none, or
     /// when it has come to an event that is under way ahead of it.
-    pub(super) fn offer_next(&mut self) -> bool {
-        while self.window.wants_more() {
+    /// `events_max`: how many may wait there to be sent, for a message of so many.
+    pub(super) fn offer_next(&mut self, events_max: usize) -> bool {
+        while self.window.wants_company(events_max) {
             let Some(event) = self.feed.pop() else { return false };
             let ahead = &mut self.lookout.ahead;
             // What the queue has passed over as evicted must not come after it.

@@ -31,20 +31,9 @@ impl Session<'_> {
             if self.held_until().is_some() {
                 break;
             }
-            let Some((sequence, event)) = self.next_event() else { break };
-            if let Err(reason) = self.encode(&event, None) {
-                self.condemned.push_back(Condemned { sequence, event, reason, attempts: 0 });
-                self.set_next_aside();
+            if !self.publish_message().await? {
                 break;
             }
-            if !self.is_waiting() {
-                self.last_progress = Instant::now();
-            }
-            self.pay_for_queue();
-            let packet_id = self.number()?;
-            self.forwarder.window.on_outgoing(packet_id, self.draft.payload.len());
-            self.forwarder.counters.events_published.add(1);
-            self.publish_draft(packet_id).await?;
             wrote = true;
             self.publish_ahead().await?;
         }
@@ -57,14 +46,38 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Publishes the queue's next event in a message of its own; false when there is none, or it cannot be sent.
+    pub(super) async fn publish_next(&mut self) -> Result<bool, Lost> {
+        let Some((sequence, event)) = self.next_event() else { return Ok(false) };
+        if let Err(reason) = self.encode(&event, None) {
+            self.condemned.push_back(Condemned { sequence, event, reason, attempts: 0 });
+            self.set_next_aside();
+            return Ok(false);
+        }
+        let packet_id = self.number()?;
+        self.begin_message();
+        self.forwarder.window.on_outgoing(packet_id, self.draft.payload.len());
+        self.forwarder.counters.events_published.add(1);
+        self.publish_draft(packet_id).await?;
+        Ok(true)
+    }
+
+    /// What is drafted leaves next.
+    pub(super) fn begin_message(&mut self) {
+        if !self.is_waiting() {
+            self.last_progress = Instant::now();
+        }
+        self.pay_for_queue();
+    }
+
     /// The next event: one to be sent again, or a new one from the feed.
-    fn next_event(&mut self) -> Option<(u64, Arc<Event>)> {
+    pub(super) fn next_event(&mut self) -> Option<(u64, Arc<Event>)> {
         let forwarder = &mut *self.forwarder;
         loop {
             if let Some(next) = forwarder.window.next() {
                 return Some(next);
             }
-            if !forwarder.offer_next() {
+            if !forwarder.offer_next(1) {
                 return None;
             }
         }
@@ -72,6 +85,13 @@ impl Session<'_> {
 
     /// Drafts the PUBLISH of an event, of the side lane if it has a mark, or says why there can be none.
     pub(super) fn encode(&mut self, event: &Event, mark: Option<Mark>) -> Result<(), String> {
+        self.encode_plain(event, mark)?;
+        self.draft.compress();
+        Ok(())
+    }
+
+    /// The same without compression.
+    pub(super) fn encode_plain(&mut self, event: &Event, mark: Option<Mark>) -> Result<(), String> {
         let forwarder = &mut *self.forwarder;
         let event = &*forwarder.clock.repaired(event, &forwarder.counters.events_repaired);
         let marks = Marks {
@@ -112,7 +132,7 @@ impl Session<'_> {
     }
 
     /// The next packet id of the queue's share.
-    fn number(&mut self) -> Result<u16, Lost> {
+    pub(super) fn number(&mut self) -> Result<u16, Lost> {
         self.last_id = self.last_id % queue_ids(&self.forwarder.upstream) + 1;
         self.register(self.last_id)
     }

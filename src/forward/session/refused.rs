@@ -67,7 +67,10 @@ impl Session<'_> {
             self.forwarder.side.on_refusal(slot, why);
             return;
         }
+        // What waits for company may no longer be what comes next.
+        self.gather_anew();
         match self.forwarder.window.on_refusal(puback.packet_id, meaning) {
+            Refused::Split => self.tell_split(puback),
             Refused::Again => self.rest(puback),
             Refused::SetAside(Quarantine { sequence, item, attempts }) => {
                 let reason = self.words_for(puback, &item);

@@ -12,7 +12,7 @@ use crate::forward::options::queue_ids;
 impl Session<'_> {
     /// Whether the queue leaves the connection to the side lane: everything in the store has been sent. On a connection
     /// on which events of the queue wait for the first acknowledgement it does not: one of them may be what the broker
-    /// refuses, and that shows only when it is alone.
+    /// refuses, and that shows only when it is alone. Events that wait for company leave the link free.
     pub(super) fn side_may_send(&self) -> bool {
         let window = &self.forwarder.window;
         self.trusted
@@ -21,7 +21,7 @@ impl Session<'_> {
             && self.setting_aside.is_none()
             && self.condemned.is_empty()
             && !self.is_paused()
-            && window.is_all_sent()
+            && (window.is_all_sent() || self.is_gathering())
             && (window.is_empty() || window.has_progress())
             && self.forwarder.feed.is_drained()
     }

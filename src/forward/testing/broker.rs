@@ -59,6 +59,8 @@ impl Got {
 #[derive(Default)]
 struct Shared {
     events: Vec<Got>,
+    messages: Vec<usize>,
+    payload_bytes: usize,
     status: Vec<Got>,
     connections: usize,
     disconnects: usize,
@@ -114,6 +116,16 @@ impl FakeBroker {
         self.shared.lock().unwrap().events.len()
     }
 
+    /// How many events each message held.
+    pub fn messages(&self) -> Vec<usize> {
+        self.shared.lock().unwrap().messages.clone()
+    }
+
+    /// Bytes of all payloads of events.
+    pub fn payload_bytes(&self) -> usize {
+        self.shared.lock().unwrap().payload_bytes
+    }
+
     pub fn status(&self) -> Vec<Got> {
         self.shared.lock().unwrap().status.clone()
     }
@@ -149,6 +161,26 @@ impl FakeBroker {
     pub fn first_arrivals(&self) -> Vec<u64> {
         let mut seen = std::collections::HashSet::new();
         self.events().iter().map(Got::sequence).filter(|sequence| seen.insert(*sequence)).collect()
+    }
+}
+
+/// The events of a message, or the one status.
+fn unpacked(topic: &str, payload: &[u8]) -> Vec<Got> {
+    let plain = match payload {
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd::bulk::decompress(payload, 1 << 20).unwrap(),
+        _ => payload.to_vec(),
+    };
+    let payload = match plain[0] {
+        0x9f => ciborium::from_reader(&plain[..]).unwrap(),
+        _ => serde_json::from_slice(&plain).unwrap(),
+    };
+    let got = |payload| Got { topic: topic.to_owned(), payload };
+    match payload {
+        serde_json::Value::Array(all) => {
+            assert!(topic.ends_with("/batch"), "a batch on {topic}");
+            all.into_iter().map(got).collect()
+        }
+        one => vec![got(one)],
     }
 }
 
@@ -214,13 +246,13 @@ async fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, shared: &Mutex<Sha
                         }
                     }
                 }
-                let payload = serde_json::from_slice(&body[start..]).unwrap();
-                let got = Got { topic, payload };
-                if got.topic.ends_with("/status") {
+                let all = unpacked(&topic, &body[start..]);
+                let is_among = |number| all.iter().any(|got| got.sequence() == number);
+                if topic.ends_with("/status") {
                     if manner == Manner::ClosesAtStatus {
                         return Ok(());
                     }
-                    shared.lock().unwrap().status.push(got);
+                    shared.lock().unwrap().status.extend(all);
                     if let Manner::RefusesStatus(reason) = manner {
                         stream.write_all(&[0x40, 4, packet_id[0], packet_id[1], reason, 0]).await?;
                         continue;
@@ -230,19 +262,24 @@ async fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, shared: &Mutex<Sha
                     }
                     continue;
                 }
-                if matches!(manner, Manner::ClosesAt(poison) if poison == got.sequence()) {
+                if matches!(manner, Manner::ClosesAt(poison) if is_among(poison)) {
                     return Ok(());
                 }
                 if let Manner::Answers { sequence, reason, times } = manner
-                    && sequence == got.sequence()
+                    && is_among(sequence)
                     && shared.lock().unwrap().answered < times
                 {
                     shared.lock().unwrap().answered += 1;
                     stream.write_all(&[0x40, 4, packet_id[0], packet_id[1], reason, 0]).await?;
                     continue;
                 }
-                let is_left_out = matches!(manner, Manner::LeavesOut(number) if number == got.sequence());
-                shared.lock().unwrap().events.push(got);
+                let is_left_out = matches!(manner, Manner::LeavesOut(number) if is_among(number));
+                {
+                    let mut shared = shared.lock().unwrap();
+                    shared.messages.push(all.len());
+                    shared.payload_bytes += body.len() - start;
+                    shared.events.extend(all);
+                }
                 events += 1;
                 match manner {
                     Manner::AcknowledgesNothing | Manner::AcknowledgesStatusOnly => continue,

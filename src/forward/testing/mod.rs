@@ -15,7 +15,8 @@ pub use pki::{Pki, unix_in_days, write_secret};
 pub use store::{FakeStore, event};
 
 use crate::config::model::{
-    BrokerUrl, Credentials, Encoding, EventPart, Mode, Order, Protocol, RateLimit, Template, TemplatePart, Upstream,
+    BrokerUrl, Compression, Credentials, Encoding, EventPart, Mode, Order, Protocol, RateLimit, Template, TemplatePart,
+    Upstream,
 };
 use crate::forward::profile::Profile;
 
@@ -76,5 +77,7 @@ pub fn upstream(host: &str, port: u16, credentials: Option<Credentials>) -> Upst
         order: Order::default(),
         rate_limit: RateLimit::default(),
         calls: None,
+        batch: None,
+        compression: Compression::default(),
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail on the spot")]
 
 mod alpn;
+mod batch;
 mod breaker;
 mod brokers;
 mod credentials;

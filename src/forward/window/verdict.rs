@@ -5,6 +5,8 @@
 pub enum Puback<T> {
     /// An event of ours is delivered.
     Delivered(T),
+    /// All events of one message are.
+    DeliveredTogether(Vec<T>),
     /// No event in flight has that packet id (a status message has, or the broker repeats itself).
     Unknown,
 }
@@ -25,6 +27,8 @@ pub enum Refusal {
 pub enum Refused<T> {
     /// It is sent again.
     Again,
+    /// It was a message of several events: each is sent again, alone, so that the broker says which it means.
+    Split,
     /// It is to be set aside.
     SetAside(Quarantine<T>),
     /// No event in flight has that packet id.

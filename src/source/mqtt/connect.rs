@@ -13,7 +13,9 @@ use tokio::io::AsyncReadExt;
 
 use super::packets::{Inbox, Incoming, Outgoing, Violation};
 use crate::clock::{SystemClock, WallTime};
-use crate::config::model::{Credentials, Encoding, Mode, MqttSource, Order, Protocol, RateLimit, Template, Upstream};
+use crate::config::model::{
+    Compression, Credentials, Encoding, Mode, MqttSource, Order, Protocol, RateLimit, Template, Upstream,
+};
 use crate::forward::explain::{self, Explanation, Phase};
 pub(super) use crate::forward::link::Stream;
 use crate::forward::link::{Fault, dial};
@@ -154,5 +156,7 @@ pub(super) fn view(config: &MqttSource) -> Upstream {
         order: Order::default(),
         rate_limit: RateLimit::default(),
         calls: None,
+        batch: None,
+        compression: Compression::default(),
     }
 }

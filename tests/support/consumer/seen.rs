@@ -14,6 +14,17 @@ const FAULTS_KEPT: usize = 20;
 /// One in so many deliveries is checked against its schema by a lean consumer.
 const LEAN_CHECKED: u64 = 64;
 
+/// Most bytes of a payload after decompression.
+const UNPACKED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// JSON, or a batch in CBOR.
+fn read(payload: &[u8]) -> Result<Value, String> {
+    match payload.first() {
+        Some(0x9f) => ciborium::from_reader(payload).map_err(|error| format!("no CBOR: {error}")),
+        _ => serde_json::from_slice(payload).map_err(|error| format!("no JSON: {error}")),
+    }
+}
+
 /// An event at its first arrival.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -57,6 +68,9 @@ pub struct Delivery {
 pub(super) struct Seen {
     /// Deliveries of events, repeats included, in the order of their arrival.
     pub(super) log: Vec<Delivery>,
+    /// Messages, and the bytes of their payloads.
+    pub(super) messages: u64,
+    pub(super) payload_bytes: u64,
     /// Deliveries, repeats included.
     pub(super) deliveries: u64,
     /// Deliveries of an event that had arrived before.
@@ -96,11 +110,23 @@ impl Seen {
         }
     }
 
+    /// Takes a message: a status, an event or a batch of events, plain or compressed.
     pub(super) fn take(&mut self, topic: String, payload: &[u8]) {
-        let json: Value = match serde_json::from_slice(payload) {
-            Ok(json) => json,
-            Err(error) => return self.fault(format!("on {topic}: no JSON: {error}")),
+        self.messages += 1;
+        self.payload_bytes += payload.len() as u64;
+        let unpacked = match payload {
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd::bulk::decompress(payload, UNPACKED_BYTES_MAX),
+            _ => Ok(payload.to_vec()),
         };
+        match unpacked.map_err(|error| error.to_string()).and_then(|plain| read(&plain)) {
+            Ok(Value::Array(events)) if events.len() < 2 => self.fault(format!("on {topic}: a batch without company")),
+            Ok(Value::Array(events)) => events.into_iter().for_each(|json| self.take_json(topic.clone(), json)),
+            Ok(json) => self.take_json(topic, json),
+            Err(error) => self.fault(format!("on {topic}: {error}")),
+        }
+    }
+
+    fn take_json(&mut self, topic: String, json: Value) {
         if topic.ends_with("/status") {
             if let Err(problem) = validate_status(&json) {
                 self.fault(format!("on {topic}: {problem}"));
