@@ -233,7 +233,7 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "jq",
-            r#"format = "jq", expression = ".phases as $all | range(5) | {device: \"p\(.)\", quantity: \"u\", value: $all[.].u}""#,
+            r#"format = "jq", expression = '.phases as $all | range(5) | {device: "p\(.)", quantity: "u", value: $all[.].u}'"#,
             5,
             meter,
         ),
