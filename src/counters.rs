@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::event::Event;
 use crate::ops::board::Board;
+use crate::record::RecordCounters;
+use crate::tap::Tap;
 use histogram::Histogram;
 use tally::{EventTally, LossReason, LossTally};
 
@@ -111,6 +113,8 @@ pub struct SourceCounters {
     pub lost_since: Counter,
     /// Values passed over as configured sentinels.
     pub ignored: Counter,
+    /// Where what it receives is shown to whoever looks on.
+    pub tap: Arc<Tap>,
     /// Refused input by reason.
     rejects: Mutex<BTreeMap<Reject, u64>>,
 }
@@ -205,6 +209,10 @@ pub struct Counters {
     pub engine_turns: Counter,
     /// Turns of the store's loop: the watchdog's evidence.
     pub store_turns: Counter,
+    /// Of the recorder of readings.
+    pub record: RecordCounters,
+    /// Not a count: where those that look on (`tidegate tap`) are, for all who count.
+    pub tap: Arc<Tap>,
     /// What was seen last, for the local page.
     pub board: Board,
 }
@@ -229,7 +237,8 @@ impl Counters {
     /// The counters of a source, made at first use.
     pub fn source(&self, name: &Arc<str>) -> Arc<SourceCounters> {
         let mut sources = self.sources.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Arc::clone(sources.entry(Arc::clone(name)).or_default())
+        let new = || Arc::new(SourceCounters { tap: Arc::clone(&self.tap), ..SourceCounters::default() });
+        Arc::clone(sources.entry(Arc::clone(name)).or_insert_with(new))
     }
 
     /// All sources seen so far.

@@ -6,18 +6,22 @@
 
 pub mod ack;
 pub mod app;
+pub mod backtest;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod counters;
 pub mod decode;
+pub mod discover;
 pub mod engine;
 pub mod error;
 pub mod event;
 pub mod forward;
 pub mod ops;
 pub mod reading;
+pub mod record;
 pub mod replay;
 pub mod shutdown;
 pub mod source;
 pub mod store;
+pub mod tap;

@@ -34,6 +34,7 @@ use crate::ops::status::{Configured, StatusSources};
 use crate::ops::systemd::ServiceManager;
 use crate::ops::wear::{self, Wear};
 use crate::ops::{control, logging};
+use crate::record::Recorder;
 use crate::replay;
 use crate::shutdown::{self, Trigger};
 use crate::store::handle::{Closed, StoreHandle};
@@ -42,7 +43,7 @@ use tasks::{Forwarder, Sources};
 use watcher::Watcher;
 
 /// Most sensors kept in memory. A site has tens to thousands; a device that makes up names must not fill the memory.
-const SENSORS_MAX: usize = 20_000;
+pub const SENSORS_MAX: usize = 20_000;
 
 /// How often the app looks after its tasks and its status.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -147,6 +148,7 @@ struct App {
     configured: watch::Sender<Configured>,
     replaying: replay::Task,
     control: Option<(Trigger, JoinHandle<()>)>,
+    recorder: Arc<Recorder>,
     page: page::Page,
 }
 
@@ -183,8 +185,11 @@ impl App {
         let (commands, asked) = mpsc::channel(1);
         // What the engine has already; only what comes later is looked at.
         let (rules, changed_rules) = watch::channel(Rules { alarms: Vec::new(), time_zone: jiff::tz::TimeZone::UTC });
+        let recorder = Arc::new(Recorder::new(Arc::clone(&counters)));
+        recorder.follow(config.record.as_ref());
         let pipeline = Pipeline {
             engine,
+            recorder: Arc::clone(&recorder),
             store: store.clone(),
             clock: Arc::clone(&clock),
             counters: Arc::clone(&counters),
@@ -237,6 +242,7 @@ impl App {
             gateway: Arc::clone(&config.gateway.id),
             clock: Arc::clone(&clock),
             events: Arc::new(control::events::Events::new(config.store.path.clone(), store.clone())),
+            tap: Arc::clone(&counters.tap),
         };
         let mut page = page::Page::new(routes.clone(), Arc::clone(&counters));
         page.follow(&config.http).await;
@@ -258,6 +264,7 @@ impl App {
             configured,
             replaying,
             control,
+            recorder,
             page,
         })
     }
@@ -382,7 +389,7 @@ impl App {
     async fn stop(mut self) -> Result<(), Failure> {
         let grace = self.config.gateway.shutdown_grace;
         let deadline = Instant::now() + grace;
-        self.service.stopping();
+        self.service.stopping(grace);
         self.counters.board.health.wait_for(Some("the gateway is stopping"));
         tracing::info!(grace_ms = grace.as_millis() as u64, "stopping");
         self.watcher.stop().await;
@@ -395,9 +402,14 @@ impl App {
                 "the store could not take all readings in time; brokers send theirs again, those of serial ports are lost"
             ),
         }
+        if let Some(thread) = self.recorder.stop() {
+            // What it has still to write is a block.
+            let _ = tokio::time::timeout(FAREWELL, tokio::task::spawn_blocking(move || thread.join())).await;
+        }
         // It must not feed the draining.
         let _ = tokio::time::timeout(FAREWELL, self.replaying.stop()).await;
         self.forwarder.stop(deadline.saturating_duration_since(Instant::now())).await;
+        self.counters.tap.close();
         if let Some((trigger, task)) = self.control {
             trigger.stop();
             // Whoever is being answered may keep it; the socket's file is then cleared away by the next start.

@@ -18,6 +18,7 @@ use crate::event::{Event, EventData, GatewayStarted, SourceChange};
 use crate::forward::repeats::{Repeats, Say};
 use crate::ops::board::sensors::SENSORS_MAX;
 use crate::reading::Reading;
+use crate::record::Recorder;
 use crate::source::FromSource;
 use crate::store::handle::{Closed, Commit, StoreHandle};
 
@@ -75,6 +76,8 @@ pub enum AlarmCommand {
 pub struct Pipeline {
     /// The alarms.
     pub engine: Engine,
+    /// Keeps the readings, where that is wanted.
+    pub recorder: Arc<Recorder>,
     /// Where events go.
     pub store: StoreHandle,
     /// The time.
@@ -132,6 +135,9 @@ impl Pipeline {
                         let before = (out.events.len(), out.records.len());
                         self.evaluate(&readings, now, &mut out, &mut refusals);
                         arrivals.extend(out.events[before.0..].iter().map(|_| arrived));
+                        if self.recorder.is_on() {
+                            self.recorder.offer(now.wall, readings);
+                        }
                         match ack {
                             // It caused nothing that would have to be stored first. Its source keeps the order.
                             Some(ack) if before == (out.events.len(), out.records.len()) => ack.release(),
@@ -157,7 +163,11 @@ impl Pipeline {
             }
             // After the readings: what a sensor has just said must not find it stale.
             if self.engine.next_deadline().is_some_and(|deadline| deadline <= now.boot) {
+                let events = out.events.len();
                 self.engine.on_deadline(now, &mut out);
+                if self.counters.tap.is_on() {
+                    self.counters.tap.acted(out.events[events..].iter());
+                }
             }
             let answer = command.map(|command| self.carry_out(command, now, &mut out));
             if !(out.events.is_empty() && out.records.is_empty() && acks.is_empty()) {
@@ -189,7 +199,13 @@ impl Pipeline {
             }
         };
         for reading in readings {
-            match self.engine.on_reading(reading, now, out) {
+            let events = out.events.len();
+            let accepted = self.engine.on_reading(reading, now, out);
+            if self.counters.tap.is_on() {
+                let whys = self.engine.explain(reading, accepted, now);
+                self.counters.tap.reading(reading, accepted, whys, &out.events[events..]);
+            }
+            match accepted {
                 Accepted::Evaluated => {
                     self.counters.readings.add(1);
                     seen(reading, true);

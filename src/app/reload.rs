@@ -55,6 +55,7 @@ impl App {
         if new.store != self.config.store {
             let _ = self.store.configure(new.store.clone());
         }
+        self.recorder.follow(new.record.as_ref());
         self.sources.follow(&new.sources);
         self.watcher.follow(&new);
         self.forwarder.follow(new.upstream.as_ref(), &new.gateway.id);

@@ -78,6 +78,7 @@ pub(super) async fn open(
         gateway: Arc::clone(&config.gateway.id),
         clock: Arc::clone(clock),
         events: Arc::new(control::events::Events::new(config.store.path.clone(), no_store)),
+        tap: Arc::clone(&counters.tap),
     };
     let mut page = Page::new(routes.clone(), Arc::clone(counters));
     page.follow(&config.http).await;
@@ -123,7 +124,7 @@ pub(super) async fn open(
             }
         };
         if is_over {
-            service.stopping();
+            service.stopping(Duration::ZERO);
             tracing::info!("stopped; the store was never opened");
             break None;
         }

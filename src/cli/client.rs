@@ -89,7 +89,7 @@ async fn exchange(socket: &Path, method: Method, route: &str, body: Bytes) -> Re
     }
 }
 
-fn no_gateway(socket: &Path, error: &std::io::Error) -> Failure {
+pub(super) fn no_gateway(socket: &Path, error: &std::io::Error) -> Failure {
     let shown = socket.display();
     let help = match error.kind() {
         std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {

@@ -3,19 +3,24 @@
 //! Owns the words on the command line and their help. Never does the work.
 
 pub mod alarms;
+pub mod backtest;
 pub mod check;
 pub mod client;
 pub mod completions;
 pub mod dead;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod discover;
 pub mod doctor;
 pub mod events;
 pub mod log_level;
 pub mod metrics;
+pub mod ports;
 pub mod presets;
 pub mod replay;
 pub mod status;
+pub mod tap;
+pub mod test;
 pub mod upstream;
 
 use std::path::PathBuf;
@@ -165,6 +170,21 @@ Exit codes: 0 done, 1 no gateway answers or there is no such letter, 2 usage.")]
     /// Have the running gateway send delivered events again, marked as replayed and behind what is new
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::Arguments),
+    /// Look on while the gateway works: bytes, readings, and what each alarm makes of them
+    #[command(after_help = tap::EXAMPLES)]
+    Tap(tap::Arguments),
+    /// Decode a sample from standard input as a source would, and judge it by the alarms; needs no gateway
+    #[command(after_help = test::EXAMPLES)]
+    Test(test::Arguments),
+    /// The serial ports of this machine: what is behind them, who has them, what to write as `port`
+    #[command(after_help = ports::EXAMPLES)]
+    Ports(ports::Arguments),
+    /// Listen to a port or a broker for a while and propose a configuration
+    #[command(after_help = discover::EXAMPLES)]
+    Discover(discover::Arguments),
+    /// Replay recorded readings through other alarms: what would they have raised, beside those in force?
+    #[command(after_help = backtest::EXAMPLES)]
+    Backtest(backtest::Arguments),
     /// Have the running gateway connect upstream now instead of at its next attempt
     #[command(after_help = upstream::EXAMPLES)]
     Upstream(upstream::Arguments),
@@ -249,6 +269,11 @@ impl Arguments {
             Command::Presets { name, base } => presets::presets(name.as_deref(), base.as_deref()),
             Command::Replay(arguments) => arguments.execute(),
             Command::Upstream(arguments) => arguments.execute(),
+            Command::Tap(arguments) => arguments.execute(),
+            Command::Ports(arguments) => arguments.execute(),
+            Command::Discover(arguments) => arguments.execute(),
+            Command::Test(arguments) => arguments.execute(),
+            Command::Backtest(arguments) => arguments.execute(),
             Command::Completions { shell } => completions::run(shell),
             #[cfg(feature = "demo")]
             Command::Demo { fast, keep } => demo::run(fast, keep),

@@ -152,6 +152,12 @@ fn render(status: &Status) -> String {
         "readings  {} evaluated, {} late, {} refused",
         readings.evaluated, readings.late, readings.refused
     ));
+    if readings.recorded + readings.not_recorded > 0 {
+        lines.push(format!(
+            "record    {} readings kept, {} not (disk too slow)",
+            readings.recorded, readings.not_recorded
+        ));
+    }
     for (name, source) in &status.sources {
         let state = if source.up { "up" } else { "DOWN" };
         lines.push(format!("source    {name}: {state}, {} messages, {} readings", source.messages, source.readings));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::model::{
-    BrokerUrl, CONTROL_SOCKET, Encoding, Gateway, LogFormat, LogLevel, Store, Template, Upstream, WhenFull,
+    BrokerUrl, CONTROL_SOCKET, Encoding, Gateway, LogFormat, LogLevel, Record, Store, Template, Upstream, WhenFull,
 };
 use super::section::Section;
 use super::suggest::nearest;
@@ -107,6 +107,27 @@ pub fn store(ctx: &mut Context<'_>, section: &Section<'_>) -> Store {
         when_full: section.choice(ctx, "when_full", &policies).unwrap_or(WhenFull::DropOldest),
         commit_interval: section.duration(ctx, "commit_interval", Duration::ZERO..=MINUTE).unwrap_or(Duration::ZERO),
     }
+}
+
+/// `[record]`; `store` is where events are.
+pub fn record(ctx: &mut Context<'_>, section: &Section<'_>, store: &Store) -> Option<Record> {
+    section.check_variant(ctx, "");
+    let max_bytes = section.size(ctx, "max_bytes", 1 << 20..=1 << 40).unwrap_or(64 << 20);
+    let text = section.filled_text(ctx, "path", PATH_BYTES_MAX)?;
+    let path = PathBuf::from(&text.value);
+    if path.is_relative() {
+        ctx.error(text.spot, "a relative path: it depends on where the program is started")
+            .label("write it from the root, as in \"/var/lib/tidegate-readings\"");
+        return None;
+    }
+    if path.starts_with(&store.path) || store.path.starts_with(&path) {
+        ctx.error(text.spot, "readings and events in one folder").label("expected a folder of its own").help(format!(
+            "the store is in {}; what is not its own there counts against its limit",
+            store.path.display()
+        ));
+        return None;
+    }
+    Some(Record { path, max_bytes })
 }
 
 /// `retain_delivered`: what is delivered leaves in whole generations, so that less than a few of them would keep

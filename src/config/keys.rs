@@ -14,7 +14,7 @@ mod source;
 pub use alarm::{ALARM, CONDITIONS};
 pub use decode::{DECODE, FIELD, UNIT_PATH};
 pub use framing::{CHECKSUM, FRAMING};
-pub use general::{GATEWAY, RATE_LIMIT, ROOT, STORE, UPSTREAM};
+pub use general::{GATEWAY, RATE_LIMIT, RECORD, ROOT, STORE, UPSTREAM};
 pub use http::HTTP;
 pub use modbus::{REGISTER, UNIT};
 pub use source::SOURCE;
@@ -103,7 +103,7 @@ const fn with_default(name: &'static str, takes: &'static str, toml: &'static st
 }
 
 /// All tables that hold keys, in the order of the reference.
-pub static TABLES: [&KeyTable; 14] = [
+pub static TABLES: [&KeyTable; 15] = [
     &GATEWAY,
     &SOURCE,
     &UNIT,
@@ -118,4 +118,5 @@ pub static TABLES: [&KeyTable; 14] = [
     &UPSTREAM,
     &RATE_LIMIT,
     &HTTP,
+    &RECORD,
 ];

@@ -1,7 +1,7 @@
 //! From files to a [`Config`], or to everything that is wrong with them.
 //!
 //! Owns reading the files (the main one, then `conf.d/*.toml` beside it by name), their limits, and how they are put
-//! together: `[[source]]` and `[[alarm]]` add up, the keys of `[gateway]`, `[store]`, `[upstream]` and `[http]` are set once.
+//! together: `[[source]]` and `[[alarm]]` add up, the keys of the tables of which there is one are set once.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -159,7 +159,7 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
         trees.push(syntax::parse(ctx, number));
     }
     let single = |keys| Single { keys, parts: Vec::new() };
-    let mut singles = [&keys::GATEWAY, &keys::STORE, &keys::UPSTREAM, &keys::HTTP].map(single);
+    let mut singles = [&keys::GATEWAY, &keys::STORE, &keys::UPSTREAM, &keys::HTTP, &keys::RECORD].map(single);
     let (mut sources, mut alarms) = (Vec::new(), Vec::new());
     for entry in trees.iter().flatten() {
         match entry.name.as_str() {
@@ -167,16 +167,22 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
             "store" => one(ctx, entry, &mut singles[1]),
             "upstream" => one(ctx, entry, &mut singles[2]),
             "http" => one(ctx, entry, &mut singles[3]),
+            "record" => one(ctx, entry, &mut singles[4]),
             "source" => many(ctx, entry, SOURCES_MAX, &mut sources),
             "alarm" => many(ctx, entry, ALARMS_MAX, &mut alarms),
             _ => stray(ctx, entry),
         }
     }
-    let [gateway, store, to_upstream, http] = singles;
+    let [gateway, store, to_upstream, http, to_record] = singles;
     let section = gateway.section(ctx);
     let gateway = general::gateway(ctx, &section);
     let section = store.section(ctx);
     let store = general::store(ctx, &section);
+    let mut record = None;
+    if !to_record.parts.is_empty() {
+        let section = to_record.section(ctx);
+        record = general::record(ctx, &section, &store);
+    }
     let section = http.section(ctx);
     let http = http::read(ctx, &section);
     let (mut to, mut to_spot) = (None, Spot { file: 0, start: 0, end: 0 });
@@ -207,7 +213,7 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
     let whole = ctx.report.error_count() == 0;
     let sources: Vec<_> = read_sources.into_iter().map(|read| read.source).collect();
     let alarms = read_alarms.iter().map(|read| read.alarm.clone()).collect();
-    let config = Config { gateway, sources, alarms, store, upstream: to, http };
+    let config = Config { gateway, sources, alarms, store, upstream: to, http, record };
     if whole {
         cross::patterns(ctx, &read_alarms, &config.sources, config.watches_itself());
         cross::groups(ctx, &read_alarms);
@@ -272,7 +278,7 @@ fn stray(ctx: &mut Context<'_>, entry: &Entry) {
     if table {
         ctx.heads.push(entry.value.spot);
     }
-    let owner = [&keys::GATEWAY, &keys::STORE, &keys::UPSTREAM, &keys::HTTP]
+    let owner = [&keys::GATEWAY, &keys::STORE, &keys::UPSTREAM, &keys::HTTP, &keys::RECORD]
         .into_iter()
         .find(|table| table.key(&entry.name).is_some());
     if let (false, Some(owner)) = (table, owner) {
@@ -286,7 +292,7 @@ fn stray(ctx: &mut Context<'_>, entry: &Entry) {
         };
         ctx.error(entry.key, format!("unknown table `{}`", entry.name))
             .label(format!("did you mean {written}?"))
-            .help("the tables are [gateway], [[source]], [[alarm]], [store], [upstream] and [http]");
+            .help("the tables are [gateway], [[source]], [[alarm]], [store], [upstream], [http] and [record]");
     } else {
         unknown_key(ctx, &keys::ROOT, None, entry);
     }

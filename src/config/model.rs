@@ -43,6 +43,8 @@ pub struct Config {
     pub store: Store,
     /// `[upstream]`; without it events are stored and not forwarded.
     pub upstream: Option<Upstream>,
+    /// `[record]`; without it no readings are kept.
+    pub record: Option<Record>,
     /// `[http]`
     pub http: Http,
 }
@@ -350,6 +352,15 @@ pub struct Store {
     pub when_full: WhenFull,
     /// `commit_interval`: how long events below `critical` may wait for company before a sync. Default 0.
     pub commit_interval: Duration,
+}
+
+/// `[record]`: readings kept for `tidegate backtest`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// `path`: a folder of its own, outside the store's.
+    pub path: PathBuf,
+    /// `max_bytes`: all its files, 1 MiB to 1 TiB. Default 64 MiB.
+    pub max_bytes: u64,
 }
 
 /// What gives way when the store is full.

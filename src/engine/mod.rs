@@ -28,6 +28,7 @@ mod sensor;
 mod tests;
 mod timers;
 mod view;
+mod why;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use uuid::Uuid;
 pub use api::AlarmView;
 pub use restore::Restored;
 pub use view::{LimitView, SensorView};
+pub use why::{Reason, Why};
 
 use crate::clock::{BootTime, Now, WallTime, judge};
 use crate::config::model;

@@ -6,6 +6,7 @@ pub mod control;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod ports;
 pub mod progress;
 pub mod status;
 pub mod systemd;

@@ -72,6 +72,12 @@ pub struct ReadingStatus {
     pub late: u64,
     /// Of sensors beyond the bound.
     pub refused: u64,
+    /// Kept by `[record]`.
+    #[serde(default)]
+    pub recorded: u64,
+    /// To be kept, but the disk was too slow or could not be written.
+    #[serde(default)]
+    pub not_recorded: u64,
 }
 
 /// The wall clock.
@@ -278,6 +284,8 @@ impl StatusSources {
                 evaluated: counters.readings.get(),
                 late: counters.readings_late.get(),
                 refused: counters.readings_refused.get(),
+                recorded: counters.record.written.get(),
+                not_recorded: counters.record.dropped.get(),
             },
             clock: Some(self.clock()),
             store: StoreShown {

@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
+/// Closing the store, after the grace: a worn SD card may take many seconds for its last sync. As long as the unit's own
+/// `TimeoutStopSec`.
+const CLOSING: Duration = Duration::from_secs(30);
+
 /// Talks to the service manager.
 #[derive(Debug, Default)]
 pub struct ServiceManager {
@@ -27,9 +31,11 @@ impl ServiceManager {
         }
     }
 
-    /// A stop has begun.
-    pub fn stopping(&self) {
-        send(&[NotifyState::Stopping]);
+    /// A stop has begun that goes on for `grace` at most, besides what closing the store takes. Asks for that much time
+    /// (`EXTEND_TIMEOUT_USEC`), so that a grace above the unit's `TimeoutStopSec` is not cut short by a kill.
+    pub fn stopping(&self, grace: Duration) {
+        let asked = (grace + CLOSING).as_micros();
+        send(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(u32::try_from(asked).unwrap_or(u32::MAX))]);
     }
 
     /// One line for `systemctl status`; sent only when it changes.

@@ -141,6 +141,9 @@ impl Intake {
     /// The readings of a message.
     fn take(&mut self, topic: Option<&str>, payload: &[u8], retained: bool) -> Vec<Reading> {
         self.counts.messages.add(1);
+        if topic.is_some() && self.counts.tap.is_on() {
+            self.counts.tap.bytes(&self.name, topic, payload, self.clock.wall());
+        }
         self.decoded.clear();
         let now = self.clock.now();
         self.arrived = now.boot;
@@ -180,6 +183,9 @@ impl<D> Intake<D> {
     /// Counts a refusal and says it when it is news, or once in a while how often. `raw`: what came, as far as it is there.
     fn refuse(&mut self, reject: Reject, topic: Option<&str>, what: &str, raw: &[u8]) {
         self.counts.reject(reject);
+        if self.counts.tap.is_on() {
+            self.counts.tap.refused(&self.name, topic, reject, what);
+        }
         if let Some(mut refused) = self.counters.board.note_refused() {
             refused.note(&self.name, topic, reject.as_str(), what, raw, self.clock.boot());
         }

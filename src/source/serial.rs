@@ -157,6 +157,10 @@ async fn read(
                 Err(error) => return End::Lost(port::unplugged(&config.port, Some(&error))),
                 Ok(count) => {
                     heard = Instant::now();
+                    let intake = &parts.intake;
+                    if intake.counts.tap.is_on() {
+                        intake.counts.tap.bytes(&intake.name, None, &chunk[..count], intake.clock.wall());
+                    }
                     if trouble == Trouble::Silent
                         && let Some(restored) = parts.link.up(&format!("{} is heard again", config.port.display()))
                         && parts.outbox.push(restored).is_err()

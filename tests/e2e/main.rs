@@ -42,5 +42,7 @@ mod rotten;
 mod serial;
 mod systemd;
 mod tls;
+mod tools;
+mod unit;
 mod waiting;
 mod watch;

@@ -79,6 +79,19 @@ fn a_stop_is_announced_ends_well_and_loses_nothing() {
 }
 
 #[test]
+fn a_stop_asks_for_as_much_time_as_its_grace() {
+    let mut stage = Stage::with(|config| config.gateway += "shutdown_grace = \"10m\"\n");
+    stage.start();
+    assert_eq!(stage.gateway.stop().code(), Some(0));
+    let notices = stage.gateway.notify.notices();
+    let asked = notices.iter().find(|notice| notice.text.starts_with("EXTEND_TIMEOUT_USEC=")).unwrap();
+    let usec: u64 = asked.text["EXTEND_TIMEOUT_USEC=".len()..].parse().unwrap();
+    assert!(usec > 600_000_000, "asks for {usec} us");
+    let stopping = notices.iter().find(|notice| notice.text == "STOPPING=1").unwrap();
+    assert_eq!(stopping.datagram, asked.datagram, "it begins to count with the stop");
+}
+
+#[test]
 fn a_stop_does_not_wait_for_an_upstream_that_is_away() {
     let mut stage = Stage::with(|config| config.gateway += "shutdown_grace = \"1s\"\n");
     stage.network.stall();

@@ -70,8 +70,10 @@ fn pass(alarm: &Alarm, values: &[f64]) -> Outcome {
     }
     drop(messages);
     let engine = Engine::new(settings, std::slice::from_ref(alarm));
-    let counters = Arc::default();
-    let pipeline = Pipeline { engine, store, clock, counters, inbox, commands, rules, first: Output::default() };
+    let counters = Arc::<Counters>::default();
+    let recorder = Arc::new(Recorder::new(Arc::clone(&counters)));
+    let first = Output::default();
+    let pipeline = Pipeline { engine, recorder, store, clock, counters, inbox, commands, rules, first };
     let started = GatewayStarted { version: String::new(), previous_stop: "first".to_owned(), waiting: 0 };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(pipeline.run(started)).unwrap();

@@ -1,6 +1,6 @@
 //! The keys of the tables of which there is one.
 
-use super::{Key, KeyTable, optional, with_default};
+use super::{Key, KeyTable, optional, required, with_default};
 
 pub(super) const CA_FILE: Key = optional(
     "ca_file",
@@ -34,46 +34,49 @@ pub(super) const PASSWORD_FILE: Key = optional(
 .near(&["password", "pass", "passwd", "pw", "passwordfile", "secret"]);
 
 /// The top of the file.
-pub static ROOT: KeyTable = KeyTable {
-    title: "the file",
-    noun: "the file",
-    selector: "",
-    meaning: "",
-    keys: &[
-        optional("gateway", "table", "all defaults", "This gateway.").near(&["general", "global", "agent", "main"]),
-        optional("source", "tables", "nothing is read", "Where readings come from.")
-            .near(&["sources", "input", "inputs", "sensor", "sensors", "mqtt", "serial", "port"]),
-        optional("alarm", "tables", "no alarm is raised", "What raises an event.").near(&[
-            "alarms",
-            "alert",
-            "alerts",
-            "rule",
-            "rules",
-            "threshold",
-            "thresholds",
-        ]),
-        optional("store", "table", "all defaults", "Where events wait until they are delivered.")
-            .near(&["storage", "queue", "buffer", "database", "db", "sled"]),
-        optional("http", "table", "all defaults", "The local page.").near(&[
-            "page",
-            "web",
-            "ui",
-            "dashboard",
-            "server",
-            "listen",
-        ]),
-        optional("upstream", "table", "events are stored and not forwarded", "Where events go.").near(&[
-            "output",
-            "outputs",
-            "broker",
-            "forward",
-            "forwarder",
-            "sink",
-            "cloud",
-            "remote",
-        ]),
-    ],
-};
+pub static ROOT: KeyTable =
+    KeyTable {
+        title: "the file",
+        noun: "the file",
+        selector: "",
+        meaning: "",
+        keys: &[
+            optional("gateway", "table", "all defaults", "This gateway.").near(&["general", "global", "agent", "main"]),
+            optional("source", "tables", "nothing is read", "Where readings come from.")
+                .near(&["sources", "input", "inputs", "sensor", "sensors", "mqtt", "serial", "port"]),
+            optional("alarm", "tables", "no alarm is raised", "What raises an event.").near(&[
+                "alarms",
+                "alert",
+                "alerts",
+                "rule",
+                "rules",
+                "threshold",
+                "thresholds",
+            ]),
+            optional("store", "table", "all defaults", "Where events wait until they are delivered.")
+                .near(&["storage", "queue", "buffer", "database", "db", "sled"]),
+            optional("http", "table", "all defaults", "The local page.").near(&[
+                "page",
+                "web",
+                "ui",
+                "dashboard",
+                "server",
+                "listen",
+            ]),
+            optional("upstream", "table", "events are stored and not forwarded", "Where events go.").near(&[
+                "output",
+                "outputs",
+                "broker",
+                "forward",
+                "forwarder",
+                "sink",
+                "cloud",
+                "remote",
+            ]),
+            optional("record", "table", "readings are not kept", "Recent readings, kept for `tidegate backtest`.")
+                .near(&["recorder", "recording", "readings"]),
+        ],
+    };
 
 /// `[gateway]`
 pub static GATEWAY: KeyTable = KeyTable {
@@ -176,6 +179,31 @@ pub static STORE: KeyTable = KeyTable {
             "How long events below `critical` may wait for company before they are written. More is kinder to flash.",
         )
         .near(&["flush_interval", "sync_interval", "flush", "sync"]),
+    ],
+};
+
+/// `[record]`
+pub static RECORD: KeyTable = KeyTable {
+    title: "[record]",
+    noun: "[record]",
+    selector: "",
+    meaning: "Keeps recent readings, so that `tidegate backtest` can say what other alarms would have done. Off unless \
+              this table is there. About 3 to 15 bytes a reading on the disk, written once a minute or every 64 kB; \
+              attributes (`carry`) are not kept. A kill costs the last minute.",
+    keys: &[
+        required(
+            "path",
+            "absolute path",
+            "A folder of its own outside the store's; the service must be allowed to write there.",
+        )
+        .near(&["dir", "directory", "folder", "file"]),
+        with_default(
+            "max_bytes",
+            "size, 1 MiB to 1 TiB",
+            "\"64MiB\"",
+            "All it may take; the oldest readings make room.",
+        )
+        .near(&["size", "max_size", "limit", "quota", "capacity", "bytes_max"]),
     ],
 };
 

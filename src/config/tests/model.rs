@@ -10,7 +10,7 @@ use crate::reading::Value;
 
 #[test]
 fn the_sample_is_read_as_written() {
-    let Config { gateway, sources, alarms, store, upstream, http: _ } = good(GOOD).config;
+    let Config { gateway, sources, alarms, store, upstream, http: _, record } = good(GOOD).config;
     assert_eq!(&*gateway.id, "g");
     assert_eq!(gateway.time_zone, "UTC");
     let SourceKind::Mqtt(mqtt) = &sources[0].kind else { panic!("not MQTT") };
@@ -25,6 +25,7 @@ fn the_sample_is_read_as_written() {
     assert_eq!(alarms[0].condition, Condition::High(8.0));
     assert_eq!(store.when_full, WhenFull::DropOldest);
     assert_eq!(store.retain_delivered, 0, "delivered events are kept only when asked for");
+    assert_eq!(record, None, "readings are kept only when asked for");
     let upstream = upstream.unwrap();
     assert_eq!((upstream.url.port, upstream.topic.0.len()), (8883, 6));
     assert_eq!(upstream.client_id, "tidegate-g");
@@ -96,6 +97,7 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
         "[gateway]" => "[gateway]\nid = \"g\"\n{}".into(),
         "[http]" => "[gateway]\nid = \"g\"\n[http]\n{}".into(),
         "[store]" => "[gateway]\nid = \"g\"\n[store]\n{}".into(),
+        "[record]" => "[gateway]\nid = \"g\"\n[record]\npath = \"/readings\"\n{}".into(),
         "[upstream]" if key.name.starts_with("connect_") && key.name != "connect_timeout" => {
             "[gateway]\nid = \"g\"\n[upstream]\nurl = \"mqtts://h\"\nconnect_when = \"*/15 * * * *\"\n{}".into()
         }
@@ -146,6 +148,25 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
         }
         "[[alarm]]" => "[[alarm]]\nname = \"a\"\nsensors = [\"#\"]\nhigh = 1\n{}".into(),
         other => panic!("no carrier for {other}"),
+    }
+}
+
+#[test]
+fn readings_and_events_do_not_share_a_folder() {
+    let record = |path: &str| {
+        let text = format!("[gateway]\nid = \"g\"\n[store]\npath = \"/data/events\"\n[record]\npath = \"{path}\"\n");
+        crate::config::load_text(Path::new("tidegate.toml"), &text, &|_| None)
+    };
+    let kept = record("/data/readings").unwrap().config.record.unwrap();
+    assert_eq!((kept.path.as_path(), kept.max_bytes), (Path::new("/data/readings"), 64 << 20));
+    for (path, what) in [
+        ("/data/events", "in one folder"),
+        ("/data/events/readings", "in one folder"),
+        ("/data", "in one folder"),
+        ("readings", "relative path"),
+    ] {
+        let report = record(path).unwrap_err().to_string();
+        assert!(report.contains(what), "{path}: {report}");
     }
 }
 

@@ -11,3 +11,4 @@ mod restart;
 mod scenarios;
 mod stale;
 pub(super) mod support;
+mod why;

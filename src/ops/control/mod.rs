@@ -10,6 +10,7 @@ pub mod dead;
 pub mod events;
 pub mod log;
 pub mod replay;
+pub mod tap;
 pub mod upstream;
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -33,6 +34,7 @@ use crate::ops::status::Status;
 use crate::replay::Replays;
 use crate::shutdown::Shutdown;
 use crate::store::handle::StoreHandle;
+use crate::tap::Tap;
 
 /// Longest request body, bytes: an alarm's and a sensor's name with room to spare.
 const BODY_BYTES_MAX: usize = 4 * 1024;
@@ -66,6 +68,8 @@ pub struct Routes {
     pub metrics: Arc<Metrics>,
     /// Looks back.
     pub events: Arc<events::Events>,
+    /// Looks on.
+    pub tap: Arc<Tap>,
 }
 
 /// Opens the socket and serves it until shutdown. An error is in words and leaves the gateway running without control.
@@ -82,6 +86,7 @@ pub async fn spawn(path: &Path, routes: Routes, mut shutdown: Shutdown) -> Resul
         .merge(log::routes())
         .merge(metrics::routes())
         .merge(replay::routes())
+        .merge(tap::routes())
         .merge(upstream::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(routes);

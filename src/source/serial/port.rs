@@ -4,6 +4,7 @@
 //! Looks only at what the system shows to everybody (`/dev`, `/proc`, `/etc/group`, `/etc/passwd`).
 
 use std::io::ErrorKind as IoKind;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -15,7 +16,10 @@ use crate::forward::explain::Explanation;
 /// Most ports named as being there instead of the one that is not.
 const PORTS_TOLD_MAX: usize = 5;
 
-/// Opens a port raw and for us alone.
+/// Device numbers (major) of pseudo-terminals, from the kernel's list of devices.
+const PSEUDO_TERMINALS: RangeInclusive<u32> = 136..=143;
+
+/// Opens a port raw and, unless it is a pseudo-terminal, for us alone.
 pub(in crate::source) fn open(config: &SerialSource) -> tokio_serial::Result<SerialStream> {
     let SerialSource { port, baud, data_bits, parity, stop_bits, flow_control, .. } = config;
     let mut opened = open_line(port, *baud, *data_bits, *parity, *stop_bits, *flow_control)?;
@@ -50,12 +54,23 @@ pub(in crate::source) fn open_line(
         FlowControl::Hardware => tokio_serial::FlowControl::Hardware,
     };
     // Exclusive is the default of the builder.
-    tokio_serial::new(port.to_string_lossy(), baud)
+    let mut stream = tokio_serial::new(port.to_string_lossy(), baud)
         .data_bits(data_bits)
         .stop_bits(stop_bits)
         .parity(parity)
         .flow_control(flow_control)
-        .open_native_async()
+        .open_native_async()?;
+    if is_pseudo_terminal(port) {
+        stream.set_exclusive(false)?;
+    }
+    Ok(stream)
+}
+
+/// Whether a port is one end of a program, such as socat that brings a port of another machine. The kernel forgets that
+/// somebody wanted a port for himself when the last one closes it; of a pseudo-terminal that is the program at the other
+/// end, so after a kill we would be shut out by ourselves for ever.
+fn is_pseudo_terminal(port: &Path) -> bool {
+    std::fs::metadata(port).is_ok_and(|found| PSEUDO_TERMINALS.contains(&rustix::fs::major(found.rdev())))
 }
 
 /// Why a port could not be opened.
@@ -176,5 +191,15 @@ mod tests {
         assert_eq!(name_of("/etc/passwd", 0).unwrap(), "root");
         assert_eq!(name_of("/etc/passwd", u32::MAX), None);
         assert_eq!(name_of("/nowhere", 0), None);
+    }
+
+    #[tokio::test]
+    async fn a_pseudo_terminal_is_not_locked_against_ourselves_after_a_kill() {
+        use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
+        let other_end = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        unlockpt(&other_end).unwrap();
+        let name = ptsname(&other_end, Vec::new()).unwrap().into_string().unwrap();
+        let port = open_line(Path::new(&name), 9600, 8, Parity::None, 1, FlowControl::None).unwrap();
+        assert!(!port.exclusive());
     }
 }

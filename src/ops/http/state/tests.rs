@@ -49,6 +49,7 @@ fn looker() -> (Looker, mpsc::Receiver<Command>, Arc<Counters>) {
         clock,
         log: logging::init(LogLevel::Error, LogFormat::Auto),
         metrics: Arc::new(Metrics::new(sources.clone(), store.clone())),
+        tap: Arc::default(),
         events: Arc::new(Events::new("/nonexistent".into(), store)),
     };
     (Looker::new(routes, Arc::clone(&counters)), asked, counters)

@@ -1,0 +1,400 @@
+//! `tidegate discover`: listens for a while and proposes a configuration.
+//!
+//! Owns its arguments and the listening, at a serial port or a broker; what is made of it is [`crate::discover`]. Writes
+//! to no device, and leaves nothing behind at a broker.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use rumqttc::{AsyncClient, ConnectionError, Event, MqttOptions, Packet, QoS, StateError, TlsConfiguration, Transport};
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, timeout_at};
+use tokio_serial::{DataBits, Parity, SerialPortBuilderExt, SerialStream};
+
+use crate::cli::client;
+use crate::clock::SystemClock;
+use crate::config;
+use crate::config::model::{Credentials, SourceKind, Upstream};
+use crate::discover::{Heard, Place, propose, quoted};
+use crate::error::Failure;
+use crate::forward::explain::{self, Phase};
+use crate::forward::tls::{self, expiry::Certificates};
+use crate::ops::ports;
+
+/// What the help ends with.
+pub const EXAMPLES: &str = "\
+Examples:
+  tidegate discover --port /dev/serial/by-id/usb-FTDI_FT232R_A5-if00-port0
+  tidegate discover --url mqtt://127.0.0.1 --topic 'zigbee2mqtt/#' --for 5m > proposal.toml
+  tidegate discover --source boiler --config ./tidegate.toml
+
+The proposal is a beginning: it says how often each thing was seen, units are guessed from names, alarms are comments.
+Look through it, put it into conf.d and run `tidegate check`. A serial port is listened to at common baud rates, 8N1 and
+7E1, until what comes is text in lines; nothing is sent to the device, and the gateway must not hold the port meanwhile.
+With --source, the port, or the broker and its login, are those of the configuration.
+
+Exit codes: 0 something is proposed, 1 nothing could be understood, 2 usage, 78 the configuration is wrong.";
+
+/// Baud rates tried, the commonest first.
+const BAUDS: [u32; 8] = [9_600, 115_200, 19_200, 4_800, 38_400, 57_600, 2_400, 1_200];
+
+/// Messages looked at; the ring of what a busy broker says in a minute.
+const MESSAGES_MAX: usize = 20_000;
+
+/// Bytes kept of all messages together.
+const BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Largest message taken, bytes; a picture is no reading.
+const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Largest MQTT packet taken, bytes: a picture on another topic must not end the listening.
+const PACKET_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Least share of text at which a baud rate is believed.
+const TEXT_SHARE: f64 = 0.95;
+
+/// Bytes before a baud rate is judged.
+const JUDGED_BYTES: usize = 16;
+
+/// The arguments.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("where").required(true)))]
+pub struct Arguments {
+    /// A source of the configuration: its port, or its broker and login
+    #[arg(long, group = "where", value_name = "NAME")]
+    source: Option<String>,
+    /// A serial port
+    #[arg(long, group = "where", value_name = "PATH")]
+    port: Option<PathBuf>,
+    /// A broker: mqtt://host[:port] or mqtts://host[:port]
+    #[arg(long, group = "where", value_name = "URL")]
+    url: Option<String>,
+    /// Topics to listen to, at a broker; several times for more
+    #[arg(long, value_name = "FILTER", default_value = "#")]
+    topic: Vec<String>,
+    /// How long to listen
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    time: Duration,
+    /// Configuration file that has the source
+    #[arg(long, short, value_name = "FILE", default_value = super::DEFAULT_CONFIG)]
+    config: PathBuf,
+}
+
+/// What is listened to.
+enum Target {
+    Port { name: String, path: PathBuf, baud: Option<u32> },
+    Broker { name: String, keys: String, upstream: Box<Upstream> },
+}
+
+impl Arguments {
+    /// Does what they say.
+    ///
+    /// # Errors
+    /// Nothing can be listened to, nothing was heard, or nothing of it was understood.
+    pub fn execute(self) -> Result<(), Failure> {
+        let target = self.target()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::Failed(format!("error: the runtime cannot start: {error}")))?;
+        let (place, heard) = match target {
+            Target::Port { name, path, baud } => {
+                say(&format!("listening to {} for up to {}", path.display(), explain::human(self.time)));
+                let found = runtime.block_on(listen_port(&path, baud, self.time))?;
+                (found.place(name, &path), lines(&found.bytes()))
+            }
+            Target::Broker { name, keys, upstream } => {
+                let place = explain::place(&upstream);
+                say(&format!("listening to {} at {place} for {}", self.topic.join(", "), explain::human(self.time)));
+                let heard = runtime.block_on(listen_broker(&upstream, &self.topic, self.time))?;
+                (Place { name, keys }, heard)
+            }
+        };
+        runtime.shutdown_background();
+        if heard.is_empty() {
+            let text = "error: nothing was heard\n  = help: listen longer (--for 5m); does the device send by itself?";
+            return Err(Failure::Failed(text.to_owned()));
+        }
+        let (text, sources) = propose(&place, &heard);
+        let head = format!(
+            "# Proposed by `tidegate discover` from {} messages in {}. Look through it before use.\n\n",
+            heard.len(),
+            explain::human(self.time)
+        );
+        client::print(|out| out.write_all((head + &text).as_bytes()))?;
+        match sources {
+            0 => Err(Failure::Failed("error: nothing of what was heard was understood, see above".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    fn target(&self) -> Result<Target, Failure> {
+        if let Some(path) = &self.port {
+            return Ok(Target::Port { name: "serial".to_owned(), path: path.clone(), baud: None });
+        }
+        if let Some(url) = &self.url {
+            let keys = format!("type = \"mqtt\"\nurl = {}\n", quoted(url));
+            let upstream = Box::new(broker(url, &Credentials::default())?);
+            return Ok(Target::Broker { name: "local".to_owned(), keys, upstream });
+        }
+        let wanted = self.source.as_deref().unwrap_or_default();
+        let loaded = config::load(&self.config, &|name| std::env::var(name).ok())
+            .map_err(|report| Failure::Configuration(report.to_string()))?;
+        let source = loaded.config.sources.iter().find(|source| *source.name == *wanted);
+        let name = wanted.to_owned();
+        match source.map(|source| &source.kind) {
+            Some(SourceKind::Serial(serial)) => {
+                Ok(Target::Port { name, path: serial.port.clone(), baud: Some(serial.baud) })
+            }
+            Some(SourceKind::Mqtt(mqtt)) => {
+                let host = &mqtt.url.host;
+                let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+                let url = format!("mqtt{}://{host}:{}", if mqtt.url.tls { "s" } else { "" }, mqtt.url.port);
+                let keys = format!("type = \"mqtt\"\nurl = {}\n{}", quoted(&url), login(&mqtt.credentials));
+                Ok(Target::Broker { name, keys, upstream: Box::new(broker(&url, &mqtt.credentials)?) })
+            }
+            Some(SourceKind::Modbus(_)) => {
+                let text = format!("error: `{wanted}` is a Modbus source: its units say nothing unless asked");
+                Err(Failure::Usage(text))
+            }
+            None => {
+                let names: Vec<&str> = loaded.config.sources.iter().map(|source| &*source.name).collect();
+                let there = names.join(", ");
+                Err(Failure::Usage(format!("error: there is no source `{wanted}`\n  = help: there are: {there}")))
+            }
+        }
+    }
+}
+
+fn say(text: &str) {
+    // Beside the proposal, which goes into a file.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// The keys of a login, as they were.
+fn login(credentials: &Credentials) -> String {
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let keys = [
+        ("ca_file", path(&credentials.ca_file)),
+        ("cert_file", path(&credentials.cert_file)),
+        ("key_file", path(&credentials.key_file)),
+        ("username", credentials.username.clone()),
+        ("password_file", path(&credentials.password_file)),
+    ];
+    keys.into_iter().filter_map(|(key, value)| Some(format!("{key} = {}\n", quoted(&value?)))).collect()
+}
+
+/// A broker as the forwarder's words and options want it, by the loader's own rules for addresses.
+fn broker(url: &str, credentials: &Credentials) -> Result<Upstream, Failure> {
+    let text = format!("[gateway]\nid = \"discover\"\n[upstream]\nurl = {}\nallow_plaintext = true\n", quoted(url));
+    let loaded =
+        config::load_text(Path::new("--url"), &text, &|_| None).map_err(|report| Failure::Usage(report.to_string()))?;
+    let upstream = loaded.config.upstream.ok_or_else(|| Failure::Usage(format!("error: `{url}` is no broker")))?;
+    Ok(Upstream { credentials: credentials.clone(), ..upstream })
+}
+
+async fn listen_broker(upstream: &Upstream, topics: &[String], time: Duration) -> Result<Vec<Heard>, Failure> {
+    let failed = |what: String| Failure::Failed(format!("error: {what}"));
+    let client_id = format!("tidegate-discover-{:08x}", fastrand::u32(..));
+    let options = options(upstream, client_id).map_err(|error| failed(format!("credentials: {error}")))?;
+    let (client, mut link) = AsyncClient::new(options, topics.len() + 1);
+    let until = Instant::now() + time;
+    let (mut heard, mut bytes) = (Vec::new(), 0);
+    let mut subscribed = false;
+    while let Ok(event) = timeout_at(until, link.poll()).await {
+        let event = event.map_err(|error| failed(words(&error, upstream)))?;
+        match event {
+            Event::Incoming(Packet::ConnAck(_)) => {
+                for topic in topics {
+                    client.try_subscribe(topic, QoS::AtMostOnce).map_err(|error| {
+                        Failure::Usage(format!("error: `{topic}` cannot be subscribed to: {error}"))
+                    })?;
+                }
+            }
+            Event::Incoming(Packet::SubAck(answer)) => {
+                let refused = |code: &rumqttc::SubscribeReasonCode| *code == rumqttc::SubscribeReasonCode::Failure;
+                if answer.return_codes.iter().all(refused) {
+                    return Err(failed("the broker refuses the topics; ask for fewer with --topic".to_owned()));
+                }
+                if !std::mem::replace(&mut subscribed, true) {
+                    say("subscribed");
+                }
+            }
+            Event::Incoming(Packet::Publish(publish)) => {
+                let length = publish.payload.len();
+                let room = heard.len() < MESSAGES_MAX && bytes + length <= BYTES_MAX;
+                if room && length <= PAYLOAD_BYTES_MAX && !publish.topic.starts_with('$') {
+                    bytes += length;
+                    heard.push(Heard { topic: Some(publish.topic.clone()), payload: publish.payload.to_vec() });
+                }
+            }
+            _ => {}
+        }
+    }
+    let _ = client.try_disconnect();
+    let _ = tokio::time::timeout(Duration::from_secs(1), async { while link.poll().await.is_ok() {} }).await;
+    if !subscribed {
+        return Err(failed(format!("{} did not answer in time", explain::place(upstream))));
+    }
+    Ok(heard)
+}
+
+/// A session of our own that the broker forgets; a wrong file is told as the gateway would.
+fn options(upstream: &Upstream, client_id: String) -> Result<MqttOptions, tls::TlsError> {
+    let mut options = MqttOptions::new(client_id, &upstream.url.host, upstream.url.port);
+    options.set_clean_session(true);
+    options.set_max_packet_size(PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX);
+    let credentials = &upstream.credentials;
+    if let Some(username) = &credentials.username {
+        options.set_credentials(username, tls::password(credentials)?.unwrap_or_default());
+    }
+    if upstream.url.tls {
+        let config = tls::client_config(credentials, SystemClock::new().earliest(), &Certificates::default())?;
+        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config.into())));
+    }
+    Ok(options)
+}
+
+/// Why the broker could not be listened to.
+fn words(error: &ConnectionError, upstream: &Upstream) -> String {
+    match error {
+        ConnectionError::Io(error) | ConnectionError::MqttState(StateError::Io(error)) => {
+            explain::io(error, upstream, Phase::Connecting).text
+        }
+        error => format!("{}: {error}", explain::place(upstream)),
+    }
+}
+
+/// What came from a port at one rate.
+#[derive(Default)]
+struct Tried {
+    baud: u32,
+    bytes: Vec<u8>,
+    /// Share of bytes that are text, as 8N1 and as 7E1.
+    text: f64,
+    seven_even: bool,
+}
+
+impl Tried {
+    fn judge(&mut self) {
+        let share = |fits: &dyn Fn(u8) -> bool| {
+            self.bytes.iter().filter(|byte| fits(**byte)).count() as f64 / self.bytes.len().max(1) as f64
+        };
+        let printable = |byte: u8| (0x20..0x7f).contains(&byte) || matches!(byte, b'\r' | b'\n' | b'\t');
+        let plain = share(&|byte| printable(byte) || byte >= 0x80 && std::str::from_utf8(&self.bytes).is_ok());
+        let even = share(&|byte| byte.count_ones() % 2 == 0 && printable(byte & 0x7f));
+        (self.text, self.seven_even) = if even > plain { (even, true) } else { (plain, false) };
+    }
+
+    /// Text, in lines.
+    fn is_good(&self) -> bool {
+        let ends = self.bytes().iter().filter(|byte| matches!(byte, b'\r' | b'\n')).count();
+        self.bytes.len() >= JUDGED_BYTES && self.text >= TEXT_SHARE && ends >= 2
+    }
+
+    /// The bytes without a parity bit.
+    fn bytes(&self) -> Vec<u8> {
+        match self.seven_even {
+            true => self.bytes.iter().map(|byte| byte & 0x7f).collect(),
+            false => self.bytes.clone(),
+        }
+    }
+
+    fn place(&self, name: String, path: &Path) -> Place {
+        let percent = (self.text * 100.0).round();
+        let (port, bytes) = (quoted(&path.display().to_string()), self.bytes.len());
+        let mut keys = format!(
+            "type = \"serial\"\nport = {port}\nbaud = {}  # {percent} % of {bytes} bytes are text at this rate\n",
+            self.baud
+        );
+        if self.seven_even {
+            keys.push_str("data_bits = 7\nparity = \"even\"  # all bytes have even parity in 8 bits\n");
+        }
+        keys.push_str("framing = { by = \"line\" }\n");
+        Place { name, keys }
+    }
+}
+
+/// Listens at rate after rate until one makes sense, and then for the rest of the time.
+async fn listen_port(path: &Path, first: Option<u32>, time: Duration) -> Result<Tried, Failure> {
+    let bauds: Vec<u32> = first.into_iter().chain(BAUDS.into_iter().filter(|baud| Some(*baud) != first)).collect();
+    let end = Instant::now() + time;
+    let slice = time / u32::try_from(bauds.len() + 2).unwrap_or(u32::MAX);
+    let mut best = Tried::default();
+    for baud in bauds {
+        let mut tried = Tried { baud, ..Tried::default() };
+        let mut port = open(path, baud)?;
+        let until = (Instant::now() + slice).min(end);
+        while !tried.is_good() && read(&mut port, path, &mut tried, until).await? {}
+        if tried.is_good() {
+            say(&format!("{baud} baud makes sense"));
+            while tried.bytes.len() < BYTES_MAX && read(&mut port, path, &mut tried, end).await? {}
+            return Ok(tried);
+        }
+        say(&format!("{baud} baud: {} bytes, {} % text", tried.bytes.len(), (tried.text * 100.0).round()));
+        if (tried.text, tried.bytes.len()) > (best.text, best.bytes.len()) || best.baud == 0 {
+            best = tried;
+        }
+    }
+    if best.bytes.is_empty() {
+        return Err(Failure::Failed(format!(
+            "error: {} said nothing at any rate\n  = help: is the device powered, are its lines the right way round, does it send by itself?",
+            path.display()
+        )));
+    }
+    if best.text < TEXT_SHARE {
+        return Err(Failure::Failed(format!(
+            "error: {} speaks, but no text: at best {} % at {} baud\n  = help: it may be a binary protocol (Modbus, say), or \
+             a rate or parity that was not tried; `tidegate tap --raw` shows the bytes",
+            path.display(),
+            (best.text * 100.0).round(),
+            best.baud
+        )));
+    }
+    Ok(best)
+}
+
+/// Reads once; false when the time is over.
+async fn read(port: &mut SerialStream, path: &Path, tried: &mut Tried, until: Instant) -> Result<bool, Failure> {
+    let mut chunk = [0; 1024];
+    match timeout_at(until, port.read(&mut chunk)).await {
+        Err(_) => Ok(false),
+        Ok(Ok(count)) if count > 0 => {
+            tried.bytes.extend_from_slice(&chunk[..count]);
+            // What has settled does not change with a few bytes more.
+            if tried.bytes.len() < 64 * 1024 {
+                tried.judge();
+            }
+            Ok(true)
+        }
+        Ok(_) => Err(Failure::Failed(format!("error: {} was unplugged", path.display()))),
+    }
+}
+
+fn open(path: &Path, baud: u32) -> Result<SerialStream, Failure> {
+    let builder = tokio_serial::new(path.to_string_lossy(), baud).data_bits(DataBits::Eight).parity(Parity::None);
+    builder.open_native_async().map_err(|error| {
+        let device = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let holders = ports::held_by(Path::new("/"), &device);
+        let help = match holders.is_empty() {
+            true => "`tidegate ports` shows which ports there are and who may open them".to_owned(),
+            false => format!("it is held by {}; stop that first", holders.join(", ")),
+        };
+        Failure::Failed(format!("error: {} cannot be opened: {error}\n  = help: {help}", path.display()))
+    })
+}
+
+/// The whole lines among the bytes: neither what came before the first end nor what follows the last.
+fn lines(bytes: &[u8]) -> Vec<Heard> {
+    let ends = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let (Some(first), Some(last)) = (bytes.iter().position(ends), bytes.iter().rposition(ends)) else {
+        return Vec::new();
+    };
+    let whole = bytes[first..last].split(ends).filter(|line| !line.trim_ascii().is_empty());
+    whole.take(MESSAGES_MAX).map(|line| Heard { topic: None, payload: line.to_vec() }).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! What a payload is made of: its format, and the values in it.
+//!
+//! Owns the looking; pure. What does not fit a format wholly is not taken for it.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+
+/// How deep into a document values are looked for.
+const DEPTH_MAX: usize = 4;
+
+/// Items of a list that are looked at.
+const ITEMS_MAX: usize = 4;
+
+/// Values taken from one payload.
+const VALUES_MAX: usize = 64;
+
+/// A format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A document.
+    Json,
+    /// One number.
+    Number,
+    /// `t=21.5 h=48%`
+    KeyValue,
+    /// Cells between this character.
+    Csv(u8),
+}
+
+/// A value in a payload.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    /// On the number line.
+    Number(f64),
+    /// `true` or `false`
+    State,
+    /// Anything else.
+    Text(String),
+}
+
+/// The format of a payload and its values by their path; `None` where it is none of those known here.
+pub fn look(payload: &[u8]) -> Option<(Kind, Vec<(String, Seen)>)> {
+    let text = std::str::from_utf8(payload).ok()?.trim();
+    if text.starts_with('{') {
+        let document: Json = serde_json::from_str(text).ok()?;
+        let mut values = Vec::new();
+        flatten(&document, &mut String::new(), 0, &mut values);
+        return (!values.is_empty()).then_some((Kind::Json, values));
+    }
+    if let Some(number) = number(text) {
+        return Some((Kind::Number, vec![("value".to_owned(), Seen::Number(number))]));
+    }
+    key_value(text).or_else(|| csv(text))
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite() && !text.starts_with(char::is_alphabetic))
+}
+
+/// Keys that need no quotes in a path and none in TOML.
+fn is_plain(key: &str) -> bool {
+    !key.is_empty() && key.len() <= 48 && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+}
+
+fn flatten(value: &Json, path: &mut String, depth: usize, into: &mut Vec<(String, Seen)>) {
+    if depth > DEPTH_MAX || into.len() >= VALUES_MAX {
+        return;
+    }
+    let seen = match value {
+        Json::Number(number) => number.as_f64().map(Seen::Number),
+        Json::Bool(_) => Some(Seen::State),
+        Json::String(text) => Some(Seen::Text(text.clone())),
+        Json::Object(fields) => {
+            for (key, value) in fields.iter().filter(|(key, _)| is_plain(key)) {
+                let length = path.len();
+                path.push_str(if length > 0 { "." } else { "" });
+                path.push_str(key);
+                flatten(value, path, depth + 1, into);
+                path.truncate(length);
+            }
+            None
+        }
+        Json::Array(items) if depth > 0 => {
+            for (index, item) in items.iter().take(ITEMS_MAX).enumerate() {
+                let length = path.len();
+                path.push_str(&format!("[{index}]"));
+                flatten(item, path, depth + 1, into);
+                path.truncate(length);
+            }
+            None
+        }
+        Json::Array(_) | Json::Null => None,
+    };
+    into.extend(seen.map(|seen| (path.clone(), seen)));
+}
+
+fn key_value(text: &str) -> Option<(Kind, Vec<(String, Seen)>)> {
+    let mut values = Vec::new();
+    for pair in text.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';')).filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once(['=', ':'])?;
+        if !is_plain(key) || values.len() >= VALUES_MAX {
+            return None;
+        }
+        let digits = value.trim_end_matches(|c: char| !c.is_ascii_digit());
+        values.push((key.to_owned(), number(digits).map_or_else(|| Seen::Text(value.to_owned()), Seen::Number)));
+    }
+    values.iter().any(|(_, seen)| matches!(seen, Seen::Number(_))).then_some((Kind::KeyValue, values))
+}
+
+fn csv(text: &str) -> Option<(Kind, Vec<(String, Seen)>)> {
+    let delimiter = [b';', b'\t', b','].into_iter().find(|delimiter| text.contains(char::from(*delimiter)))?;
+    let cells: Vec<&str> = text.split(char::from(delimiter)).map(str::trim).collect();
+    let numbers = cells.iter().filter(|cell| number(cell).is_some()).count();
+    if cells.len() > VALUES_MAX || numbers * 2 < cells.len() {
+        return None;
+    }
+    let seen = |cell: &&str| number(cell).map_or_else(|| Seen::Text((*cell).to_owned()), Seen::Number);
+    let values = cells.iter().enumerate().map(|(index, cell)| (format!("column{}", index + 1), seen(cell)));
+    Some((Kind::Csv(delimiter), values.collect()))
+}
+
+/// The unit that a name suggests.
+pub fn unit(name: &str) -> Option<&'static str> {
+    let name = name.to_lowercase();
+    let parts: BTreeSet<&str> = name.split(|c: char| !c.is_ascii_alphabetic()).collect();
+    let whole = |words: &[&str]| words.iter().any(|word| parts.contains(word));
+    let within = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    Some(match () {
+        () if within(&["temperature"]) || whole(&["t", "temp", "degc"]) => "°C",
+        () if within(&["humidity", "moisture"]) || whole(&["h", "rh", "hum", "battery", "soc"]) => "%",
+        () if within(&["co2"]) => "ppm",
+        () if within(&["voltage", "volt"]) || whole(&["u"]) => "V",
+        () if within(&["energy", "kwh"]) => "kWh",
+        () if within(&["power", "watt"]) => "W",
+        () if within(&["current", "ampere"]) => "A",
+        () if within(&["illuminance"]) || whole(&["lux"]) => "lx",
+        () if within(&["frequency"]) => "Hz",
+        () if whole(&["rssi"]) => "dBm",
+        () => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn formats_are_told_apart() {
+        let kind = |payload: &str| look(payload.as_bytes()).map(|(kind, values)| (kind, values.len()));
+        assert_eq!(kind(r#"{"a": 1, "b": {"c": [true, "x"]}, "odd key": 3, "n": null}"#), Some((Kind::Json, 3)));
+        assert_eq!(kind(" 21.5\r\n"), Some((Kind::Number, 1)));
+        assert_eq!(kind("t=21.5 h=48%"), Some((Kind::KeyValue, 2)));
+        assert_eq!(kind("T:21.5;state:ok"), Some((Kind::KeyValue, 2)));
+        assert_eq!(kind("21.5;48;ok"), Some((Kind::Csv(b';'), 3)));
+        for nonsense in ["", "hello", "{broken", "\u{1}\u{2}", "state=ok", "one,two,3", "inf", "[1,2]"] {
+            assert_eq!(kind(nonsense), None, "{nonsense:?}");
+        }
+        assert_eq!(look(b"\xff\xfe"), None);
+    }
+
+    #[test]
+    fn paths_lead_to_their_values() {
+        let (_, values) = look(br#"{"ENERGY": {"Power": 12.5}, "ch": [{"v": 1}]}"#).unwrap();
+        assert_eq!(values, [("ENERGY.Power".into(), Seen::Number(12.5)), ("ch[0].v".into(), Seen::Number(1.0))]);
+    }
+
+    #[test]
+    fn units_are_guessed_from_whole_words() {
+        for (name, expected) in [
+            ("temperature", Some("°C")),
+            ("t", Some("°C")),
+            ("indoor_temp", Some("°C")),
+            ("Power", Some("W")),
+            ("attempts", None),
+            ("count", None),
+        ] {
+            assert_eq!(unit(name), expected, "{name}");
+        }
+    }
+}

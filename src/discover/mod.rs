@@ -1,0 +1,362 @@
+//! From what was overheard to a configuration to begin with.
+//!
+//! Owns the grouping of messages that look alike and the text of the proposal. Pure. Nothing is guessed silently: each
+//! source, field and limit says how often it was seen, and each source has been tried on the very messages it was made
+//! from, by the decoder that will read it.
+
+pub mod guess;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::clock::WallTime;
+use crate::config;
+use crate::decode::{Decoded, Decoder, Message};
+use guess::{Kind, Seen};
+
+/// Sources proposed at most; a broker with more kinds of messages is better asked for a part of its topics.
+const SOURCES_MAX: usize = 16;
+
+/// Different texts of a field that still make a state worth watching.
+const STATES_MAX: usize = 6;
+
+/// Topics of a source named in the proposal.
+const TOPICS_TOLD_MAX: usize = 5;
+
+/// Something overheard.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// The MQTT topic.
+    pub topic: Option<String>,
+    /// The payload or line.
+    pub payload: Vec<u8>,
+}
+
+/// Where it was overheard.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Name of the source; more of them get a number.
+    pub name: String,
+    /// The lines of [[source]] that say how it is reached, with comments.
+    pub keys: String,
+}
+
+/// A value of messages that look alike.
+#[derive(Clone, Debug, Default)]
+struct Field {
+    count: usize,
+    numbers: usize,
+    states: usize,
+    range: Option<(f64, f64)>,
+    texts: BTreeSet<String>,
+}
+
+/// Messages that look alike.
+struct Group<'a> {
+    kind: Kind,
+    messages: Vec<&'a Heard>,
+    fields: BTreeMap<String, Field>,
+}
+
+/// The proposal, and how many sources it has.
+pub fn propose(place: &Place, heard: &[Heard]) -> (String, usize) {
+    let (groups, unknown) = group(heard);
+    let mut text = String::new();
+    let mut sources = 0;
+    for group in groups.iter().take(SOURCES_MAX) {
+        let name = if sources == 0 { place.name.clone() } else { format!("{}-{}", place.name, sources + 1) };
+        match source(&name, place, group) {
+            Ok(proposed) => {
+                text.push_str(&proposed);
+                sources += 1;
+            }
+            Err(why) => {
+                let _ = writeln!(text, "# {} messages {}: no proposal, {why}\n", group.messages.len(), of(group));
+            }
+        }
+    }
+    if groups.len() > SOURCES_MAX {
+        let _ =
+            writeln!(text, "# {} more kinds of messages; ask for a part with --topic\n", groups.len() - SOURCES_MAX);
+    }
+    if !unknown.is_empty() {
+        let topics: BTreeSet<&str> = unknown.iter().filter_map(|heard| heard.topic.as_deref()).collect();
+        let _ = writeln!(
+            text,
+            "# {} messages are neither JSON, a number, key=value nor CSV{}\n",
+            unknown.len(),
+            if topics.is_empty() { String::new() } else { format!(": {}", some(&topics)) }
+        );
+    }
+    (text, sources)
+}
+
+/// What tells groups apart: format, topics' length, and (for a bare number) the last level, which says what it is.
+type Alike = (Kind, usize, String, Vec<String>);
+
+fn group(heard: &[Heard]) -> (Vec<Group<'_>>, Vec<&Heard>) {
+    let mut groups: BTreeMap<Alike, Group<'_>> = BTreeMap::new();
+    let mut unknown = Vec::new();
+    for message in heard {
+        let Some((kind, values)) = guess::look(&message.payload) else {
+            unknown.push(message);
+            continue;
+        };
+        let levels: Vec<&str> = message.topic.iter().flat_map(|topic| topic.split('/')).collect();
+        let last = if kind == Kind::Number { levels.last().copied().unwrap_or_default() } else { "" };
+        // Devices of one kind do not always send all fields: the names alone would tell too many apart.
+        let shape = match kind {
+            Kind::Json | Kind::KeyValue | Kind::Number => Vec::new(),
+            Kind::Csv(_) => vec![values.len().to_string()],
+        };
+        let first = levels.first().copied().unwrap_or_default();
+        let key = (kind, levels.len(), format!("{first}/{last}"), shape);
+        let group = groups.entry(key).or_insert_with(|| Group { kind, messages: Vec::new(), fields: BTreeMap::new() });
+        group.messages.push(message);
+        for (path, seen) in values {
+            note(group.fields.entry(path).or_default(), &seen);
+        }
+    }
+    let mut groups: Vec<Group<'_>> = groups.into_values().collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.messages.len()));
+    (groups, unknown)
+}
+
+fn note(field: &mut Field, seen: &Seen) {
+    field.count += 1;
+    match seen {
+        Seen::Number(number) => {
+            field.numbers += 1;
+            let (low, high) = field.range.unwrap_or((*number, *number));
+            field.range = Some((low.min(*number), high.max(*number)));
+        }
+        Seen::State => field.states += 1,
+        Seen::Text(text) => {
+            if field.texts.len() <= STATES_MAX {
+                field.texts.insert(text.clone());
+            }
+        }
+    }
+}
+
+/// A source for one group; the error says why there is none.
+fn source(name: &str, place: &Place, group: &Group<'_>) -> Result<String, String> {
+    let total = group.messages.len();
+    let topics = topics(group);
+    let mut body = format!("[[source]]\nname = {}\n{}", quoted(name), place.keys);
+    if let Some(topics) = &topics {
+        let _ = writeln!(body, "topics = [{}]", quoted(&topics.filter));
+    }
+    body.push_str("[source.decode]\n");
+    let format = match group.kind {
+        Kind::Json => "json",
+        Kind::Number => "number",
+        Kind::KeyValue => "key-value",
+        Kind::Csv(_) => "csv",
+    };
+    let _ = writeln!(body, "format = \"{format}\"");
+    if let Some(device) = topics.as_ref().and_then(|topics| topics.device.as_ref()) {
+        let _ = writeln!(body, "device = {}", quoted(device));
+    }
+    if let Kind::Csv(delimiter) = group.kind {
+        let columns: Vec<String> = (1..=group.fields.len()).map(|number| format!("\"column{number}\"")).collect();
+        let _ = writeln!(body, "delimiter = {}", quoted(&char::from(delimiter).to_string()));
+        let _ = writeln!(body, "columns = [{}]  # in their order; put in what they are", columns.join(", "));
+    }
+    let mut left_out = Vec::new();
+    let mut alarms = String::new();
+    let mut fields = String::new();
+    let mut quantities = BTreeSet::new();
+    let mut time = None;
+    for (path, field) in &group.fields {
+        if time.is_none()
+            && group.kind != Kind::Number
+            && let Some(unit) = time_unit(path, field, total)
+        {
+            time = Some((path, unit));
+            continue;
+        }
+        let quantity = match (group.kind, &topics) {
+            (Kind::Number, Some(topics)) => topics.last.clone(),
+            _ => unique(path, &mut quantities),
+        };
+        let seen = format!("{} of {total}", field.count);
+        let numeric = field.numbers == field.count;
+        let text = if numeric || field.states == field.count {
+            None
+        } else if field.numbers == 0 && field.states == 0 && field.texts.len() <= STATES_MAX {
+            Some("text = true")
+        } else {
+            left_out.push(format!("{path} ({seen}, texts)"));
+            continue;
+        };
+        let unit = guess::unit(&quantity).filter(|_| numeric);
+        let mut remark = format!("seen {seen}");
+        match (field.range, field.texts.len()) {
+            (Some((low, high)), _) => {
+                let _ = write!(remark, ", {low} to {high}");
+            }
+            (None, 0) => remark.push_str(", true or false"),
+            (None, _) => {
+                let _ = write!(remark, ": {:?}", field.texts);
+            }
+        }
+        remark.push_str(unit.map_or("", |_| "; the unit is guessed from the name"));
+        let mut keys: Vec<String> = Vec::new();
+        // A bare number is all of its payload.
+        if group.kind != Kind::Number {
+            keys.push(format!("path = {}", quoted(path)));
+        }
+        keys.extend(unit.map(|unit| format!("unit = \"{unit}\"")));
+        keys.extend(text.map(str::to_owned));
+        let _ = writeln!(fields, "{} = {{ {} }}  # {remark}", quoted(&quantity), keys.join(", "));
+        let sensor = format!("{name}/{}{quantity}", "+/".repeat(levels(topics.as_ref())));
+        alarm(&mut alarms, &sensor, &quantity, field);
+    }
+    if let Some((path, unit)) = time {
+        let _ =
+            writeln!(body, "ts_field = {}  # looks like the time of measurement\nts_unit = \"{unit}\"", quoted(path));
+    }
+    if fields.is_empty() {
+        return Err("nothing in them is a number or a state".to_owned());
+    }
+    let _ = write!(body, "[source.decode.fields]\n{fields}");
+    for what in left_out {
+        let _ = writeln!(body, "# left out: {what}");
+    }
+    let understood = verify(&body, group)?;
+    let mut text = format!("# {total} messages {}; {understood} of them understood by this source.\n", of(group));
+    text.push_str(&body);
+    let _ = write!(text, "\n{alarms}\n");
+    Ok(text)
+}
+
+/// How many levels the device's part of a sensor's name has.
+fn levels(topics: Option<&Topics>) -> usize {
+    topics.and_then(|topics| topics.device.as_ref()).map_or(0, |device| device.split('/').count())
+}
+
+/// A suggestion, as comments: a third of the range seen beyond it, for want of better.
+fn alarm(text: &mut String, sensor: &str, quantity: &str, field: &Field) {
+    let Some((low, high)) = field.range.filter(|_| field.numbers == field.count) else { return };
+    let margin = ((high - low) / 3.0).max(high.abs() / 10.0).max(0.1);
+    let round = |number: f64| (number * 10.0).round() / 10.0;
+    let name = format!("{quantity}-high");
+    let _ = write!(
+        text,
+        "# [[alarm]]\n# name = {}\n# sensors = [{}]\n# high = {:?}  # seen: {low} to {high}; put in what must not be passed\n\
+         # deadband = {:?}\n#\n",
+        quoted(&name),
+        quoted(sensor),
+        round(high + margin),
+        round((margin / 2.0).max(0.1)),
+    );
+}
+
+/// Loads the source as it stands and lets it read what it was made from.
+fn verify(source: &str, group: &Group<'_>) -> Result<usize, String> {
+    let loaded = config::load_text(Path::new("proposal"), source, &|_| None)
+        .map_err(|report| format!("a source for them would be refused: {}", report.to_string().replace('\n', " ")))?;
+    let source = loaded.config.sources.first().ok_or("no source")?;
+    let mut decoder = Decoder::new(source)?;
+    let mut decoded = Decoded::default();
+    let understood = group.messages.iter().filter(|heard| {
+        decoded.clear();
+        let (topic, payload) = (heard.topic.as_deref(), heard.payload.as_slice());
+        decoder.decode(&Message { topic, payload, retained: false, arrival: WallTime(0) }, &mut decoded);
+        !decoded.readings.is_empty()
+    });
+    match understood.count() {
+        0 => Err("none of them would be understood".to_owned()),
+        understood => Ok(understood),
+    }
+}
+
+/// What the topics of a group have in common.
+struct Topics {
+    filter: String,
+    device: Option<String>,
+    last: String,
+}
+
+fn topics(group: &Group<'_>) -> Option<Topics> {
+    let topics: BTreeSet<&str> = group.messages.iter().filter_map(|heard| heard.topic.as_deref()).collect();
+    let split: Vec<Vec<&str>> = topics.iter().map(|topic| topic.split('/').collect()).collect();
+    let first = split.first()?;
+    let varies = |level: usize| split.iter().any(|levels| levels[level] != first[level]);
+    let wild: Vec<usize> = (0..first.len()).filter(|level| varies(*level)).collect();
+    let filter: Vec<&str> =
+        (0..first.len()).map(|level| if wild.contains(&level) { "+" } else { first[level] }).collect();
+    let last = first.last().copied().unwrap_or_default();
+    // A bare number's last level is its quantity; what names the device stands before.
+    let end = if group.kind == Kind::Number { first.len() - 1 } else { first.len() };
+    let named: Vec<usize> = match wild.iter().copied().filter(|level| *level < end).collect::<Vec<_>>() {
+        none if none.is_empty() => end.checked_sub(1).into_iter().collect(),
+        wild => wild,
+    };
+    let device: Vec<String> = named.iter().map(|level| format!("{{topic[{level}]}}")).collect();
+    let device = (!device.is_empty()).then(|| device.join("/"));
+    Some(Topics { filter: filter.join("/"), device, last: plain(last) })
+}
+
+fn of(group: &Group<'_>) -> String {
+    let topics: BTreeSet<&str> = group.messages.iter().filter_map(|heard| heard.topic.as_deref()).collect();
+    if topics.is_empty() { "(lines)".to_owned() } else { format!("on {}", some(&topics)) }
+}
+
+fn some(topics: &BTreeSet<&str>) -> String {
+    let shown: Vec<String> =
+        topics.iter().take(TOPICS_TOLD_MAX).map(|topic| topic.escape_debug().to_string()).collect();
+    match topics.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// The unit of a time, if a field is one: named so, there every time, and in this century.
+fn time_unit(path: &str, field: &Field, total: usize) -> Option<&'static str> {
+    let name = path.rsplit('.').next().unwrap_or(path).to_lowercase();
+    if !matches!(&*name, "ts" | "time" | "timestamp" | "datetime" | "last_seen") || field.count < total {
+        return None;
+    }
+    match field.range {
+        Some((low, high)) if field.numbers == field.count => {
+            let units = [("s", 1e9), ("ms", 1e12), ("us", 1e15), ("ns", 1e18)];
+            units.iter().find(|(_, one)| low >= *one && high < one * 5.0).map(|(unit, _)| *unit)
+        }
+        None if !field.texts.is_empty() && field.states == 0 => {
+            let reads = |text: &String| text.parse::<jiff::Timestamp>().is_ok();
+            field.texts.iter().all(reads).then_some("iso8601")
+        }
+        _ => None,
+    }
+}
+
+/// The last part of a path as a quantity, or the whole path where that is taken.
+fn unique(path: &str, taken: &mut BTreeSet<String>) -> String {
+    let last = plain(path.rsplit('.').next().unwrap_or(path));
+    let mut quantity = if taken.contains(&last) { plain(path) } else { last };
+    while !taken.insert(quantity.clone()) {
+        quantity.push('_');
+    }
+    quantity
+}
+
+/// In the characters of a quantity.
+fn plain(text: &str) -> String {
+    let plain: String =
+        text.chars().take(48).map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    match plain.trim_matches('_') {
+        "" => "value".to_owned(),
+        plain => plain.to_owned(),
+    }
+}
+
+/// A text in TOML.
+pub fn quoted(text: &str) -> String {
+    // JSON writes texts as TOML's basic strings are read.
+    serde_json::Value::from(text).to_string()
+}

@@ -1,0 +1,256 @@
+//! Keeps recent readings on disk for `tidegate backtest`: off by default, and never in the way of anything.
+//!
+//! Owns the thread that writes and the bounded channel to it. The pipeline hands over the readings it has evaluated; when
+//! the thread does not keep up they are dropped and counted. Blocks are written when they are full or a minute old, so
+//! a kill costs the last block. The files' layout is `block`, the folder is `ring`.
+
+pub mod block;
+pub mod ring;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::clock::WallTime;
+use crate::config::model;
+use crate::counters::{Counter, Counters};
+use crate::reading::Reading;
+use block::Encoder;
+use ring::Ring;
+
+/// Messages that wait for the thread: two turns of the pipeline, and time enough for a card that stalls for a second at
+/// a thousand messages a second.
+const WAITING_MAX: usize = 1024;
+
+/// A block is not kept longer in memory.
+const WRITE_EVERY: Duration = Duration::from_secs(60);
+
+/// What the recorder counts.
+#[derive(Debug, Default)]
+pub struct RecordCounters {
+    /// Readings written to the folder.
+    pub written: Counter,
+    /// Readings that were not: the disk was too slow or could not be written.
+    pub dropped: Counter,
+}
+
+struct Batch {
+    arrival: WallTime,
+    readings: Vec<Reading>,
+}
+
+struct Running {
+    config: model::Record,
+    to: SyncSender<Batch>,
+    thread: JoinHandle<()>,
+}
+
+/// The recorder as the pipeline sees it: on or off.
+pub struct Recorder {
+    on: AtomicBool,
+    running: Mutex<Option<Running>>,
+    counters: Arc<Counters>,
+}
+
+impl Recorder {
+    /// One that is off.
+    pub fn new(counters: Arc<Counters>) -> Self {
+        Self { on: AtomicBool::new(false), running: Mutex::new(None), counters }
+    }
+
+    /// Makes it what the configuration says; one that has not changed goes on.
+    pub fn follow(&self, wanted: Option<&model::Record>) {
+        let mut running = self.running();
+        if running.as_ref().map(|running| &running.config) == wanted {
+            return;
+        }
+        // A thread without a sender writes what it has and ends; nobody needs to wait for it here.
+        *running = wanted.and_then(|config| self.start(config));
+        self.on.store(running.is_some(), Ordering::Relaxed);
+    }
+
+    /// Whether readings are wanted.
+    pub fn is_on(&self) -> bool {
+        self.on.load(Ordering::Relaxed)
+    }
+
+    /// Hands over the readings of a message that came at `arrival`; never waits.
+    pub fn offer(&self, arrival: WallTime, readings: Vec<Reading>) {
+        let running = self.running();
+        let Some(running) = &*running else { return };
+        if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) =
+            running.to.try_send(Batch { arrival, readings })
+        {
+            self.counters.record.dropped.add(batch.readings.len() as u64);
+        }
+    }
+
+    /// Stops, and returns what is to be waited for (it blocks) until all is written.
+    pub fn stop(&self) -> Option<JoinHandle<()>> {
+        self.on.store(false, Ordering::Relaxed);
+        self.running().take().map(|running| running.thread)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&self, config: &model::Record) -> Option<Running> {
+        let (to, from) = sync_channel(WAITING_MAX);
+        let (folder, bytes_max, counters) = (config.path.clone(), config.max_bytes, Arc::clone(&self.counters));
+        let write = move || Writer::new(&folder, bytes_max, counters).run(&from);
+        match std::thread::Builder::new().name("record".to_owned()).spawn(write) {
+            Ok(thread) => Some(Running { config: config.clone(), to, thread }),
+            Err(error) => {
+                tracing::error!(%error, "readings are not recorded: the recorder's thread cannot start");
+                None
+            }
+        }
+    }
+}
+
+/// The thread.
+struct Writer {
+    ring: Ring,
+    folder: String,
+    encoder: Encoder,
+    began: Instant,
+    counters: Arc<Counters>,
+    failed: bool,
+}
+
+impl Writer {
+    fn new(folder: &Path, bytes_max: u64, counters: Arc<Counters>) -> Self {
+        Self {
+            ring: Ring::new(folder, bytes_max),
+            folder: folder.display().to_string(),
+            encoder: Encoder::default(),
+            began: Instant::now(),
+            counters,
+            failed: false,
+        }
+    }
+
+    fn run(mut self, from: &Receiver<Batch>) {
+        tracing::info!(folder = self.folder, "recording readings");
+        loop {
+            let left = match self.encoder.readings {
+                0 => WRITE_EVERY,
+                _ => WRITE_EVERY.saturating_sub(self.began.elapsed()),
+            };
+            match from.recv_timeout(left) {
+                Ok(batch) => self.take(&batch),
+                Err(RecvTimeoutError::Timeout) => self.write(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.write();
+    }
+
+    fn take(&mut self, batch: &Batch) {
+        for reading in &batch.readings {
+            if self.encoder.readings == 0 {
+                self.began = Instant::now();
+            }
+            self.encoder.push(batch.arrival, reading);
+            if self.encoder.is_full() {
+                self.write();
+            }
+        }
+        // A sensor that never pauses must not keep a block for ever.
+        if self.encoder.readings > 0 && self.began.elapsed() >= WRITE_EVERY {
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
+        let readings = self.encoder.readings;
+        if readings == 0 {
+            return;
+        }
+        match self.encoder.finish().and_then(|frame| self.ring.write(&frame)) {
+            Ok(()) => {
+                self.counters.record.written.add(readings);
+                if std::mem::take(&mut self.failed) {
+                    tracing::info!(folder = self.folder, "readings are recorded again");
+                }
+            }
+            Err(error) => {
+                self.counters.record.dropped.add(readings);
+                if !std::mem::replace(&mut self.failed, true) {
+                    let help = "tried again with every block; may the service write there, and is there room?";
+                    tracing::warn!(folder = self.folder, %error, help, "readings are not recorded");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+    use crate::backtest::input::Input;
+    use crate::reading::{SensorId, TimeSource, Value};
+
+    fn reading(number: f64) -> Reading {
+        Reading {
+            sensor: SensorId::new("plant/a/t"),
+            value: Value::Number(number),
+            unit: Some("°C".into()),
+            time: WallTime::from_secs(1_800_000_000),
+            time_source: TimeSource::Arrival,
+            fresh: true,
+            attributes: None,
+        }
+    }
+
+    #[test]
+    fn what_is_offered_is_found_in_the_folder_and_a_change_of_folder_loses_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let counters = Arc::new(Counters::default());
+        let recorder = Recorder::new(Arc::clone(&counters));
+        recorder.offer(WallTime(0), vec![reading(0.0)]);
+        assert!(!recorder.is_on(), "off by default");
+        let config = |name: &str| model::Record { path: dir.path().join(name), max_bytes: 1 << 20 };
+        recorder.follow(Some(&config("one")));
+        let first = recorder.running().as_ref().map(|running| running.thread.thread().id());
+        recorder.follow(Some(&config("one")));
+        assert_eq!(recorder.running().as_ref().map(|running| running.thread.thread().id()), first, "goes on");
+        let arrival = |second: i64| WallTime::from_secs(1_800_000_000 + second);
+        for second in 0..500 {
+            recorder.offer(arrival(second), vec![reading(second as f64)]);
+        }
+        let old = recorder.running().take().unwrap();
+        drop(old.to);
+        old.thread.join().unwrap();
+        recorder.follow(Some(&config("two")));
+        recorder.offer(arrival(500), vec![reading(1.0), reading(2.0)]);
+        recorder.stop().unwrap().join().unwrap();
+        assert_eq!((counters.record.written.get(), counters.record.dropped.get()), (502, 0));
+        let mut seen = Vec::new();
+        let mut input = Input::default();
+        for name in ["one", "two"] {
+            input.read(&dir.path().join(name), &mut |recorded| seen.push(recorded.arrival)).unwrap();
+        }
+        assert_eq!(seen, (0..500).chain([500, 500]).map(arrival).collect::<Vec<_>>());
+        assert_eq!((input.readings, input.bad.count, input.sensors.len()), (502, 0, 1));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_costs_readings_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("file");
+        std::fs::write(&place, "no folder").unwrap();
+        let counters = Arc::new(Counters::default());
+        let recorder = Recorder::new(Arc::clone(&counters));
+        recorder.follow(Some(&model::Record { path: place, max_bytes: 1 << 20 }));
+        recorder.offer(WallTime(0), vec![reading(0.0)]);
+        recorder.stop().unwrap().join().unwrap();
+        assert_eq!((counters.record.written.get(), counters.record.dropped.get()), (0, 1));
+    }
+}
