@@ -162,10 +162,8 @@ fn numbers_of_all_kinds_have_one_order() {
     // An order that contradicts itself makes sorting panic.
     let many = format!("[{}]", numbers.join(",")).repeat(12).replace("][", ",");
     assert!(yields("sort | length", &many).is_ok());
-    assert_eq!(
-        yields("[9007199254740993, 9007199254740992.0, 9007199254740992] | sort | .[2]", "1").unwrap(),
-        "9007199254740993"
-    );
+    let near = "[9007199254740993,9007199254740992.0,9007199254740992]";
+    assert_eq!(yields("sort | .[2]", near).unwrap(), "9007199254740993");
 }
 
 proptest! {
