@@ -17,7 +17,7 @@ use tidegate_fuzz::{decoding, sources, watched};
 #[derive(Debug, PartialEq)]
 enum Cut {
     Message(Vec<u8>),
-    Refused(Reject, String),
+    Refused(Reject),
 }
 
 fn owned(frame: Frame<'_>) -> Cut {
@@ -26,7 +26,7 @@ fn owned(frame: Frame<'_>) -> Cut {
             assert!(!bytes.is_empty(), "a message without bytes");
             Cut::Message(bytes.to_vec())
         }
-        Frame::Refused(reject, what) => Cut::Refused(reject, what),
+        Frame::Refused(reject, _) => Cut::Refused(reject),
     }
 }
 
