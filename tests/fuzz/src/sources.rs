@@ -142,7 +142,7 @@ fn complete(text: &str, serial: bool) -> String {
             add("topics", "[\"#\"]");
         }
     }
-    let ports_only = ["baud", "framing", "parity", "data_bits", "stop_bits", "flow_control"];
+    let ports_only = ["baud", "framing", "parity", "data_bits", "stop_bits", "flow_control", "send", "send_every"];
     for line in keys.lines() {
         let key = line.trim_start().split('=').next().map(str::trim).unwrap_or_default();
         if serial || !ports_only.contains(&key) {
