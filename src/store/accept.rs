@@ -97,7 +97,7 @@ pub(super) fn accept(scan: &Scan, attested: u64) -> Accepted {
             accepted.has_holes = true;
         }
         accepted.last = header.commit;
-        expected = Some(header.commit + 1);
+        expected = Some(header.commit.saturating_add(1));
     }
     accepted.has_holes |= accepted.last < attested;
     accepted

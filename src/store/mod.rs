@@ -149,6 +149,9 @@ mod evict;
 pub mod export;
 mod fault;
 mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gather;
 mod generation;
 pub mod handle;

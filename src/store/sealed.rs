@@ -179,7 +179,7 @@ impl Sealed {
 
 impl FrameAt {
     fn last(&self) -> u64 {
-        self.first + u64::from(self.span)
+        self.first.saturating_add(u64::from(self.span))
     }
 
     fn events(&self) -> u64 {

@@ -17,7 +17,7 @@ use crate::clock::WallTime;
 pub(super) const STEPS_MAX: usize = 200_000;
 
 /// How many bytes of a text count as a step.
-const STEP_BYTES: usize = 16;
+pub(super) const STEP_BYTES: usize = 16;
 
 /// Why a run ends early.
 #[derive(Debug)]

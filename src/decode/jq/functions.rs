@@ -6,7 +6,7 @@ use super::eval::{Out, Run, Stop};
 use super::operators::sum;
 use super::plain::{entries, from_entries, plain, with_argument};
 use super::scope::Scope;
-use super::value::{Value, as_f64, compare, each, index_of, is_true, kind, number, recurse};
+use super::value::{Value, as_f64, compare, each, index_of, is_true, kind, number, recurse, weight};
 
 /// Names and how many arguments they take.
 const FUNCTIONS: &[(&str, &[usize])] = &[
@@ -232,7 +232,7 @@ pub(super) fn call<'t>(
                 keyed.push((key, item));
                 Ok(())
             })?;
-            run.charge(keyed.len() * 16)?;
+            run.charge(keyed.iter().map(|(key, _)| weight(key)).sum::<usize>().saturating_mul(16))?;
             keyed.sort_by(|(a, _), (b, _)| compare(a, b));
             match name {
                 "sort_by" => {

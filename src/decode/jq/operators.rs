@@ -3,10 +3,16 @@
 use super::super::tree::Tree;
 use super::ast::Op;
 use super::eval::{Run, Stop};
-use super::value::{as_f64, compare, kind, number};
+use super::value::{as_f64, compare, kind, number, weight};
 
 /// An operator on two values.
 pub(super) fn binary(run: &mut Run, op: Op, left: &Tree, right: &Tree) -> Result<Tree, Stop> {
+    if is_comparison(op) {
+        run.charge(weight(left))?;
+        if let Tree::Object(members) = right {
+            run.charge(members.len())?;
+        }
+    }
     let order = || compare(left, right);
     match op {
         Op::Equal => return Ok(Tree::Bool(order().is_eq())),
@@ -60,13 +66,17 @@ pub(super) fn binary(run: &mut Run, op: Op, left: &Tree, right: &Tree) -> Result
             Ok(Tree::Object(members))
         }
         (Op::Subtract, Tree::List(a), Tree::List(b)) => {
-            run.charge(a.len().saturating_mul(b.len()))?;
+            run.charge(a.len().saturating_mul(b.iter().map(weight).sum()))?;
             let left = a.iter().filter(|item| b.iter().all(|other| compare(item, other).is_ne()));
             Ok(Tree::List(left.map(|item| run.copy(item)).collect::<Result<_, _>>()?))
         }
         (Op::Divide, Tree::Text(text), Tree::Text(by)) => split(run, text, by),
         _ => Err(Stop::error(format!("{} and {} cannot be put together", kind(left), kind(right)))),
     }
+}
+
+fn is_comparison(op: Op) -> bool {
+    matches!(op, Op::Equal | Op::NotEqual | Op::Less | Op::LessOrEqual | Op::Greater | Op::GreaterOrEqual)
 }
 
 pub(super) fn split(run: &mut Run, text: &str, by: &str) -> Result<Tree, Stop> {

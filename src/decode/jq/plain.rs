@@ -6,7 +6,7 @@ use super::super::value::{Number, parse};
 use super::ast::Op;
 use super::eval::{Run, Stop};
 use super::operators::{binary, split, sum};
-use super::value::{as_f64, compare, is_true, kind, number, written};
+use super::value::{as_f64, compare, is_true, kind, number, weight, written};
 
 pub(super) fn entries(run: &mut Run, tree: &Tree) -> Result<Tree, Stop> {
     let Tree::Object(members) = tree else {
@@ -39,6 +39,9 @@ fn wrong(name: &str, tree: &Tree) -> Stop {
 
 /// Functions of a value and one argument.
 pub(super) fn with_argument(run: &mut Run, name: &str, input: &Tree, argument: &Tree) -> Result<Tree, Stop> {
+    if let Tree::Text(text) = input {
+        run.charge_text(text.len())?;
+    }
     Ok(match (name, input, argument) {
         ("has", Tree::Object(_), Tree::Text(key)) => Tree::Bool(input.get(key).is_some()),
         ("has", Tree::List(items), index) => {
@@ -48,7 +51,7 @@ pub(super) fn with_argument(run: &mut Run, name: &str, input: &Tree, argument: &
         ("endswith", Tree::Text(text), Tree::Text(end)) => Tree::Bool(text.ends_with(&**end)),
         ("contains", Tree::Text(text), Tree::Text(part)) => Tree::Bool(text.contains(&**part)),
         ("contains", Tree::List(items), Tree::List(parts)) => {
-            run.charge(items.len().saturating_mul(parts.len()))?;
+            run.charge(items.len().saturating_mul(parts.iter().map(weight).sum()))?;
             Tree::Bool(parts.iter().all(|part| items.iter().any(|item| compare(item, part).is_eq())))
         }
         ("ltrimstr", Tree::Text(text), Tree::Text(start)) => {
@@ -81,11 +84,16 @@ pub(super) fn with_argument(run: &mut Run, name: &str, input: &Tree, argument: &
 pub(super) fn plain(run: &mut Run, name: &str, input: &Tree) -> Result<Tree, Stop> {
     let text = |run: &mut Run, made: String| run.charge_text(made.len()).map(|()| Tree::Text(made.into()));
     let sorted = |run: &mut Run, items: &[Tree]| {
-        run.charge(items.len().saturating_mul(16))?;
+        run.charge(items.iter().map(weight).sum::<usize>().saturating_mul(16))?;
         let mut sorted = items.iter().map(|item| run.copy(item)).collect::<Result<Vec<_>, Stop>>()?;
         sorted.sort_by(compare);
         Ok::<_, Stop>(sorted)
     };
+    match input {
+        Tree::Text(text) => run.charge_text(text.len())?,
+        Tree::List(items) if matches!(name, "all" | "any") => run.charge(items.len())?,
+        _ => {}
+    }
     let numeric =
         |apply: fn(f64) -> f64| as_f64(input).map(|value| number(apply(value))).ok_or_else(|| wrong(name, input));
     Ok(match (name, input) {

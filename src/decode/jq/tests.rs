@@ -103,6 +103,69 @@ fn what_would_take_for_ever_or_all_memory_ends_at_the_bound() {
     }
 }
 
+#[test]
+fn comparing_large_values_again_and_again_ends_at_the_bound() {
+    let numbers = format!("[{}1]", "1,".repeat(20_000));
+    let text = format!("\"{}\"", "a".repeat(100_000));
+    for (expression, document) in [
+        ("[range(30000) as $i | . == .] | length", &numbers),
+        ("[range(30000) as $i | [.]] | sort | length", &numbers),
+        ("[range(3000)] - [.] | length", &numbers),
+        ("[range(3000)] as $all | . as $parts | $all | contains($parts)", &numbers),
+        ("[range(30000) as $i | all] | length", &numbers),
+    ] {
+        let (document, begin) = (document.as_str(), std::time::Instant::now());
+        let _ = yields(expression, document);
+        assert!(begin.elapsed() < std::time::Duration::from_secs(60), "{expression}: {:?}", begin.elapsed());
+    }
+    for expression in ["[range(90000) as $i | length]", "[range(90000) as $i | contains(\"b\")]"] {
+        assert!(yields(expression, &text).unwrap_err().contains("steps"), "{expression}");
+    }
+    assert!(yields("[range(30000) as $i | . == .]", &numbers).unwrap_err().contains("steps"));
+}
+
+#[test]
+fn numbers_of_all_kinds_have_one_order() {
+    let numbers = [
+        "-9223372036854775808",
+        "-9007199254740993",
+        "-9007199254740992.0",
+        "-1.5",
+        "-1",
+        "-0.0",
+        "0",
+        "0.0",
+        "1e-9",
+        "1",
+        "9007199254740992",
+        "9007199254740992.0",
+        "9007199254740993",
+        "9223372036854775807",
+        "9.3e18",
+        "18446744073709551614",
+        "18446744073709551615",
+        "1.9e19",
+        "1e300",
+    ];
+    let trees: Vec<_> = numbers.iter().map(|text| from_json(text).unwrap()).collect();
+    for (a, one) in trees.iter().enumerate() {
+        for (b, other) in trees.iter().enumerate() {
+            let order = value::compare(one, other);
+            assert_eq!(order, value::compare(other, one).reverse(), "{} {}", numbers[a], numbers[b]);
+            assert!(a > b || order.is_le(), "{} {}", numbers[a], numbers[b]);
+            for third in &trees {
+                let chain = [order, value::compare(other, third)];
+                assert!(chain.iter().any(|order| order.is_gt()) || value::compare(one, third).is_le());
+            }
+        }
+    }
+    // An order that contradicts itself makes sorting panic.
+    let many = format!("[{}]", numbers.join(",")).repeat(12).replace("][", ",");
+    assert!(yields("sort | length", &many).is_ok());
+    let near = "[9007199254740993,9007199254740992.0,9007199254740992]";
+    assert_eq!(yields("sort | .[2]", near).unwrap(), "9007199254740993");
+}
+
 proptest! {
     #[test]
     fn texts_of_any_kind_are_an_expression_or_an_error(text in "[-.a-c0-9|,()\\[\\]{}\"$:; ?/+*<>=@]{0,40}") {

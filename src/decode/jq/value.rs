@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 
 use super::super::tree::Tree;
-use super::eval::{Out, Run, Stop};
+use super::eval::{Out, Run, STEP_BYTES, Stop};
 
 /// A part of the document, or something made.
 #[derive(Clone, Debug)]
@@ -135,16 +135,48 @@ pub(super) fn recurse<'t>(run: &mut Run, value: &Value<'t>, out: Out<'_, 't>) ->
     }
 }
 
-/// jq's order: null, false, true, numbers, texts, lists, objects.
+/// A whole number that is exact as such.
+fn whole(tree: &Tree) -> Option<i128> {
+    match tree {
+        Tree::Integer(whole) => Some((*whole).into()),
+        Tree::Unsigned(whole) => Some((*whole).into()),
+        _ => None,
+    }
+}
+
+/// A whole number beside a real one, exactly: rounded to a real number, two that differ would be equal to a third, and
+/// sorting takes no such order.
+fn beside(whole: i128, real: f64) -> Ordering {
+    if real.is_nan() {
+        return 0.0_f64.total_cmp(&real);
+    }
+    // Saturates, far beyond what a whole number here can be.
+    let below = real.floor();
+    whole.cmp(&(below as i128)).then(if real > below { Ordering::Less } else { Ordering::Equal })
+}
+
+/// How much there is to compare in a value: its parts, and its texts by their length.
+pub(super) fn weight(tree: &Tree) -> usize {
+    1 + match tree {
+        Tree::Text(text) => text.len() / STEP_BYTES,
+        Tree::Bytes(bytes) => bytes.len() / STEP_BYTES,
+        Tree::List(items) => items.iter().map(weight).sum(),
+        Tree::Object(members) => members.iter().map(|(_, value)| 1 + weight(value)).sum(),
+        _ => 0,
+    }
+}
+
+/// jq's order: null, false, true, numbers, texts, lists, objects. A total order, as sorting wants.
 pub(super) fn compare(a: &Tree, b: &Tree) -> Ordering {
     let rank = |tree: &Tree| match tree {
         Tree::Null => 0,
         Tree::Bool(false) => 1,
         Tree::Bool(true) => 2,
         Tree::Integer(_) | Tree::Unsigned(_) | Tree::Real(_) => 3,
-        Tree::Text(_) | Tree::Bytes(_) => 4,
-        Tree::List(_) => 5,
-        Tree::Object(_) => 6,
+        Tree::Text(_) => 4,
+        Tree::Bytes(_) => 5,
+        Tree::List(_) => 6,
+        Tree::Object(_) => 7,
     };
     match (a, b) {
         (Tree::Integer(a), Tree::Integer(b)) => a.cmp(b),
@@ -167,8 +199,13 @@ pub(super) fn compare(a: &Tree, b: &Tree) -> Ordering {
             };
             keys.then_with(values)
         }
-        (a, b) => match (as_f64(a), as_f64(b)) {
-            (Some(a), Some(b)) => a.total_cmp(&(b + 0.0)),
+        (Tree::Bytes(a), Tree::Bytes(b)) => a.cmp(b),
+        (a, b) => match (whole(a), whole(b), as_f64(a), as_f64(b)) {
+            (Some(a), Some(b), ..) => a.cmp(&b),
+            (Some(a), None, _, Some(b)) => beside(a, b),
+            (None, Some(b), Some(a), _) => beside(b, a).reverse(),
+            // There is one zero.
+            (_, _, Some(a), Some(b)) => (a + 0.0).total_cmp(&(b + 0.0)),
             _ => rank(a).cmp(&rank(b)),
         },
     }
