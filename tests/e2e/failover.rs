@@ -62,10 +62,6 @@ impl Watcher {
         self.seen.lock().unwrap().len()
     }
 
-    fn wait_for(&self, count: usize) {
-        wait_until(&format!("{count} messages at this broker"), PATIENT, || self.count() >= count);
-    }
-
     /// Everything there was to see at a broker that is gone.
     fn last_words(mut self) -> Vec<Value> {
         self.thread.take().unwrap().join().unwrap();
