@@ -129,6 +129,6 @@ mod tests {
         tally.add(LossReason::of("quarantined"), 2);
         tally.add(LossReason::of("from another version"), 1);
         let counts: Vec<u64> = tally.all().map(|(_, count)| count).collect();
-        assert_eq!(counts, [3, 1, 2, 0, 0]);
+        assert_eq!(counts, [3, 1, 2, 0, 0, 0]);
     }
 }

@@ -73,6 +73,8 @@ impl Writer {
             // It may be on disk. The group has it and is tried again, as one.
             self.break_off(&fault);
         }
+        // Who asks next is to see it done.
+        self.publish();
         Ok(Purged { events: count as u64, next })
     }
 }

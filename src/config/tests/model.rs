@@ -149,6 +149,13 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
             "[[alarm]]\nname = \"a\"\nsensors = [\"#\"]\nrate_above = \"5/min\"\n{}".into()
         }
         "[[alarm]]" => "[[alarm]]\nname = \"a\"\nsensors = [\"#\"]\nhigh = 1\n{}".into(),
+        "on_event" => {
+            "[[alarm]]\nname = \"a\"\nsensors = [\"#\"]\nhigh = 1\n[alarm.on_event]\ncommand = [\"/p\"]\n{}".into()
+        }
+        "[home_assistant]" => {
+            let enabled = if key.name == "enabled" { "" } else { "enabled = true\n" };
+            source("format = \"json\"") + "[home_assistant]\nsource = \"s\"\n" + enabled + "{}"
+        }
         other => panic!("no carrier for {other}"),
     }
 }
@@ -192,6 +199,8 @@ fn every_default_in_the_key_lists_is_the_one_the_loader_uses() {
 fn other_value(table: &keys::KeyTable, key: &keys::Key, default: &str) -> String {
     match (table.title, key.name) {
         ("[gateway]", "time_zone") | ("decode", "time_zone") => "\"Europe/Berlin\"".into(),
+        (_, "discovery_prefix") => "\"home\"".into(),
+        ("on_event", "on") => "[\"repeated\"]".into(),
         (_, "listen") => "\"127.0.0.1:8080\"".into(),
         (_, "log_level") => "\"debug\"".into(),
         (_, "log_format") => "\"json\"".into(),

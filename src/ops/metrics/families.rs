@@ -91,17 +91,17 @@ impl Scrape {
             counters.events_dead.get(),
         )?;
         page.counter(
-            "tidegate_run_hooks",
+            "tidegate_hook_attempts",
             "Programs run because of an alarm's event (on_event), those included that failed.",
             counters.hooks_run.get(),
         )?;
         page.counter(
-            "tidegate_failed_hooks",
+            "tidegate_hook_failures",
             "Programs of alarms that could not be started, took too long or ended with an error.",
             counters.hooks_failed.get(),
         )?;
         page.counter(
-            "tidegate_dropped_hooks",
+            "tidegate_hook_dropped_events",
             "Programs of alarms not run because too many were waiting.",
             counters.hooks_dropped.get(),
         )?;

@@ -70,7 +70,7 @@ fn a_purge_of_everything_leaves_one_announcement_a_portion_and_an_empty_queue() 
 #[test]
 fn a_purge_by_sensor_or_time_takes_only_what_it_names() {
     let dir = tempfile::tempdir().unwrap();
-    let mut rig = Rig::open(&config(dir.path()));
+    let mut rig = Rig::open(&config(&dir.path().join("a")));
     let mixed = (0..300).map(|n| about(if n % 3 == 0 { "a/b/c" } else { "d/e/f" }, "x"));
     rig.commit(mixed.collect(), Vec::new());
     assert_eq!(rig.purge_all(Some("a/+/c")), 100);
