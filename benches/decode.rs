@@ -302,7 +302,7 @@ fn cases() -> Vec<Case> {
                     .into()
             },
         ),
-        case("scale", r#"format = "scale""#, 1, |tenths| format!("S S   {:>7} g", decimal(tenths)).into()),
+        case("scale", r#"format = "scale""#, 2, |tenths| format!("S S   {:>7} g", decimal(tenths)).into()),
     ]
 }
 
