@@ -94,6 +94,8 @@ pub(super) fn apply<'t>(ctx: &mut Context<'_>, own: &'t [Entry]) -> Cow<'t, [Ent
         let near = nearest(&name.value.to_ascii_lowercase(), known.iter().copied());
         let label = near.map_or_else(|| "unknown".to_owned(), |near| format!("did you mean \"{near}\"?"));
         ctx.error(name.spot, "there is no such preset").label(label).help(format!("expected {}", one_of(&known, "\"")));
+        // What the preset would have brought is not missing as well.
+        ctx.damaged.push(name.spot);
         return Cow::Borrowed(own);
     };
     let base = base(ctx, own).unwrap_or_else(|| preset.base.to_owned());

@@ -50,3 +50,10 @@ fn an_unknown_preset_and_a_wrong_base_are_told() {
     let report = load_str(&format!("{start}preset = \"tasmota\"\nbase = \"a/#\"\n")).unwrap_err().to_string();
     assert!(report.contains("beginning of a topic"), "{report}");
 }
+
+#[test]
+fn a_misspelt_preset_is_the_only_mistake_told_of_its_source() {
+    let told = errors("[[source]]\nname = \"z\"\ntype = \"mqtt\"\nurl = \"mqtt://[::1]\"\npreset = \"zigbee2mqt\"\n");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].1.contains("no such preset"), "{told:?}");
+}
