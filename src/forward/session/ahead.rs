@@ -55,7 +55,9 @@ impl Session<'_> {
         if !self.is_heard() || self.stopping || !forwarder.calls.is_planned() {
             return false;
         }
-        let is_drained = self.is_drained() && !self.expects_puback();
+        // The store has to know as well, or what was urgent would still seem to wait, and be called in again.
+        let is_known = forwarder.feed.settled() >= forwarder.window.delivered();
+        let is_drained = self.is_drained() && !self.expects_puback() && is_known;
         let is_urgent = forwarder.calls.is_urgent(&forwarder.feed.status());
         forwarder.calls.is_over(forwarder.clock.boot(), is_drained, is_urgent)
     }

