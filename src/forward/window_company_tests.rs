@@ -119,7 +119,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn whatever_happens_ids_are_free_and_the_mark_passes_nothing_that_is_outstanding(
+    fn whatever_happens_nothing_is_sent_twice_and_the_mark_passes_nothing_that_is_outstanding(
         limit in 1usize..12,
         steps in proptest::collection::vec(step(), 1..150),
     ) {
@@ -133,7 +133,9 @@ proptest! {
         for step in steps {
             match step {
                 Step::Send(events_max) => {
-                    let id = last_id % ids + 1;
+                    // Sent again after a refusal, the oldest may keep its id for longer than a round of so few.
+                    let mut free = (0..ids).map(|step| (last_id + step) % ids + 1);
+                    let id = free.find(|id| !inflight.contains_key(id)).unwrap();
                     let message = send(&mut window, id, events_max);
                     if message.is_empty() {
                         continue;
