@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::FAREWELL;
+use super::stop::FAREWELL;
 use crate::config::model::{Config, Hook, SourceKind};
 use crate::counters::Counters;
 use crate::ops::home_assistant::{self, Plan, Surroundings};

@@ -9,37 +9,36 @@ mod idle;
 mod page;
 pub mod pipeline;
 mod reload;
+mod start;
+mod stop;
 mod tasks;
 mod waiting;
 mod watcher;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::{ClockState, SystemClock};
 use crate::config::{self, model::Config};
 use crate::counters::Counters;
-use crate::engine::{Engine, Output, Settings};
 use crate::error::Failure;
 use crate::event::GatewayStarted;
-use crate::forward::{self, nudge::Nudge};
-use crate::ops::control::Routes;
-use crate::ops::metrics::Metrics;
+use crate::ops::logging;
 use crate::ops::progress::{Progress, Turns};
-use crate::ops::status::{Configured, StatusSources};
+use crate::ops::status::Configured;
 use crate::ops::systemd::ServiceManager;
 use crate::ops::wear::{self, Wear};
-use crate::ops::{control, home_assistant, logging};
 use crate::record::Recorder;
 use crate::replay;
-use crate::shutdown::{self, Trigger};
+use crate::shutdown::Trigger;
 use crate::store::handle::{Closed, StoreHandle};
-use pipeline::{MESSAGES_WAITING_MAX, Pipeline, Rules};
+use pipeline::Rules;
+use stop::told_again;
 use tasks::{Forwarder, Sources};
 use watcher::Watcher;
 
@@ -48,15 +47,6 @@ pub const SENSORS_MAX: usize = 20_000;
 
 /// How often the app looks after its tasks and its status.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// Part of the shutdown grace that sources may take to hand over what they have; the rest is for draining upstream.
-const SOURCES_GRACE_SHARE: u32 = 4;
-
-/// How long a repeated word to stop counts as the same.
-const SAME_WORD: Duration = Duration::from_secs(1);
-
-/// How long the control socket may take to close, and a replay to save how far it is.
-const FAREWELL: Duration = Duration::from_millis(200);
 
 /// Loads the configuration and runs the gateway until it is told to stop.
 pub fn run(path: &Path) -> Result<(), Failure> {
@@ -155,132 +145,6 @@ struct App {
 }
 
 impl App {
-    #[allow(clippy::too_many_arguments, reason = "called once; a struct would only repeat the names")]
-    async fn start(
-        path: &Path,
-        config: Config,
-        log: logging::Control,
-        clock: Arc<SystemClock>,
-        counters: Arc<Counters>,
-        store: StoreHandle,
-        records: &[crate::event::AlarmRecord],
-        started: GatewayStarted,
-    ) -> Result<Self, Failure> {
-        let now = clock.now();
-        let settings = Settings {
-            boot_id: clock.boot_id,
-            started: now,
-            time_zone: time_zone(&config),
-            seed: fastrand::u64(..),
-            sensors_max: SENSORS_MAX,
-        };
-        let mut engine = Engine::new(settings, &config.alarms);
-        let mut first = Output::default();
-        let restored = engine.restore(records, now, &mut first);
-        if restored.unreadable > 0 {
-            tracing::warn!(
-                alarms = restored.unreadable,
-                "stored alarm states could not be read; these alarms start as normal"
-            );
-        }
-        let (to_engine, inbox) = mpsc::channel(MESSAGES_WAITING_MAX);
-        let (commands, asked) = mpsc::channel(1);
-        // What the engine has already; only what comes later is looked at.
-        let (rules, changed_rules) = watch::channel(Rules { alarms: Vec::new(), time_zone: jiff::tz::TimeZone::UTC });
-        let (hooks, tap) = aside::hooks(&config, &counters);
-        let recorder = Arc::new(Recorder::new(Arc::clone(&counters)));
-        recorder.follow(config.record.as_ref());
-        let pipeline = Pipeline {
-            engine,
-            recorder: Arc::clone(&recorder),
-            store: store.clone(),
-            clock: Arc::clone(&clock),
-            counters: Arc::clone(&counters),
-            inbox,
-            commands: asked,
-            rules: changed_rules,
-            first,
-            hooks: tap,
-        };
-        let mut watcher = Watcher::new(to_engine.clone(), Arc::clone(&counters), Arc::clone(&clock));
-        watcher.follow(&config);
-        let mut sources = Sources::new(to_engine, Arc::clone(&counters), Arc::clone(&clock));
-        sources.follow(&config.sources);
-        let (side, side_exit) = forward::side::channel();
-        tokio::spawn(forward::retry::run(store.clone(), side.clone(), Arc::clone(&clock)));
-        let surroundings = replay::Surroundings::new(&config.store.path, store.clone(), side, Arc::clone(&clock));
-        let (replays, replaying) = replay::spawn(surroundings);
-        let nudge = Nudge::default();
-        let mut forwarder =
-            Forwarder::new(store.clone(), side_exit, nudge.clone(), Arc::clone(&counters), Arc::clone(&clock));
-        forwarder.follow(config.upstream.as_ref(), &config.gateway.id);
-        tracing::info!(
-            version = env!("CARGO_PKG_VERSION"),
-            gateway = %config.gateway.id,
-            sources = config.sources.len(),
-            alarms = config.alarms.len(),
-            waiting = started.waiting,
-            previous_stop = started.previous_stop,
-            "started"
-        );
-        idle::tell(path, &config);
-        let (configured, shown) = watch::channel(Configured::default());
-        let wear = Arc::new(Wear::new(now.boot));
-        let status = StatusSources {
-            gateway: Arc::clone(&config.gateway.id),
-            counters: Arc::clone(&counters),
-            clock: Arc::clone(&clock),
-            wear: Arc::clone(&wear),
-            store: store.status(),
-            configured: shown,
-            replays: replays.clone(),
-        };
-        let surroundings = home_assistant::Surroundings {
-            commands: commands.clone(),
-            store: store.status(),
-            clock: Arc::clone(&clock),
-        };
-        let mut aside = aside::Aside::new(hooks, surroundings);
-        aside.follow(&config);
-        let routes = Routes {
-            commands,
-            log: log.clone(),
-            metrics: Arc::new(Metrics::new(status.clone(), store.clone())),
-            status: Arc::new(move || status.status()),
-            store: store.clone(),
-            replays,
-            nudge,
-            gateway: Arc::clone(&config.gateway.id),
-            clock: Arc::clone(&clock),
-            events: Arc::new(control::events::Events::new(config.store.path.clone(), store.clone())),
-            tap: Arc::clone(&counters.tap),
-        };
-        let mut page = page::Page::new(routes.clone(), Arc::clone(&counters));
-        page.follow(&config.http).await;
-        let control = open_control(&config, routes).await;
-        Ok(Self {
-            path: path.to_owned(),
-            config,
-            log,
-            counters,
-            clock,
-            wear,
-            store,
-            sources,
-            watcher,
-            forwarder,
-            rules,
-            pipeline: tokio::spawn(pipeline.run(started)),
-            service: ServiceManager::default(),
-            configured,
-            replaying,
-            control,
-            recorder,
-            page,
-            aside,
-        })
-    }
-
     async fn serve(mut self) -> Result<(), Failure> {
         let mut terminate = on(SignalKind::terminate())?;
         let mut interrupt = on(SignalKind::interrupt())?;
@@ -397,74 +261,10 @@ impl App {
         }
         text
     }
-
-    /// Stops in the order of the data's way, within the grace: sources, pipeline, forwarder, store.
-    async fn stop(mut self) -> Result<(), Failure> {
-        let grace = self.config.gateway.shutdown_grace;
-        let deadline = Instant::now() + grace;
-        self.service.stopping(grace);
-        self.counters.board.health.wait_for(Some("the gateway is stopping"));
-        tracing::info!(grace_ms = grace.as_millis() as u64, "stopping");
-        self.watcher.stop().await;
-        self.sources.stop(grace / SOURCES_GRACE_SHARE).await;
-        let left = deadline.saturating_duration_since(Instant::now());
-        match tokio::time::timeout(left, self.pipeline).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(ended) => return Err(pipeline_ended(ended)),
-            Err(_) => tracing::warn!(
-                "the store could not take all readings in time; brokers send theirs again, those of serial ports are lost"
-            ),
-        }
-        if let Some(thread) = self.recorder.stop() {
-            // What it has still to write is a block.
-            let _ = tokio::time::timeout(FAREWELL, tokio::task::spawn_blocking(move || thread.join())).await;
-        }
-        // It must not feed the draining.
-        let _ = tokio::time::timeout(FAREWELL, self.replaying.stop()).await;
-        self.forwarder.stop(deadline.saturating_duration_since(Instant::now())).await;
-        self.counters.tap.close();
-        if let Some((trigger, task)) = self.control {
-            trigger.stop();
-            // Whoever is being answered may keep it; the socket's file is then cleared away by the next start.
-            let _ = tokio::time::timeout(FAREWELL, task).await;
-        }
-        self.page.stop().await;
-        self.aside.stop().await;
-        let waiting = self.store.status().borrow().waiting;
-        // An error means that the thread has ended already; joining it tells.
-        let _ = self.store.close();
-        tracing::info!(waiting, "stopped; what waits is in the store");
-        Ok(())
-    }
-}
-
-/// Opens the control socket. Without it the gateway still does its work, so a fault is only told.
-async fn open_control(config: &Config, routes: Routes) -> Option<(Trigger, JoinHandle<()>)> {
-    let path = config.gateway.control_socket.as_deref()?;
-    let (trigger, shutdown) = shutdown::channel();
-    match control::spawn(path, routes, shutdown).await {
-        Ok(task) => Some((trigger, task)),
-        Err(reason) => {
-            tracing::warn!("no control socket, so `tidegate status` and `tidegate alarms` cannot ask: {reason}");
-            None
-        }
-    }
 }
 
 fn on(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::Failed(format!("error: signals cannot be handled: {error}")))
-}
-
-/// Waits for another word to stop. What follows on the heels of the first is the same word: `timeout` says it twice, and
-/// so does Ctrl-C to a program under `sudo`.
-async fn told_again(terminate: &mut Signal, interrupt: &mut Signal) {
-    let since = Instant::now();
-    while since.elapsed() < SAME_WORD {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    }
 }
 
 fn time_zone(config: &Config) -> jiff::tz::TimeZone {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use super::FAREWELL;
+use super::stop::FAREWELL;
 use crate::config::model;
 use crate::counters::Counters;
 use crate::ops::control::Routes;

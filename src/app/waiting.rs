@@ -14,7 +14,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::page::Page;
-use super::{FAREWELL, LOOK_EVERY, load, on, open_control, warn_each};
+use super::start::open_control;
+use super::stop::FAREWELL;
+use super::{LOOK_EVERY, load, on, warn_each};
 use crate::clock::SystemClock;
 use crate::config::model::Config;
 use crate::counters::Counters;

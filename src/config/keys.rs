@@ -12,16 +12,18 @@ mod home_assistant;
 mod http;
 mod modbus;
 mod source;
+mod upstream;
 
 pub use alarm::{ALARM, CONDITIONS, ON_EVENT};
 pub use bulk::{BATCH, RATE_LIMIT};
 pub use decode::{DECODE, FIELD, UNIT_PATH};
 pub use framing::{CHECKSUM, FRAMING};
-pub use general::{GATEWAY, RECORD, ROOT, STORE, UPSTREAM};
+pub use general::{GATEWAY, RECORD, ROOT, STORE};
 pub use home_assistant::HOME_ASSISTANT;
 pub use http::HTTP;
 pub use modbus::{REGISTER, UNIT};
 pub use source::SOURCE;
+pub use upstream::UPSTREAM;
 
 /// What happens when a key is left out.
 #[derive(Clone, Copy, Debug, PartialEq)]

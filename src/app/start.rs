@@ -1,0 +1,170 @@
+//! The start of the gateway, once its store is open: every task is made and wired.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::pipeline::{MESSAGES_WAITING_MAX, Pipeline, Rules};
+use super::tasks::{Forwarder, Sources};
+use super::watcher::Watcher;
+use super::{App, SENSORS_MAX, aside, idle, page, time_zone};
+use crate::clock::SystemClock;
+use crate::config::model::Config;
+use crate::counters::Counters;
+use crate::engine::{Engine, Output, Settings};
+use crate::error::Failure;
+use crate::event::GatewayStarted;
+use crate::forward::{self, nudge::Nudge};
+use crate::ops::control::Routes;
+use crate::ops::metrics::Metrics;
+use crate::ops::status::{Configured, StatusSources};
+use crate::ops::systemd::ServiceManager;
+use crate::ops::wear::Wear;
+use crate::ops::{control, home_assistant, logging};
+use crate::record::Recorder;
+use crate::replay;
+use crate::shutdown::{self, Trigger};
+use crate::store::handle::StoreHandle;
+
+impl App {
+    #[allow(clippy::too_many_arguments, reason = "called once; a struct would only repeat the names")]
+    pub(super) async fn start(
+        path: &Path,
+        config: Config,
+        log: logging::Control,
+        clock: Arc<SystemClock>,
+        counters: Arc<Counters>,
+        store: StoreHandle,
+        records: &[crate::event::AlarmRecord],
+        started: GatewayStarted,
+    ) -> Result<Self, Failure> {
+        let now = clock.now();
+        let settings = Settings {
+            boot_id: clock.boot_id,
+            started: now,
+            time_zone: time_zone(&config),
+            seed: fastrand::u64(..),
+            sensors_max: SENSORS_MAX,
+        };
+        let mut engine = Engine::new(settings, &config.alarms);
+        let mut first = Output::default();
+        let restored = engine.restore(records, now, &mut first);
+        if restored.unreadable > 0 {
+            tracing::warn!(
+                alarms = restored.unreadable,
+                "stored alarm states could not be read; these alarms start as normal"
+            );
+        }
+        let (to_engine, inbox) = mpsc::channel(MESSAGES_WAITING_MAX);
+        let (commands, asked) = mpsc::channel(1);
+        // What the engine has already; only what comes later is looked at.
+        let (rules, changed_rules) = watch::channel(Rules { alarms: Vec::new(), time_zone: jiff::tz::TimeZone::UTC });
+        let (hooks, tap) = aside::hooks(&config, &counters);
+        let recorder = Arc::new(Recorder::new(Arc::clone(&counters)));
+        recorder.follow(config.record.as_ref());
+        let pipeline = Pipeline {
+            engine,
+            recorder: Arc::clone(&recorder),
+            store: store.clone(),
+            clock: Arc::clone(&clock),
+            counters: Arc::clone(&counters),
+            inbox,
+            commands: asked,
+            rules: changed_rules,
+            first,
+            hooks: tap,
+        };
+        let mut watcher = Watcher::new(to_engine.clone(), Arc::clone(&counters), Arc::clone(&clock));
+        watcher.follow(&config);
+        let mut sources = Sources::new(to_engine, Arc::clone(&counters), Arc::clone(&clock));
+        sources.follow(&config.sources);
+        let (side, side_exit) = forward::side::channel();
+        tokio::spawn(forward::retry::run(store.clone(), side.clone(), Arc::clone(&clock)));
+        let surroundings = replay::Surroundings::new(&config.store.path, store.clone(), side, Arc::clone(&clock));
+        let (replays, replaying) = replay::spawn(surroundings);
+        let nudge = Nudge::default();
+        let mut forwarder =
+            Forwarder::new(store.clone(), side_exit, nudge.clone(), Arc::clone(&counters), Arc::clone(&clock));
+        forwarder.follow(config.upstream.as_ref(), &config.gateway.id);
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            gateway = %config.gateway.id,
+            sources = config.sources.len(),
+            alarms = config.alarms.len(),
+            waiting = started.waiting,
+            previous_stop = started.previous_stop,
+            "started"
+        );
+        idle::tell(path, &config);
+        let (configured, shown) = watch::channel(Configured::default());
+        let wear = Arc::new(Wear::new(now.boot));
+        let status = StatusSources {
+            gateway: Arc::clone(&config.gateway.id),
+            counters: Arc::clone(&counters),
+            clock: Arc::clone(&clock),
+            wear: Arc::clone(&wear),
+            store: store.status(),
+            configured: shown,
+            replays: replays.clone(),
+        };
+        let surroundings = home_assistant::Surroundings {
+            commands: commands.clone(),
+            store: store.status(),
+            clock: Arc::clone(&clock),
+        };
+        let mut aside = aside::Aside::new(hooks, surroundings);
+        aside.follow(&config);
+        let routes = Routes {
+            commands,
+            log: log.clone(),
+            metrics: Arc::new(Metrics::new(status.clone(), store.clone())),
+            status: Arc::new(move || status.status()),
+            store: store.clone(),
+            replays,
+            nudge,
+            gateway: Arc::clone(&config.gateway.id),
+            clock: Arc::clone(&clock),
+            events: Arc::new(control::events::Events::new(config.store.path.clone(), store.clone())),
+            tap: Arc::clone(&counters.tap),
+        };
+        let mut page = page::Page::new(routes.clone(), Arc::clone(&counters));
+        page.follow(&config.http).await;
+        let control = open_control(&config, routes).await;
+        Ok(Self {
+            path: path.to_owned(),
+            config,
+            log,
+            counters,
+            clock,
+            wear,
+            store,
+            sources,
+            watcher,
+            forwarder,
+            rules,
+            pipeline: tokio::spawn(pipeline.run(started)),
+            service: ServiceManager::default(),
+            configured,
+            replaying,
+            control,
+            recorder,
+            page,
+            aside,
+        })
+    }
+}
+
+/// Opens the control socket. Without it the gateway still does its work, so a fault is only told.
+pub(super) async fn open_control(config: &Config, routes: Routes) -> Option<(Trigger, JoinHandle<()>)> {
+    let path = config.gateway.control_socket.as_deref()?;
+    let (trigger, shutdown) = shutdown::channel();
+    match control::spawn(path, routes, shutdown).await {
+        Ok(task) => Some((trigger, task)),
+        Err(reason) => {
+            tracing::warn!("no control socket, so `tidegate status` and `tidegate alarms` cannot ask: {reason}");
+            None
+        }
+    }
+}
