@@ -23,10 +23,11 @@ enum By {
     Slip,
     Cobs,
     P1,
+    Sml,
     VeDirect,
 }
 
-const WAYS: [(&str, By); 9] = [
+const WAYS: [(&str, By); 10] = [
     ("line", By::Line),
     ("delimiter", By::Delimiter),
     ("length", By::Length),
@@ -35,6 +36,7 @@ const WAYS: [(&str, By); 9] = [
     ("slip", By::Slip),
     ("cobs", By::Cobs),
     ("p1", By::P1),
+    ("sml", By::Sml),
     ("vedirect", By::VeDirect),
 ];
 
@@ -90,6 +92,7 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Framing> {
         By::Slip => Framing::Slip(common),
         By::Cobs => Framing::Cobs(common),
         By::P1 => Framing::P1 { max_bytes, unchecked },
+        By::Sml => Framing::Sml { max_bytes },
         By::VeDirect => Framing::VeDirect { max_bytes },
     })
 }

@@ -27,6 +27,7 @@ struct Column {
 #[derive(Debug)]
 pub(super) struct Csv {
     reader: Reader,
+    delimiter: u8,
     comment: Option<u8>,
     header: bool,
     decimal_comma: bool,
@@ -73,6 +74,7 @@ impl Csv {
         }
         let mut csv = Self {
             reader: ReaderBuilder::new().delimiter(delimiter).comment(comment).build(),
+            delimiter,
             comment,
             header,
             decimal_comma,
@@ -140,7 +142,7 @@ impl Csv {
             return;
         }
         for (column, text) in self.columns.iter().zip(cells) {
-            let raw = Raw::Bare { text, strip_unit: false };
+            let raw = Raw::Bare { text, strip_unit: sink.rules.strip_unit };
             for slot in &column.slots {
                 sink.put(*slot, &raw);
             }
@@ -167,6 +169,12 @@ impl Format for Csv {
             return Ok(());
         }
         self.reader.reset();
+        // Columns that are filled up with blanks: several between two are one.
+        let squeezed = (self.delimiter == b' ').then(|| {
+            let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+            payload.lines().map(line).collect::<Vec<_>>().join("\n")
+        });
+        let payload = squeezed.as_deref().unwrap_or(payload);
         let mut input = payload.as_bytes();
         while let Some(count) = self.next_record(&mut input)? {
             // Taken out so that the cells can be lent while the columns change.

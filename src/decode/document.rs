@@ -48,7 +48,8 @@ struct Wanted {
 pub(super) struct Document {
     fields: Vec<Wanted>,
     device: Vec<Part>,
-    time: Option<Vec<Step>>,
+    /// Where the time is, in several parts perhaps.
+    time: Vec<Vec<Step>>,
     carry: Vec<Vec<Step>>,
     skip: Vec<Vec<Step>>,
     unpack: Vec<(Vec<Step>, Packing)>,
@@ -80,8 +81,10 @@ impl Document {
             let unit = field.unit_path.as_deref().map(steps).transpose()?;
             fields.push(wanted(rule, path, parts(&template, each)?, unit));
         }
+        // Values of several parts are a level of their own there.
+        let everything = if decode.format == model::Format::CayenneLpp { "**" } else { "*" };
         if fields.is_empty() || decode.reach.others {
-            let path = path::parse(&each.map_or_else(|| "*".to_owned(), |each| format!("{each}.*")))?;
+            let path = path::parse(&each.map_or_else(|| everything.to_owned(), |each| format!("{each}.*")))?;
             let last = path.iter().filter(|step| matches!(step, Step::Any | Step::Deep)).count() - 1;
             fields.push(wanted(usize::MAX, path, vec![Part::Match(last)], None));
         }
@@ -102,7 +105,10 @@ impl Document {
         Ok(Self {
             fields,
             device: parts(&decode.device, each)?,
-            time: decode.ts_field.as_deref().map(steps).transpose()?,
+            time: match &decode.ts_field {
+                Some(path) => super::time_parts(path).into_iter().map(steps).collect::<Result<_, _>>()?,
+                None => Vec::new(),
+            },
             carry: decode.carry.iter().map(|path| steps(path)).collect::<Result<_, _>>()?,
             skip: decode.reach.skip.iter().map(|path| steps(path)).collect::<Result<_, _>>()?,
             unpack: decode
@@ -114,7 +120,7 @@ impl Document {
         })
     }
 
-    fn read(&self, mut tree: Tree, sink: &mut Sink<'_>) -> Result<(), Refusal> {
+    pub(super) fn read(&self, mut tree: Tree, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         for (steps, packing) in &self.unpack {
             let mut refused = None;
             each_mut(steps, &mut tree, &mut |packed| match packed::open(packed, *packing) {
@@ -133,6 +139,12 @@ impl Document {
             walk(steps, tree, &mut Vec::new(), &mut |value, _| {
                 found = true;
                 take_below(value, &mut taken);
+            });
+        }
+        // What names, dates or goes along with the readings is none itself, unless a field says so.
+        for steps in self.time.iter().chain(&self.carry).chain(self.device_paths()) {
+            walk(steps, tree, &mut Vec::new(), &mut |value, _| {
+                taken.insert(place(value));
             });
         }
         for field in &self.fields {
@@ -155,6 +167,14 @@ impl Document {
         Ok(())
     }
 
+    fn device_paths(&self) -> impl Iterator<Item = &Vec<Step>> {
+        let paths = self.device.iter().filter_map(|part| match part {
+            Part::Path(tried, _) => Some(tried),
+            _ => None,
+        });
+        paths.flatten()
+    }
+
     fn value(
         &self,
         field: &Wanted,
@@ -171,13 +191,19 @@ impl Document {
         let device = fill(&self.device, topic, bound, tree)?;
         let name = fill(&field.quantity, topic, bound, tree)?;
         let unit = field.unit.as_ref().and_then(|steps| sibling(steps, tree, bound)).and_then(Tree::name);
-        let stamp = self.time.as_ref().and_then(|steps| sibling(steps, tree, bound));
+        let stamp = match self.time.as_slice() {
+            [whole] => sibling(whole, tree, bound).and_then(|value| sink.rules.time.read(&value.raw())),
+            parts => {
+                let parts = parts.iter().filter_map(|steps| sibling(steps, tree, bound)?.name());
+                sink.rules.time.read(&Raw::Text(&parts.collect::<Vec<_>>().join(" ")))
+            }
+        };
         let attributes = self.attributes(bound, tree, sink);
         let item = Item {
             rule: (field.rule != usize::MAX).then_some(field.rule),
             device: Some(&device),
             unit: unit.map(|unit| units::spelled(&unit).into()),
-            stamp: stamp.and_then(|value| sink.rules.time.read(&value.raw())),
+            stamp,
             attributes,
             ..Item::new(&name, value.raw())
         };

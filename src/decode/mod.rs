@@ -6,16 +6,19 @@
 //! that is refused never takes the good ones of its message with it; a message that is malformed yields nothing.
 
 mod binary;
+mod bthome;
 mod carry;
 mod csv;
 mod document;
 pub mod framing;
 mod homie;
+mod influx;
 mod item;
 mod jq;
 mod json;
 mod key_value;
 mod layout;
+mod lpp;
 pub mod modbus;
 mod name;
 mod nmea;
@@ -23,10 +26,13 @@ mod number;
 mod p1;
 mod packed;
 mod path;
+mod query;
+mod record;
 mod scale;
 mod select;
 mod senml;
 mod sink;
+mod sml;
 mod sparkplug;
 #[cfg(test)]
 mod tests;
@@ -127,6 +133,12 @@ fn reader(decode: &model::Decode, wants: &[Want]) -> Result<Reader, String> {
         model::Format::Json if document::is_needed(decode) => Reader::text(document::Document::new(decode)?),
         model::Format::Json => Reader::text(json::Json::new(wants)?),
         model::Format::Cbor => Reader::binary(document::Document::new(decode)?),
+        model::Format::Query => Reader::text(record::TextRecords::query(decode)?),
+        model::Format::Influx => Reader::text(record::TextRecords::influx(decode)?),
+        model::Format::Pattern { pattern } => Reader::text(record::TextRecords::pattern(pattern, decode)?),
+        model::Format::CayenneLpp => Reader::binary(record::ByteRecords::new(record::Bytes::CayenneLpp, decode)?),
+        model::Format::BtHome => Reader::binary(record::ByteRecords::new(record::Bytes::BtHome, decode)?),
+        model::Format::Sml => Reader::binary(sml::Sml::new(wants)),
         model::Format::Jq { expression } => Reader::text(jq::Jq::new(expression)?),
         model::Format::Senml => Reader::binary(senml::Senml),
         model::Format::SparkplugB => Reader::binary(sparkplug::Sparkplug::new(decode.reach.online)),
@@ -209,7 +221,7 @@ impl Branch {
         {
             return Err(format!("{part:?} needs an MQTT topic, and a serial source has none"));
         }
-        let units = Units::new(&decode.reach.units);
+        let units = Units::new(&decode.reach.units, usual_units(decode));
         for field in fields.iter_mut().filter(|field| field.unit.is_none()) {
             field.unit = units.of(&field.quantity);
         }
@@ -275,6 +287,17 @@ impl Branch {
     }
 }
 
+/// Units that the standard gives to what a payload names.
+fn usual_units(decode: &model::Decode) -> Vec<(&'static str, &'static str)> {
+    use model::Packing;
+    let packings = || decode.reach.unpack.iter().map(|(_, packing)| packing);
+    let is_lpp = decode.format == model::Format::CayenneLpp || packings().any(|p| matches!(p, Packing::Lpp { .. }));
+    let is_bthome = decode.format == model::Format::BtHome || packings().any(|p| matches!(p, Packing::BtHome { .. }));
+    let lpp = is_lpp.then(lpp::units).into_iter().flatten();
+    let bthome = is_bthome.then(bthome::units).into_iter().flatten();
+    lpp.chain(bthome).collect()
+}
+
 /// A text without the mark that some editors and loggers put before it; empty where it is blank.
 fn text_bytes(payload: &[u8]) -> &[u8] {
     let payload = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
@@ -310,7 +333,15 @@ fn wants(decode: &model::Decode) -> Vec<Want> {
     let want = |path: &str, slot| Want { path: path.to_owned(), slot };
     let mut wants: Vec<Want> =
         decode.fields.iter().enumerate().map(|(index, field)| want(&field.path, Slot::Field(index))).collect();
-    wants.extend(decode.ts_field.iter().map(|path| want(path, Slot::Time)));
+    match decode.ts_field.as_deref().map(time_parts).as_deref() {
+        None => {}
+        Some([whole]) => wants.push(want(whole, Slot::Time)),
+        // CSV joins its columns itself: their names may hold a `+`.
+        Some(_) if matches!(decode.format, model::Format::Csv { .. }) => {
+            wants.extend(decode.ts_field.iter().map(|path| want(path, Slot::Time)));
+        }
+        Some(parts) => wants.extend(parts.iter().enumerate().map(|(at, path)| want(path, Slot::TimePart(at)))),
+    }
     wants.extend(decode.carry.iter().enumerate().map(|(index, path)| want(path, Slot::Carry(index))));
     let parts = decode.device.0.iter().filter_map(|part| match part {
         TemplatePart::Payload(path) => Some(path),
@@ -320,9 +351,27 @@ fn wants(decode: &model::Decode) -> Vec<Want> {
     wants
 }
 
+/// The places of a time: "date+time" are two. A path with quotes is one.
+fn time_parts(path: &str) -> Vec<&str> {
+    match path.contains('"') {
+        true => vec![path],
+        false => path.split('+').map(str::trim).filter(|part| !part.is_empty()).collect(),
+    }
+}
+
 /// What the carried fields are called in the event: the last part of their path, or all of it where that is not unique.
 fn attribute_names(decode: &model::Decode) -> Result<Vec<Arc<str>>, String> {
-    if !matches!(decode.format, model::Format::Json | model::Format::Cbor) {
+    let has_paths = matches!(
+        decode.format,
+        model::Format::Json
+            | model::Format::Cbor
+            | model::Format::Query
+            | model::Format::Influx
+            | model::Format::Pattern { .. }
+            | model::Format::CayenneLpp
+            | model::Format::BtHome
+    );
+    if !has_paths {
         return Ok(decode.carry.clone());
     }
     let mut names: Vec<Arc<str>> = Vec::new();

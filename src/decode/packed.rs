@@ -3,6 +3,7 @@
 //! Owns the unpacking of one value in place. Base64 is taken in both alphabets, with and without padding.
 
 use super::tree::{Tree, from_cbor, from_json};
+use super::{bthome, lpp};
 use crate::config::model::Packing;
 
 /// What a packed value holds; `None` where there is nothing to unpack, an error where it is broken.
@@ -22,6 +23,10 @@ pub(super) fn open(value: &Tree, packing: Packing) -> Result<Option<Tree>, Strin
         Packing::Cbor => {
             from_cbor(&bytes(base64(text), "base64")?).map_err(|why| format!("the CBOR inside a text: {why}"))?
         }
+        Packing::Lpp { hex: true } => lpp::read(&bytes(hex(text), "hex")?)?,
+        Packing::Lpp { hex: false } => lpp::read(&bytes(base64(text), "base64")?)?,
+        Packing::BtHome { hex: true } => bthome::read(&bytes(hex(text), "hex")?)?,
+        Packing::BtHome { hex: false } => bthome::read(&bytes(base64(text), "base64")?)?,
     }))
 }
 

@@ -37,6 +37,8 @@ pub(super) enum Slot {
     Field(usize),
     /// The message's time.
     Time,
+    /// A part of it, by its index, where it stands in several places.
+    TimePart(usize),
     /// An attribute, by its index.
     Carry(usize),
     /// A part of the device's name, by its index.
@@ -103,6 +105,7 @@ pub(super) struct State {
     pending: Vec<Pending>,
     found: bool,
     stamp: Option<Stamp>,
+    time_parts: Vec<Option<String>>,
     carried: Vec<Option<serde_json::Value>>,
     device: Vec<Option<String>>,
     carried_bytes: usize,
@@ -122,6 +125,7 @@ impl State {
             pending: Vec::new(),
             found: false,
             stamp: None,
+            time_parts: Vec::new(),
             carried: vec![None; carried],
             device: vec![None; device],
             carried_bytes: 0,
@@ -146,6 +150,7 @@ impl State {
         self.pending.clear();
         self.found = false;
         self.stamp = None;
+        self.time_parts.clear();
         self.carried.fill(None);
         self.device.fill(None);
     }
@@ -211,6 +216,11 @@ impl Sink<'_> {
         match slot {
             Slot::Field(index) => self.field(index, raw),
             Slot::Time => self.state.stamp = self.rules.time.read(raw),
+            Slot::TimePart(index) => {
+                let parts = &mut self.state.time_parts;
+                parts.resize(parts.len().max(index + 1), None);
+                parts[index] = device_text(raw);
+            }
             Slot::Carry(index) => {
                 if let Some(value) = carried(raw) {
                     self.carry(index, value, carried_bytes(raw));
@@ -313,6 +323,10 @@ impl Sink<'_> {
 
     /// The record is whole: its values become readings.
     pub(super) fn end_record(&mut self) {
+        let parts: Vec<&str> = self.state.time_parts.iter().flatten().map(String::as_str).collect();
+        if !parts.is_empty() {
+            self.state.stamp = self.rules.time.read(&Raw::Text(&parts.join(" ")));
+        }
         if !self.state.found {
             let what = self.expected();
             self.refuse(Reject::MissingField, what);

@@ -33,6 +33,8 @@ fn field(quantity: &str, unit: &str) -> Field {
         offset: 0.0,
         valid_range: None,
         ignore_values: Vec::new(),
+        ignore_texts: Vec::new(),
+        written: Default::default(),
         map: Vec::new(),
         text: false,
     }

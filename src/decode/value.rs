@@ -4,7 +4,8 @@
 //! finite.
 //!
 //! Number grammar, blanks around it allowed: `[+-] digits [. digits] [e [+-] digits]`, where one side of the point may
-//! be empty (".5"). With `decimal_comma` the comma is the point, and dots group thousands: three digits each, strictly.
+//! be empty (".5"). With `decimal_comma` the comma is the point, and dots (or blanks, also those that do not break) group
+//! thousands: three digits each, strictly. U+2212 is a minus, too.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -78,6 +79,8 @@ pub(super) struct Rule {
     offset: f64,
     valid_range: Option<(f64, f64)>,
     ignore_values: Vec<f64>,
+    ignore_texts: Vec<Arc<str>>,
+    written: model::Written,
     /// The text, the number it reads as (a JSON `1` matches the key "1"), the value.
     map: Vec<(Arc<str>, Option<f64>, Value)>,
     text: bool,
@@ -99,6 +102,8 @@ impl Rule {
             offset: field.offset,
             valid_range: field.valid_range,
             ignore_values: field.ignore_values.clone(),
+            ignore_texts: field.ignore_texts.clone(),
+            written: field.written,
             map,
             text: field.text,
         }
@@ -114,6 +119,8 @@ impl Rule {
             offset: 0.0,
             valid_range: None,
             ignore_values: Vec::new(),
+            ignore_texts: Vec::new(),
+            written: model::Written::default(),
             map: Vec::new(),
             text: false,
         }
@@ -132,7 +139,7 @@ impl Rule {
                 Converted::Value(self.mapped_text(text).unwrap_or(Value::Bool(state)), None)
             }
             Raw::Integer(whole) => self.number(Number::Whole(whole)),
-            Raw::Unsigned(whole) => self.number(Number::from(whole)),
+            Raw::Unsigned(whole) => self.unsigned(whole),
             Raw::Number(number) => self.number(Number::Real(number)),
             Raw::Text(text) => self.text(text, decimal_comma, false),
             Raw::Bare { text, strip_unit } => self.text(text, decimal_comma, strip_unit),
@@ -141,8 +148,19 @@ impl Rule {
     }
 
     fn text(&self, text: &str, decimal_comma: bool, strip_unit: bool) -> Converted {
+        if self.ignore_texts.iter().any(|ignored| **ignored == *text.trim()) {
+            return Converted::Ignored;
+        }
         if let Some(value) = self.mapped_text(text) {
             return Converted::Value(value, None);
+        }
+        if self.written.hex {
+            let digits = text.trim();
+            let digits = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")).unwrap_or(digits);
+            return match u64::from_str_radix(digits, 16) {
+                Ok(whole) => self.unsigned(whole),
+                Err(_) => Converted::Refused(Reject::NotANumber, format!("{} is no hexadecimal number", quote(text))),
+            };
         }
         if self.text {
             if text.len() > TEXT_BYTES_MAX {
@@ -164,7 +182,35 @@ impl Rule {
         Converted::Refused(Reject::NotANumber, format!("{} is {what}", quote(text)))
     }
 
+    /// A whole number whose highest bit may be one of its bits.
+    fn unsigned(&self, whole: u64) -> Converted {
+        match self.written.bits {
+            Some(_) => self.number(Number::Whole(whole.cast_signed())),
+            None => self.number(Number::from(whole)),
+        }
+    }
+
+    /// The wanted bits of a whole number; `None` where it is none.
+    fn bits_of(&self, number: Number, (low, count): (u32, u32)) -> Option<i64> {
+        let whole = match number {
+            Number::Whole(whole) => whole,
+            // Formats without whole numbers have them as 5.0.
+            Number::Real(real) if real.fract() == 0.0 && real.abs() <= EXACT_F64_MAX as f64 => real as i64,
+            Number::Real(_) => return None,
+        };
+        let unused = 64 - count;
+        let top = whole.cast_unsigned() >> low << unused;
+        Some(if self.written.signed { top.cast_signed() >> unused } else { (top >> unused).cast_signed() })
+    }
+
     fn number(&self, number: Number) -> Converted {
+        let number = match self.written.bits {
+            None => number,
+            Some(bits) => match self.bits_of(number, bits) {
+                Some(whole) => Number::Whole(whole),
+                None => return Converted::Refused(Reject::NotANumber, "bits of what is no whole number".to_owned()),
+            },
+        };
         let raw = number.as_f64();
         if !raw.is_finite() {
             return Converted::Refused(Reject::NotANumber, "the number is not finite".to_owned());
@@ -232,7 +278,10 @@ impl From<u64> for Number {
 
 /// Reads a finite number, or nothing.
 pub(super) fn parse(text: &str, decimal_comma: bool) -> Option<Number> {
-    let text = text.trim_ascii();
+    let text = text.trim();
+    // A minus as text processors and some displays write it.
+    let minus = text.strip_prefix('\u{2212}').map(|text| format!("-{text}"));
+    let text = minus.as_deref().unwrap_or(text);
     let text = if decimal_comma { point_for_comma(text)? } else { Cow::Borrowed(text) };
     let (length, whole) = scan(text.as_bytes());
     if length == 0 || length != text.len() {
@@ -284,7 +333,8 @@ fn point_for_comma(text: &str) -> Option<Cow<'_, str>> {
         return None;
     }
     let unsigned = before.trim_start_matches(['+', '-']);
-    let mut groups = unsigned.split('.');
+    let is_group = |c: char| matches!(c, '.' | ' ' | '\u{a0}' | '\u{202f}');
+    let mut groups = unsigned.split(is_group);
     let first = groups.next().unwrap_or_default();
     let mut grouped = false;
     for group in groups {
@@ -299,7 +349,7 @@ fn point_for_comma(text: &str) -> Option<Cow<'_, str>> {
     if !grouped && after.is_none() {
         return Some(Cow::Borrowed(text));
     }
-    let mut out: String = before.chars().filter(|character| *character != '.').collect();
+    let mut out: String = before.chars().filter(|character| !is_group(*character)).collect();
     if let Some(after) = after {
         out.push('.');
         out.push_str(after);

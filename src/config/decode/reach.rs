@@ -17,6 +17,8 @@ const TOPICS_MAX: usize = 64;
 const UNITS_MAX: usize = 256;
 /// Entries of `skip` and `unpack`.
 const PATHS_MAX: usize = 64;
+/// Longest pattern, bytes.
+const PATTERN_BYTES_MAX: usize = 1024;
 /// Longest expression, bytes.
 const EXPRESSION_BYTES_MAX: usize = 4 * 1024;
 
@@ -44,6 +46,29 @@ pub fn expression(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Format
         return None;
     }
     Some(Format::Jq { expression: text.value })
+}
+
+/// The pattern of format = "pattern".
+pub fn pattern(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Format> {
+    let text = section.text(ctx, "pattern")?;
+    if text.value.is_empty() || text.value.len() > PATTERN_BYTES_MAX {
+        ctx.error(text.spot, format!("a pattern has 1 to {PATTERN_BYTES_MAX} bytes"));
+        return None;
+    }
+    match regex_lite::Regex::new(&text.value) {
+        Ok(regex) if regex.capture_names().any(|name| name.is_some()) => Some(Format::Pattern { pattern: text.value }),
+        Ok(_) => {
+            ctx.error(text.spot, "the pattern has no named group")
+                .label("what is to be read stands in `(?<name>...)`")
+                .help("pattern = 'T(?<temperature>[-+.0-9]+)H(?<humidity>[0-9]+)'");
+            None
+        }
+        Err(error) => {
+            ctx.error(text.spot, format!("this is no regular expression: {error}"))
+                .help("write it in single quotes, where a backslash stands for itself");
+            None
+        }
+    }
 }
 
 fn filters(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[String]>) -> Vec<String> {
@@ -96,8 +121,16 @@ fn unpack(ctx: &mut Context<'_>, section: &Section<'_>) -> Vec<(String, Packing)
     let Some(entry) = section.entry("unpack") else {
         return Vec::new();
     };
-    let words =
-        [("json", Packing::Json), ("base64", Packing::Base64), ("hex", Packing::Hex), ("base64-cbor", Packing::Cbor)];
+    let words = [
+        ("json", Packing::Json),
+        ("base64", Packing::Base64),
+        ("hex", Packing::Hex),
+        ("base64-cbor", Packing::Cbor),
+        ("base64-cayenne-lpp", Packing::Lpp { hex: false }),
+        ("hex-cayenne-lpp", Packing::Lpp { hex: true }),
+        ("base64-bthome", Packing::BtHome { hex: false }),
+        ("hex-bthome", Packing::BtHome { hex: true }),
+    ];
     let Data::Table(entries) = &entry.value.data else {
         wrong_type(ctx, &entry.value, "`unpack`", "a table such as { data = \"base64\" }");
         return Vec::new();

@@ -2,14 +2,105 @@
 
 use super::{KeyTable, optional, required, with_default};
 
-const WITH_FIELDS: &[&str] = &["json", "key-value", "csv", "cbor", "binary", "nmea", "p1", "vedirect", "scale"];
+const WITH_FIELDS: &[&str] = &[
+    "json",
+    "key-value",
+    "csv",
+    "cbor",
+    "binary",
+    "nmea",
+    "p1",
+    "vedirect",
+    "scale",
+    "query",
+    "influx",
+    "pattern",
+    "cayenne-lpp",
+    "bthome",
+    "sml",
+];
 const PATHS: &[&str] = &["json", "cbor"];
-const NAMED: &[&str] = &["json", "number", "key-value", "cbor", "senml", "sparkplug-b", "homie", "jq"];
-const OTHERS: &[&str] = &["json", "key-value", "cbor", "senml", "sparkplug-b", "homie", "jq"];
-const TIMED: &[&str] = &["json", "key-value", "csv", "cbor", "jq", "binary", "nmea", "vedirect"];
-const ZONED: &[&str] = &["json", "key-value", "csv", "cbor", "jq", "binary", "nmea", "vedirect", "p1"];
-const AGED: &[&str] =
-    &["json", "key-value", "csv", "cbor", "jq", "senml", "sparkplug-b", "binary", "nmea", "vedirect", "p1"];
+const NAMED: &[&str] = &[
+    "json",
+    "number",
+    "key-value",
+    "cbor",
+    "senml",
+    "sparkplug-b",
+    "homie",
+    "jq",
+    "csv",
+    "query",
+    "influx",
+    "pattern",
+    "cayenne-lpp",
+    "bthome",
+];
+const OTHERS: &[&str] = &[
+    "json",
+    "key-value",
+    "cbor",
+    "senml",
+    "sparkplug-b",
+    "homie",
+    "jq",
+    "query",
+    "influx",
+    "pattern",
+    "cayenne-lpp",
+    "bthome",
+    "sml",
+];
+const TIMED: &[&str] = &[
+    "json",
+    "key-value",
+    "csv",
+    "cbor",
+    "jq",
+    "binary",
+    "nmea",
+    "vedirect",
+    "query",
+    "influx",
+    "pattern",
+    "bthome",
+    "cayenne-lpp",
+];
+const ZONED: &[&str] = &[
+    "json",
+    "key-value",
+    "csv",
+    "cbor",
+    "jq",
+    "binary",
+    "nmea",
+    "vedirect",
+    "p1",
+    "query",
+    "influx",
+    "pattern",
+    "bthome",
+    "cayenne-lpp",
+];
+const AGED: &[&str] = &[
+    "json",
+    "key-value",
+    "csv",
+    "cbor",
+    "jq",
+    "senml",
+    "sparkplug-b",
+    "binary",
+    "nmea",
+    "vedirect",
+    "p1",
+    "query",
+    "influx",
+    "pattern",
+    "bthome",
+    "cayenne-lpp",
+    "sml",
+];
 
 /// `decode`
 pub static DECODE: KeyTable = KeyTable {
@@ -21,8 +112,12 @@ pub static DECODE: KeyTable = KeyTable {
         required(
             "format",
             "\"json\", \"number\", \"key-value\", \"csv\", \"cbor\", \"senml\", \"sparkplug-b\", \"homie\", \"jq\", \"binary\", \"nmea\", \
-             \"p1\", \"vedirect\", \"scale\" or \"skip\"",
-            "What the payload looks like; \"skip\": messages that are no readings.",
+             \"p1\", \"sml\", \"vedirect\", \"scale\", \"query\", \"influx\", \"pattern\", \"cayenne-lpp\", \"bthome\" or \"skip\"",
+            "What the payload looks like. `number`: one value (`21.5`, `21.5 °C`, `ON`). `key-value`: `t=21.5 h=48%`. `csv`: columns. \
+             `pattern`: any other text, by a regular expression. `query`: `tempf=70.1&humidity=45`. `influx`: line protocol. \
+             `binary`: values at fixed places. `senml`, `cbor`, `sparkplug-b`, `homie`, `cayenne-lpp`, `bthome`, `nmea`: those standards. `p1`: a \
+             smart meter's text (DSMR, IEC 62056-21). `sml`: a German meter's binary file. `vedirect`: Victron. `scale`: balances \
+             and scales. `jq`: JSON through an expression. `skip`: messages that are no readings.",
         ).near(&["type", "codec", "kind"]),
         with_default(
             "device",
@@ -36,7 +131,7 @@ pub static DECODE: KeyTable = KeyTable {
         optional(
             "fields",
             "table",
-            "every top-level number and boolean (JSON), every number (key-value), every column (CSV)",
+            "every top-level number and boolean (JSON and the like), every number (key-value), every column (CSV)",
             "What to take, as in `fields = { temperature = \"°C\" }`, see `fields`. At most 512.",
         )
         .near(&["field", "values", "measurements", "mapping", "keys"]),
@@ -106,7 +201,7 @@ pub static DECODE: KeyTable = KeyTable {
             "true with key-value, else false",
             "A unit behind the number (`48%`, `21.5 °C`) is cut off and kept as its unit.",
         )
-            .only(&["key-value", "json", "number", "cbor", "jq"]),
+            .only(&["key-value", "json", "number", "cbor", "jq", "csv", "query", "pattern"]),
         with_default(
             "delimiter",
             "one ASCII character",
@@ -137,9 +232,14 @@ pub static DECODE: KeyTable = KeyTable {
             .near(&["unit", "default_units"])
             .only(NAMED),
         with_default("skip", "list of paths", "[]", "What wildcards pass over. At most 64.").near(&["exclude", "except", "ignore"]).only(PATHS),
-        with_default("unpack", "table", "{}", "Texts that hold a document or bytes, by their paths, unpacked before all else: \"json\", \"base64\", \"hex\" or \"base64-cbor\". Bytes are a list of numbers. At most 64.")
+        with_default("unpack", "table", "{}", "Texts that hold a document or bytes, by their paths, unpacked before all else: \"json\", \"base64\", \"hex\", \"base64-cbor\", \"base64-cayenne-lpp\", \"hex-cayenne-lpp\", \"base64-bthome\" or \"hex-bthome\". Bytes are a list of numbers. At most 64.")
             .near(&["parse", "embedded", "nested"])
             .only(PATHS),
+        required("pattern", "regular expression", "With a named group for each value: `pattern = 'T(?<temperature>[-.0-9]+)C H(?<humidity>[0-9]+)'`. The groups are what paths, \
+            `ts_field` and `{payload.NAME}` mean; every place of the message where it fits is a record, and a message where it fits nowhere is \
+            refused. In single quotes a backslash stands for itself. At most 1 KiB.")
+            .near(&["regex", "regexp", "expression", "match"])
+            .only(&["pattern"]),
         required("expression", "text", "A jq expression that makes objects of `sensor` (or `device` and `quantity`), `value`, `unit` and `ts`; at most 4 KiB.")
             .near(&["jq", "filter", "query", "program"])
             .only(&["jq"]),
@@ -207,11 +307,18 @@ pub static FIELD: KeyTable = KeyTable {
             .near(&["range", "valid", "min_max"]),
         with_default(
             "ignore_values",
-            "list of numbers",
+            "list of numbers and texts",
             "[]",
-            "Raw values that mean \"no value\", as -127 or 85. At most 32.",
+            "Raw values that mean \"no value\", as -127, 85 or \"---\". At most 32.",
         )
             .near(&["ignore", "invalid", "sentinels", "ignore_value"]),
+        with_default("hex", "true or false", "false", "The number is a text of hexadecimal digits, with or without `0x`.")
+            .near(&["base", "radix", "hexadecimal", "base16"]),
+        optional("bits", "bit, or range of bits", "the whole number", "Which bits of a whole number are the value, as in `bits = 3` or `bits = \"4-7\"`; 0 is the least significant. \
+            `map = { 1 = true, 0 = false }` makes a state of one bit.")
+            .near(&["bit", "mask"]),
+        with_default("signed", "true or false", "false", "The bits are a two's complement: with `bits = \"0-15\"` 65535 is -1.")
+            .near(&["twos_complement", "sign"]),
         optional(
             "map",
             "table",

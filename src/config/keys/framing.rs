@@ -18,10 +18,10 @@ pub static FRAMING: KeyTable = KeyTable {
     keys: &[
         required(
             "by",
-            "\"line\", \"delimiter\", \"length\", \"start\", \"gap\", \"slip\", \"cobs\", \"p1\" or \"vedirect\"",
+            "\"line\", \"delimiter\", \"length\", \"start\", \"gap\", \"slip\", \"cobs\", \"p1\", \"sml\" or \"vedirect\"",
             "`line`: ends at CR, LF or CRLF. `delimiter`: ends at any bytes. `length`: always the same length. `start`: \
              begins with known bytes, then a length or an end. `gap`: ends at a pause. `slip`: RFC 1055. `cobs`: ends at \
-             a zero byte. `p1`: a smart meter's telegram. `vedirect`: a Victron text block.",
+             a zero byte. `p1`: a smart meter's telegram. `sml`: a German meter's binary file. `vedirect`: a Victron text block.",
         )
         .near(&["type", "kind", "mode"]),
         with_default("max_bytes", "size, 16 B to 1 MiB", "\"12KiB\"", "A longer frame is refused and counted.")

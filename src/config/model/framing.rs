@@ -40,6 +40,11 @@ pub enum Framing {
         /// `unchecked = "keep"`: take telegrams without a CRC (DSMR 2 and 3).
         unchecked: bool,
     },
+    /// `{ by = "sml" }`: a file of the Smart Message Language with its CRC.
+    Sml {
+        /// `max_bytes`
+        max_bytes: usize,
+    },
     /// `{ by = "vedirect" }`: a Victron text block with its checksum.
     VeDirect {
         /// `max_bytes`

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Decode, Field, Format, Reach, Template, TsUnit};
+use super::{Decode, Field, Format, Reach, Template, TsUnit, Written};
 
 impl Decode {
     /// For sources whose kind knows what its bytes mean.
@@ -35,6 +35,8 @@ impl Field {
             offset: 0.0,
             valid_range: None,
             ignore_values: Vec::new(),
+            ignore_texts: Vec::new(),
+            written: Written::default(),
             map: Vec::new(),
             text: false,
         }

@@ -34,4 +34,12 @@ pub enum Packing {
     Hex,
     /// CBOR as base64.
     Cbor,
+    /// The Cayenne Low Power Payload, as base64 or in hexadecimal digits.
+    Lpp {
+        hex: bool,
+    },
+    /// BTHome's service data, as base64 or in hexadecimal digits.
+    BtHome {
+        hex: bool,
+    },
 }
