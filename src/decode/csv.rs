@@ -64,7 +64,8 @@ impl Csv {
             if joined {
                 time = path.split('+').map(|name| name.trim().to_owned()).collect();
             }
-            !joined
+            // A header may name a column that has a `+` in its name.
+            !joined || header
         });
         if !header && let Some(name) = time.iter().find(|name| !columns.contains(name)) {
             return Err(format!("`{name}` is not one of the csv columns {}", columns.join(", ")));
@@ -150,8 +151,8 @@ impl Csv {
                 sink.other(&column.name, &raw);
             }
         }
-        if !self.time.is_empty() {
-            let cell = |name: &String| self.columns.iter().position(|column| column.name == *name).map(|at| cells[at]);
+        let cell = |name: &String| self.columns.iter().position(|column| column.name == *name).map(|at| cells[at]);
+        if !self.time.is_empty() && self.time.iter().all(|name| cell(name).is_some()) {
             let parts: Vec<&str> = self.time.iter().filter_map(cell).filter(|cell| !cell.is_empty()).collect();
             sink.put(Slot::Time, &Raw::Text(&parts.join(" ")));
         }

@@ -30,7 +30,7 @@ pub(super) fn read(line: &str) -> Result<Tree, String> {
     }
     let time = time.trim();
     if !time.is_empty() {
-        members.push(("time".into(), scalar(time)));
+        members.push(("time".into(), scalar(time, false)));
     }
     Ok(Tree::Object(members))
 }

@@ -8,6 +8,7 @@
 mod binary;
 mod bthome;
 mod carry;
+mod choice;
 mod csv;
 mod document;
 pub mod framing;
@@ -171,6 +172,9 @@ pub struct Decoder {
 struct Branch {
     /// Filters; empty: all messages.
     topics: Vec<String>,
+    choice: choice::Choice,
+    /// Its messages may be several documents, one a line.
+    is_json: bool,
     reader: Reader,
     rules: Rules,
     state: State,
@@ -197,7 +201,11 @@ impl Decoder {
 
     /// Adds what a message holds to `out`.
     pub fn decode(&mut self, message: &Message<'_>, out: &mut Decoded) {
-        match self.branches.iter_mut().find(|branch| branch.is_for(message)) {
+        let last = self.branches.len() - 1;
+        let is_meant =
+            |at: usize, branch: &Branch| branch.is_for(message) && branch.choice.takes(message.payload, at == last);
+        let found = self.branches.iter_mut().enumerate().find(|(at, branch)| is_meant(*at, branch));
+        match found.map(|(_, branch)| branch) {
             Some(branch) => branch.decode(message, out),
             None => out.ignored += 1,
         }
@@ -250,7 +258,9 @@ impl Branch {
             },
         };
         let state = State::new(fields, names, rules.carry.len(), device);
-        Ok(Self { topics: decode.reach.topics.clone(), reader: reader(decode, &wants)?, rules, state })
+        let choice = choice::Choice::new(decode)?;
+        let is_json = matches!(decode.format, model::Format::Json | model::Format::Jq { .. });
+        Ok(Self { topics: decode.reach.topics.clone(), choice, is_json, reader: reader(decode, &wants)?, rules, state })
     }
 
     fn is_for(&self, message: &Message<'_>) -> bool {
@@ -275,6 +285,14 @@ impl Branch {
         let mut sink = Sink { rules: &self.rules, state: &mut self.state, message, out };
         let read = match &mut self.reader {
             Reader::Text(format) => match std::str::from_utf8(payload) {
+                Ok(payload) if self.is_json && is_json_lines(payload) => {
+                    for line in payload.lines().filter(|line| !line.trim().is_empty()) {
+                        if let Err((reject, what)) = format.read(line, &mut sink) {
+                            sink.refuse(reject, what);
+                        }
+                    }
+                    Ok(())
+                }
                 Ok(payload) => format.read(payload, &mut sink),
                 Err(error) => Err((Reject::NotUtf8, format!("not UTF-8 from byte {} on", error.valid_up_to()))),
             },
@@ -285,6 +303,13 @@ impl Branch {
             out.rejects.push(refusal);
         }
     }
+}
+
+/// Whether a payload is several documents, one a line. A document that is laid out over lines has none that is one alone.
+fn is_json_lines(payload: &str) -> bool {
+    let mut lines = payload.lines().map(str::trim).filter(|line| !line.is_empty());
+    let is_document = |line: &str| line.starts_with('{') && line.ends_with('}');
+    payload.trim_ascii().contains('\n') && lines.all(is_document)
 }
 
 /// Units that the standard gives to what a payload names.

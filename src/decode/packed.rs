@@ -8,8 +8,15 @@ use crate::config::model::Packing;
 
 /// What a packed value holds; `None` where there is nothing to unpack, an error where it is broken.
 pub(super) fn open(value: &Tree, packing: Packing) -> Result<Option<Tree>, String> {
+    let is_hex = matches!(packing, Packing::Hex | Packing::Lpp { hex: true } | Packing::BtHome { hex: true });
+    let digits;
     let text = match value {
         Tree::Text(text) => text.trim(),
+        // Hexadecimal digits in a text without quotes, that happen to be decimal ones.
+        Tree::Integer(whole) if is_hex && *whole >= 0 => {
+            digits = whole.to_string();
+            &digits
+        }
         _ => return Ok(None),
     };
     if text.is_empty() {

@@ -10,7 +10,7 @@ use super::tree::Tree;
 const PAIRS_MAX: usize = 1_000;
 
 /// Reads a payload.
-pub(super) fn read(payload: &str) -> Result<Tree, String> {
+pub(super) fn read(payload: &str, decimal_comma: bool) -> Result<Tree, String> {
     let text = payload.trim();
     let text = text.split_once(" HTTP/").map_or(text, |(text, _)| text);
     let text = match text.split_once('?') {
@@ -23,7 +23,7 @@ pub(super) fn read(payload: &str) -> Result<Tree, String> {
         if pairs.len() >= PAIRS_MAX {
             return Err(format!("more than {PAIRS_MAX} pairs"));
         }
-        pairs.push((unescaped(key).into(), scalar(unescaped(value).trim())));
+        pairs.push((unescaped(key).into(), scalar(unescaped(value).trim(), decimal_comma)));
     }
     match text.contains('=') {
         true => Ok(Tree::Object(pairs)),
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     fn get(payload: &str, key: &str) -> Tree {
-        read(payload).unwrap().get(key).unwrap().clone()
+        read(payload, false).unwrap().get(key).unwrap().clone()
     }
 
     #[test]
@@ -79,14 +79,14 @@ mod tests {
         assert_eq!(get("a=&b=100%", "a"), Tree::Null);
         assert_eq!(get("a=&b=100%", "b"), Tree::Text("100%".into()));
         assert_eq!(get("city=%C3%9Clm", "city"), Tree::Text("Ülm".into()));
-        assert!(read("hello").is_err());
+        assert!(read("hello", false).is_err());
     }
 
     proptest! {
         #[test]
         fn no_payload_panics(payload in "\\PC*", likely in "([a-z=&?+]|%[0-9A-Fa-f]?){0,40}") {
-            let _ = read(&payload);
-            let _ = read(&likely);
+            let _ = read(&payload, false);
+            let _ = read(&likely, true);
         }
     }
 }

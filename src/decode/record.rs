@@ -28,21 +28,27 @@ enum Text {
 pub(super) struct TextRecords {
     kind: Text,
     document: Document,
+    /// "1.234" may be a thousand and more: only the rules of a field know.
+    decimal_comma: bool,
 }
 
 impl TextRecords {
     pub(super) fn query(decode: &model::Decode) -> Result<Self, String> {
-        Ok(Self { kind: Text::Query, document: Document::new(decode)? })
+        Self::new(Text::Query, decode)
     }
 
     pub(super) fn influx(decode: &model::Decode) -> Result<Self, String> {
-        Ok(Self { kind: Text::Influx, document: Document::new(decode)? })
+        Self::new(Text::Influx, decode)
     }
 
     pub(super) fn pattern(pattern: &str, decode: &model::Decode) -> Result<Self, String> {
         let regex = regex_lite::Regex::new(pattern).map_err(|error| format!("`pattern`: {error}"))?;
         let names = regex.capture_names().map(|name| name.map(Box::from)).collect();
-        Ok(Self { kind: Text::Pattern(regex, names), document: Document::new(decode)? })
+        Self::new(Text::Pattern(regex, names), decode)
+    }
+
+    fn new(kind: Text, decode: &model::Decode) -> Result<Self, String> {
+        Ok(Self { kind, document: Document::new(decode)?, decimal_comma: decode.decimal_comma })
     }
 }
 
@@ -50,7 +56,7 @@ impl Format for TextRecords {
     fn read(&mut self, payload: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         let malformed = |why: String| (Reject::Malformed, why);
         match &self.kind {
-            Text::Query => self.document.read(query::read(payload).map_err(malformed)?, sink),
+            Text::Query => self.document.read(query::read(payload, self.decimal_comma).map_err(malformed)?, sink),
             Text::Influx => {
                 let lines = payload.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
                 for line in lines.take(RECORDS_MAX) {
@@ -67,7 +73,7 @@ impl Format for TextRecords {
                     any = true;
                     let groups = names.iter().enumerate().filter_map(|(index, name)| {
                         // A group that took no part has no value, which is not the same as a field that is missing.
-                        let value = found.get(index).map_or(Tree::Null, |group| scalar(group.as_str().trim()));
+                        let value = found.get(index).map_or(Tree::Null, |group| scalar(group.as_str().trim(), self.decimal_comma));
                         Some((name.clone()?, value))
                     });
                     if let Err((reject, what)) = self.document.read(Tree::Object(groups.collect()), sink) {
@@ -116,8 +122,8 @@ impl BinaryFormat for ByteRecords {
 }
 
 /// A piece of text as a document's value: a number where it is written as one in its shortest form, nothing where it is
-/// empty, else the text.
-pub(super) fn scalar(text: &str) -> Tree {
+/// empty, else the text. With `decimal_comma` only whole numbers are numbers here.
+pub(super) fn scalar(text: &str, decimal_comma: bool) -> Tree {
     if text.is_empty() {
         return Tree::Null;
     }
@@ -127,8 +133,8 @@ pub(super) fn scalar(text: &str) -> Tree {
     let is_plain = is_digits(whole) && (whole == "0" || !whole.starts_with('0')) && fraction.is_none_or(is_digits);
     match (is_plain, fraction) {
         (true, None) => text.parse().map_or_else(|_| Tree::Text(text.into()), Tree::Integer),
-        (true, Some(_)) => text.parse().map_or_else(|_| Tree::Text(text.into()), Tree::Real),
-        (false, _) => Tree::Text(text.into()),
+        (true, Some(_)) if !decimal_comma => text.parse().map_or_else(|_| Tree::Text(text.into()), Tree::Real),
+        _ => Tree::Text(text.into()),
     }
 }
 
@@ -138,13 +144,14 @@ mod tests {
 
     #[test]
     fn only_numbers_in_their_shortest_form_become_numbers() {
-        assert_eq!(scalar("21.5"), Tree::Real(21.5));
-        assert_eq!(scalar("-7"), Tree::Integer(-7));
-        assert_eq!(scalar("0"), Tree::Integer(0));
-        assert_eq!(scalar("0.50"), Tree::Real(0.5));
-        assert_eq!(scalar(""), Tree::Null);
+        assert_eq!(scalar("21.5", false), Tree::Real(21.5));
+        assert_eq!(scalar("-7", false), Tree::Integer(-7));
+        assert_eq!(scalar("0", false), Tree::Integer(0));
+        assert_eq!(scalar("0.50", false), Tree::Real(0.5));
+        assert_eq!(scalar("", false), Tree::Null);
+        assert_eq!(scalar("1.234", true), Tree::Text("1.234".into()));
         for text in ["007", "1e5", "21,5", ".5", "5.", "-", "+1", "1.2.3", "99999999999999999999", "0x10"] {
-            assert_eq!(scalar(text), Tree::Text(text.into()), "{text}");
+            assert_eq!(scalar(text, false), Tree::Text(text.into()), "{text}");
         }
     }
 }

@@ -422,7 +422,7 @@ fn carried_bytes(raw: &Raw<'_>) -> usize {
 }
 
 /// A value as a part of a name; `None` where there is nothing to name with. Its length is checked with the name's.
-fn device_text(raw: &Raw<'_>) -> Option<String> {
+pub(super) fn device_text(raw: &Raw<'_>) -> Option<String> {
     Some(match *raw {
         Raw::Null | Raw::Composite | Raw::Bare { text: "", .. } | Raw::Measured { text: "", .. } => return None,
         Raw::Bool(state) => state.to_string(),

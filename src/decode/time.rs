@@ -80,7 +80,7 @@ impl TimeRule {
     pub(super) fn resolve(&self, stamp: Option<Stamp>, arrival: WallTime, is_known: bool) -> (WallTime, TimeSource) {
         let is_plausible = |time| if is_known { self.is_plausible(time, arrival) } else { self.is_possible(time) };
         let stamp = match stamp {
-            Some(Stamp::OfDay(nanos)) if is_known => self.nearest(nanos, arrival).map(Stamp::At).or(stamp),
+            Some(Stamp::OfDay(nanos)) if is_known => self.latest(nanos, arrival).map(Stamp::At).or(stamp),
             other => other,
         };
         match stamp {
@@ -167,15 +167,16 @@ impl TimeRule {
         i64::try_from(stamp.as_nanosecond()).ok().map(Stamp::At)
     }
 
-    /// The time of the day on the day that makes it nearest to the arrival.
-    fn nearest(&self, of_day: i64, arrival: WallTime) -> Option<i64> {
+    /// The time of the day on the last day that does not put it too far into the future.
+    fn latest(&self, of_day: i64, arrival: WallTime) -> Option<i64> {
         let arrived = jiff::Timestamp::from_nanosecond(i128::from(arrival.0)).ok()?;
         let today = arrived.to_zoned(self.zone.clone()).date();
         let time = civil::Time::midnight().checked_add(jiff::SignedDuration::from_nanos(of_day)).ok()?;
         let days = [today.yesterday(), Ok(today), today.tomorrow()];
         let at = |day: civil::Date| self.zone.to_timestamp(day.to_datetime(time)).ok();
         let stamps = days.into_iter().flatten().filter_map(at).filter_map(|at| i64::try_from(at.as_nanosecond()).ok());
-        stamps.min_by_key(|at| at.abs_diff(arrival.0))
+        let ahead = i64::try_from(self.max_future_skew.as_nanos()).unwrap_or(i64::MAX);
+        stamps.filter(|at| *at <= arrival.0.saturating_add(ahead)).max()
     }
 
     fn iso8601(&self, text: &str) -> Option<i64> {
@@ -314,6 +315,18 @@ mod tests {
         }
         let compact = TimeRule { format: Some("%Y%m%d%H%M%S".to_owned()), ..rule(TsUnit::Iso8601) };
         assert_eq!(compact.read(&Raw::Integer(20_260_301_130_000)), Some(Stamp::At(NOON)));
+    }
+
+    #[test]
+    fn a_time_of_the_day_is_on_the_last_day_that_is_not_ahead() {
+        // It is 13:01 in Berlin.
+        let rule = TimeRule { format: Some("%H:%M:%S".to_owned()), ..rule(TsUnit::Iso8601) };
+        let at = |text| rule.resolve(rule.read(&Raw::Text(text)), ARRIVAL, true);
+        assert_eq!(at("13:00:00"), (WallTime(NOON), TimeSource::Payload));
+        assert_eq!(at("13:02:00"), (WallTime(NOON + 120_000_000_000), TimeSource::Payload));
+        assert_eq!(at("23:59:00"), (WallTime(NOON - 13 * 3_600_000_000_000 - 60_000_000_000), TimeSource::Payload));
+        assert_eq!(at("25:00:00"), (ARRIVAL, TimeSource::Doubtful));
+        assert_eq!(rule.resolve(rule.read(&Raw::Text("13:00:00")), ARRIVAL, false), (ARRIVAL, TimeSource::Doubtful));
     }
 
     #[test]

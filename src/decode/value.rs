@@ -138,6 +138,7 @@ impl Rule {
                 let text = if state { "true" } else { "false" };
                 Converted::Value(self.mapped_text(text).unwrap_or(Value::Bool(state)), None)
             }
+            Raw::Integer(whole) if self.written.hex && whole >= 0 => self.text(&whole.to_string(), false, false),
             Raw::Integer(whole) => self.number(Number::Whole(whole)),
             Raw::Unsigned(whole) => self.unsigned(whole),
             Raw::Number(number) => self.number(Number::Real(number)),
@@ -161,6 +162,9 @@ impl Rule {
                 Ok(whole) => self.unsigned(whole),
                 Err(_) => Converted::Refused(Reject::NotANumber, format!("{} is no hexadecimal number", quote(text))),
             };
+        }
+        if self.text && text.is_empty() {
+            return Converted::Nothing;
         }
         if self.text {
             if text.len() > TEXT_BYTES_MAX {
@@ -279,8 +283,7 @@ impl From<u64> for Number {
 /// Reads a finite number, or nothing.
 pub(super) fn parse(text: &str, decimal_comma: bool) -> Option<Number> {
     let text = text.trim();
-    // A minus as text processors and some displays write it.
-    let minus = text.strip_prefix('\u{2212}').map(|text| format!("-{text}"));
+    let minus = plain_minus(text);
     let text = minus.as_deref().unwrap_or(text);
     let text = if decimal_comma { point_for_comma(text)? } else { Cow::Borrowed(text) };
     let (length, whole) = scan(text.as_bytes());
@@ -292,6 +295,16 @@ pub(super) fn parse(text: &str, decimal_comma: bool) -> Option<Number> {
     }
     let number = text.parse::<f64>().ok()?;
     number.is_finite().then_some(Number::Real(number))
+}
+
+/// With a hyphen for a minus as text processors and some displays write it; nothing where there is none.
+fn plain_minus(text: &str) -> Option<String> {
+    text.strip_prefix('\u{2212}').map(|text| format!("-{text}"))
+}
+
+/// Whether a character stands between groups of thousands where the comma is the decimal point.
+fn is_group(c: char) -> bool {
+    matches!(c, '.' | ' ' | '\u{a0}' | '\u{202f}')
 }
 
 /// How many bytes at the start follow the grammar, and whether they are a whole number.
@@ -333,7 +346,6 @@ fn point_for_comma(text: &str) -> Option<Cow<'_, str>> {
         return None;
     }
     let unsigned = before.trim_start_matches(['+', '-']);
-    let is_group = |c: char| matches!(c, '.' | ' ' | '\u{a0}' | '\u{202f}');
     let mut groups = unsigned.split(is_group);
     let first = groups.next().unwrap_or_default();
     let mut grouped = false;
@@ -359,9 +371,13 @@ fn point_for_comma(text: &str) -> Option<Cow<'_, str>> {
 
 /// "21.5°C" to 21.5 and "°C"; `None` where what follows the number is no unit.
 fn split_unit(text: &str, decimal_comma: bool) -> Option<(Number, &str)> {
+    let text = text.trim();
+    let unsigned = text.strip_prefix('\u{2212}').map_or(0, |rest| text.len() - rest.len());
+    let (sign, text) = text.split_at(unsigned);
     let bytes = text.as_bytes();
     let end = if decimal_comma {
-        text.find(|character: char| !matches!(character, '0'..='9' | '.' | ',' | '+' | '-')).unwrap_or(text.len())
+        let of_number = |c: char| c.is_ascii_digit() || is_group(c) || matches!(c, ',' | '+' | '-');
+        text.find(|c: char| !of_number(c)).unwrap_or(text.len())
     } else {
         scan(bytes).0
     };
@@ -373,7 +389,10 @@ fn split_unit(text: &str, decimal_comma: bool) -> Option<(Number, &str)> {
     if !unit_like || hexadecimal || unit.len() > UNIT_BYTES_MAX || unit.contains(char::is_control) {
         return None;
     }
-    Some((parse(number, decimal_comma)?, unit))
+    match sign {
+        "" => Some((parse(number, decimal_comma)?, unit)),
+        sign => Some((parse(&format!("{sign}{number}"), decimal_comma)?, unit)),
+    }
 }
 
 /// A piece of a payload as it may be shown to people: quoted, escaped, cut off.

@@ -10,6 +10,7 @@ use crate::config::section::Section;
 use crate::config::suggest::one_of;
 use crate::config::text::{text, wrong_type};
 use crate::config::tree::{Context, Data};
+use crate::config::value;
 
 /// Filters of one `decode`.
 const TOPICS_MAX: usize = 64;
@@ -17,6 +18,8 @@ const TOPICS_MAX: usize = 64;
 const UNITS_MAX: usize = 256;
 /// Entries of `skip` and `unpack`.
 const PATHS_MAX: usize = 64;
+/// Entries of `when`.
+const WHEN_MAX: usize = 16;
 /// Longest pattern, bytes.
 const PATTERN_BYTES_MAX: usize = 1024;
 /// Longest expression, bytes.
@@ -26,6 +29,7 @@ const EXPRESSION_BYTES_MAX: usize = 4 * 1024;
 pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[String]>) -> Reach {
     Reach {
         topics: filters(ctx, section, topics),
+        when: when(ctx, section),
         each: section.filled_text(ctx, "each", PATH_BYTES_MAX).map(|text| text.value),
         others: section.boolean(ctx, "others").unwrap_or(false),
         units: units(ctx, section),
@@ -90,6 +94,32 @@ fn filters(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[String
         }
     }
     filters
+}
+
+/// `when`: places and what must stand there, as texts.
+fn when(ctx: &mut Context<'_>, section: &Section<'_>) -> Vec<(String, Vec<String>)> {
+    let Some(entry) = section.entry("when") else {
+        return Vec::new();
+    };
+    let Data::Table(entries) = &entry.value.data else {
+        wrong_type(ctx, &entry.value, "`when`", "a table such as { model = \"WH65B\" } or { \"0:u8\" = 0x02 }");
+        return Vec::new();
+    };
+    if entries.is_empty() || entries.len() > WHEN_MAX {
+        ctx.error(entry.value.spot, format!("`when` holds {} entries", entries.len()))
+            .label(format!("1 to {WHEN_MAX} are useful"));
+    }
+    let mut when = Vec::new();
+    for entry in entries.iter().take(WHEN_MAX) {
+        let items = match &entry.value.data {
+            Data::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(&entry.value),
+        };
+        let what = format!("what `{}` must be", entry.name);
+        let values = items.iter().filter_map(|item| value::read(ctx, item, &what)).map(|value| value.to_string());
+        when.push((entry.name.clone(), values.collect()));
+    }
+    when
 }
 
 fn units(ctx: &mut Context<'_>, section: &Section<'_>) -> Vec<(Arc<str>, Arc<str>)> {

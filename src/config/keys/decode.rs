@@ -19,7 +19,9 @@ const WITH_FIELDS: &[&str] = &[
     "bthome",
     "sml",
 ];
-const PATHS: &[&str] = &["json", "cbor"];
+/// Those whose messages can be told apart by what they hold.
+const CHOSEN: &[&str] = &["json", "cbor", "binary", "jq"];
+const PATHS: &[&str] = &["json", "cbor", "query", "influx", "pattern"];
 const NAMED: &[&str] = &[
     "json",
     "number",
@@ -222,9 +224,13 @@ pub static DECODE: KeyTable = KeyTable {
         ).near(&["has_header"]).only(&["csv"]),
         optional("topics", "list of MQTT filters", "all messages of the source", "Which messages this is for, where `decode` is a list: the first that matches decides; a message that none matches is passed over.")
             .near(&["topic", "filter", "match"]),
+        optional("when", "table", "any content", "Which messages this is for by what they hold, where `decode` is a list: `when = { model = \"WH65B\" }`, `when = { \"0:u8\" = [1, 2] }` \
+            (paths as in `fields`; several values: any of them). A message that it does not fit goes on to the next.")
+            .near(&["if", "where", "match_field", "condition", "filter"])
+            .only(CHOSEN),
         optional("each", "path", "the document", "The elements that paths start from, as in `each = \"readings[*]\"`; `$.` starts a path at the document.")
             .near(&["foreach", "items", "elements", "array"])
-            .only(PATHS),
+            .only(&["json", "cbor"]),
         with_default("others", "true or false", "false", "Beside `fields`, take every number and boolean that would be taken without.")
             .near(&["rest", "all", "take_all", "unlisted"])
             .only(OTHERS),
@@ -237,7 +243,7 @@ pub static DECODE: KeyTable = KeyTable {
             .only(PATHS),
         required("pattern", "regular expression", "With a named group for each value: `pattern = 'T(?<temperature>[-.0-9]+)C H(?<humidity>[0-9]+)'`. The groups are what paths, \
             `ts_field` and `{payload.NAME}` mean; every place of the message where it fits is a record, and a message where it fits nowhere is \
-            refused. In single quotes a backslash stands for itself. At most 1 KiB.")
+            refused, or goes on to the next `decode` of a list. In single quotes a backslash stands for itself. At most 1 KiB.")
             .near(&["regex", "regexp", "expression", "match"])
             .only(&["pattern"]),
         required("expression", "text", "A jq expression that makes objects of `sensor` (or `device` and `quantity`), `value`, `unit` and `ts`; at most 4 KiB.")

@@ -7,6 +7,8 @@ use std::sync::Arc;
 pub struct Reach {
     /// `topics`: which of the source's messages this is for; empty: all.
     pub topics: Vec<String>,
+    /// `when`: what stands at places of the messages that this is for: one of these texts.
+    pub when: Vec<(String, Vec<String>)>,
     /// `each`: the path of the elements that paths start from.
     pub each: Option<String>,
     /// `others`: numbers and booleans that no field names are taken, too.

@@ -264,6 +264,9 @@ fn every_key_with_a_default_changes_the_configuration_when_set() {
                 // Binary mode needs MQTT 5.
                 carrier = carrier.replace("{}", "protocol = \"5\"\n{}");
             }
+            if key.name == "signed" {
+                carrier = carrier.replace("{}", "bits = \"0-7\"\n{}");
+            }
             if key.name == "header" {
                 // The two ways of naming columns exclude each other.
                 carrier = carrier.replace("columns = [\"a\"]\n", "");

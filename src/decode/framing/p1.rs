@@ -107,6 +107,9 @@ impl Telegrams {
         self.telegram.clear();
         self.line = 0;
         self.awaits_check = None;
+        if byte == b'/' {
+            self.telegram.push(byte);
+        }
     }
 
     fn end(&self, each: &mut Each<'_>) {

@@ -264,6 +264,18 @@ fn a_telegram_without_a_crc_is_kept_only_when_told_so() {
     assert_eq!(cut(&p1(true), &[b"/x\r\n", &[b'y'; 300], b"\r\n", old]).len(), 2);
 }
 
+#[test]
+fn a_readout_with_stx_is_checked_by_its_last_character() {
+    let lines = b"/LGZ5\r\n\x021.8.0(1.5*kWh)\r\n!\r\n";
+    let from = lines.iter().position(|byte| *byte == 2).unwrap() + 1;
+    let readout = |check: u8| [&lines[..], &[3, check]].concat();
+    let check = lines[from..].iter().fold(3, |sum, byte| sum ^ byte);
+    let found = message(&lines[..lines.len() - 3]);
+    assert_eq!(cut(&p1(false), &[&readout(check), &readout(check)]), [found.clone(), found.clone()]);
+    let cuts = cut(&p1(false), &[&readout(check ^ 1), lines, &readout(check)]);
+    assert_eq!(cuts, [Err(Reject::Checksum), Err(Reject::Malformed), found]);
+}
+
 // ---- vedirect ----
 
 fn ve_block(lines: &str) -> Vec<u8> {
