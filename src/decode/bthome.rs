@@ -1,8 +1,9 @@
-//! `format = "bthome"`: BTHome version 2, the service data of Bluetooth sensors: a byte of device information, then an object id
-//! and its value, and so on.
+//! `format = "bthome"`: BTHome version 2, the service data of Bluetooth sensors: a byte of device information, then an
+//! object id and its value, and so on.
 //!
-//! The document has a member for each object under its property's name; the second of one kind is `temperature_2`. Numbers are little
-//! endian. Encrypted data is refused: there is no key. The service's number (D2 FC) may stand before.
+//! The document has a member for each object under its property's name; the second of one kind is `temperature_2`.
+//! Numbers are little endian. Encrypted data is refused: there is no key. The service's number (D2 FC) may stand
+//! before.
 
 use super::tree::Tree;
 

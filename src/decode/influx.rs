@@ -1,8 +1,8 @@
 //! `format = "influx"`: a line of InfluxDB's line protocol, `weather,site=north t=21.5,door=t 1772366400000000000`.
 //!
-//! Owns the grammar: a name, tags behind commas, a blank, fields, a blank, a time. A backslash keeps `,`, `=`, a blank or
-//! itself from being one; a text field stands in double quotes. The document has the name as `measurement`, the tags (always texts) and
-//! fields under their own names, and the time as `time`. `5i` and `5u` are whole numbers.
+//! Owns the grammar: a name, tags behind commas, a blank, fields, a blank, a time. A backslash keeps `,`, `=`, a blank
+//! or itself from being one; a text field stands in double quotes. The document has the name as `measurement`, the tags
+//! (always texts) and fields under their own names, and the time as `time`. `5i` and `5u` are whole numbers.
 
 use super::record::scalar;
 use super::tree::Tree;

@@ -1,8 +1,8 @@
 //! `format = "cayenne-lpp"`: the Cayenne Low Power Payload of LoRa nodes: channel, type, value, and so on to the end.
 //!
-//! The document has a member `TYPE_CHANNEL` for each value, under the names that network servers use:
-//! `temperature_1`, `analog_in_3`, `gps_1.latitude`. Numbers are big endian. A type that is not known ends the payload with an
-//! error: nobody could say how long it is.
+//! The document has a member `TYPE_CHANNEL` for each value, under the names that network servers use: `temperature_1`,
+//! `analog_in_3`, `gps_1.latitude`. Numbers are big endian. A type that is not known ends the payload with an error:
+//! nobody could say how long it is.
 
 use super::tree::Tree;
 

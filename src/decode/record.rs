@@ -73,7 +73,9 @@ impl Format for TextRecords {
                     any = true;
                     let groups = names.iter().enumerate().filter_map(|(index, name)| {
                         // A group that took no part has no value, which is not the same as a field that is missing.
-                        let value = found.get(index).map_or(Tree::Null, |group| scalar(group.as_str().trim(), self.decimal_comma));
+                        let value = found
+                            .get(index)
+                            .map_or(Tree::Null, |group| scalar(group.as_str().trim(), self.decimal_comma));
                         Some((name.clone()?, value))
                     });
                     if let Err((reject, what)) = self.document.read(Tree::Object(groups.collect()), sink) {

@@ -1,13 +1,14 @@
-//! `format = "sml"`: what German electricity meters send (Smart Message Language, version 1), binary lists of values by OBIS code.
+//! `format = "sml"`: what German electricity meters send (Smart Message Language, version 1), binary lists of values by
+//! OBIS code.
 //!
-//! A path is a code as in `1-0:1.8.0`, `1.8.0` or `1-0:1.8.0*255`. A value has its scaler applied and its own unit (Wh, W, V ..).
-//! Texts and numbers of devices are texts; `{payload.server}` is the meter's own number. The time is the meter's where it
-//! has one (most count seconds since they were mounted, which is none). Everything with a unit is taken where nothing is
-//! configured.
+//! A path is a code as in `1-0:1.8.0`, `1.8.0` or `1-0:1.8.0*255`. A value has its scaler applied and its own unit (Wh,
+//! W, V ..). Texts and numbers of devices are texts; `{payload.server}` is the meter's own number. The time is the
+//! meter's where it has one (most count seconds since they were mounted, which is none). Everything with a unit is
+//! taken where nothing is configured.
 //!
-//! Form of an element: a byte of type (bits 4 to 6) and length (bits 0 to 3, that byte counted), bit 7: another byte
-//! of length follows. Types: 0 octets, 4 boolean, 5 signed, 6 unsigned, 7 a list of so many elements. A file is messages, each a list
-//! of six: the fourth is its body, a number (0x701: list of values) and a list.
+//! Form of an element: a byte of type (bits 4 to 6) and length (bits 0 to 3, that byte counted), bit 7: another byte of
+//! length follows. Types: 0 octets, 4 boolean, 5 signed, 6 unsigned, 7 a list of so many elements. A file is messages,
+//! each a list of six: the fourth is its body, a number (0x701: list of values) and a list.
 
 use super::BinaryFormat;
 use super::framing::sml_body;

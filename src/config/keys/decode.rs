@@ -140,14 +140,14 @@ pub static DECODE: KeyTable = KeyTable {
         optional("quantity", "template", "\"value\", or the one entry of `fields`", "Last part of the sensor's name.")
             .near(&["value", "measurement"])
             .only(&["number"]),
-        optional("ts_field", "path", "time of arrival", "The payload's own time: path (JSON), key or column.")
+        optional("ts_field", "path", "time of arrival", "The payload's own time: path (JSON), key, column or group; with influx the line's own when left out.")
             .near(&["timestamp", "time", "ts", "time_field", "timestamp_field"])
             .only(TIMED),
         with_default(
             "ts_unit",
             "\"s\", \"ms\", \"us\", \"ns\", \"iso8601\" or \"auto\"",
             "\"iso8601\"",
-            "How that time is written; \"auto\": ISO 8601, or a number whose unit follows from its size.",
+            "How that time is written; \"auto\": ISO 8601, or a number whose unit follows from its size. With influx \"ns\" when left out.",
         )
             .near(&["time_unit", "timestamp_unit", "time_format", "ts_format"])
             .only(TIMED),
@@ -155,12 +155,12 @@ pub static DECODE: KeyTable = KeyTable {
             "ts_format",
             "text",
             "as `ts_unit` says",
-            "How that time is written where it is not ISO 8601, in the letters of strftime: \"%d.%m.%Y %H:%M:%S\". In CSV a time \
-             in two columns is `ts_field = \"date+time\"`, joined by a blank.",
+            "How that time is written where it is not ISO 8601, in the letters of strftime: \"%d.%m.%Y %H:%M:%S\". A time in several \
+             places is `ts_field = \"date+time\"`, joined by a blank. A time of the day alone (\"%H:%M:%S\") is on the last day that it fits.",
         )
             .near(&["format", "date_format", "strptime"])
             .only(TIMED),
-        with_default("time_zone", "IANA name", "\"UTC\"", "Zone of an ISO 8601 time that names none, and of a meter's telegram (p1: \"Europe/Amsterdam\" when left out).")
+        with_default("time_zone", "IANA name", "\"UTC\"", "Zone of a time that names none, and of a meter's telegram (p1: \"Europe/Amsterdam\" when left out).")
             .near(&["timezone", "tz"])
             .only(ZONED),
         with_default(
@@ -208,7 +208,7 @@ pub static DECODE: KeyTable = KeyTable {
             "delimiter",
             "one ASCII character",
             "\",\"",
-            "Stands between columns.",
+            "Stands between columns. With a blank, several in a row are one.",
         ).near(&["separator", "sep"]).only(&["csv"]),
         optional(
             "columns",
@@ -293,7 +293,8 @@ pub static FIELD: KeyTable = KeyTable {
             "Where it is: `ENERGY.Power`, `channels[0].value`; the key (key-value, vedirect) or column (CSV). `*` and `[*]` stand for every member or item, a last `**` for every value below; the field's key may then hold `{match[N]}` and `{payload.PATH}`, where a wildcard of PATH stands for the same. `2:u16le` (binary: \
              byte 2, type and order; `u8` to `u64`, `i8` to `i64`, `s8` (sign bit), `f32`, `f64`, `bcd8`, `text4`; `be`, `le`, \
              `cdab`, `badc`; bits as in `6:u8[0-3]`; below zero from the end); `MWV.speed`, `MWV.3`, `XDR.NAME` (nmea); \
-             `1-0:1.8.1` (p1); `weight`, `stable`, `kind` (scale).",
+             `1-0:1.8.1` or `1.8.1` (p1, sml); a group (pattern); \
+             a tag or field (influx); `temperature_1` (cayenne-lpp: kind and channel); `temperature`, the second one `temperature_2` (bthome); `weight`, `stable`, `kind` (scale).",
         )
             .near(&["field", "key", "column", "from", "json_path", "jsonpath"]),
         optional(

@@ -31,6 +31,8 @@ pub enum Framing {
     },
     /// `{ by = "slip" }`: RFC 1055.
     Slip(Common),
+    /// `{ by = "hdlc" }`: between 0x7E, with the escapes of RFC 1662.
+    Hdlc(Common),
     /// `{ by = "cobs" }`: consistent overhead byte stuffing, frames end at a zero byte.
     Cobs(Common),
     /// `{ by = "p1" }`: a meter's telegram, `/` to `!` and its CRC.

@@ -69,6 +69,7 @@ impl Framer {
             Framing::Block(block) => Box::new(block::Blocks::new(block)),
             Framing::Gap { gap, common } => Box::new(gap::Gaps::new(*gap, common)),
             Framing::Slip(common) => Box::new(slip::Slip::new(common)),
+            Framing::Hdlc(common) => Box::new(slip::Slip::hdlc(common)),
             Framing::Cobs(common) => Box::new(cobs::Cobs::new(common)),
             Framing::P1 { max_bytes, unchecked } => Box::new(p1::Telegrams::new(*max_bytes, *unchecked)),
             Framing::Sml { max_bytes } => Box::new(sml::Files::new(*max_bytes)),

@@ -3,8 +3,8 @@
 //! A readout of mode C has STX before its first value and, behind the line with `!`, ETX and a check character: the
 //! exclusive or of everything behind STX, ETX included. Older and newer meters alike send it when asked (`/?!`).
 //!
-//! The CRC is CRC-16/ARC over everything from `/` to `!`, in four hexadecimal digits. A telegram that lost its end is found
-//! out by the `/` of the next one; where even the line end was lost, by a CRC that fits from a later `/` on.
+//! The CRC is CRC-16/ARC over everything from `/` to `!`, in four hexadecimal digits. A telegram that lost its end is
+//! found out by the `/` of the next one; where even the line end was lost, by a CRC that fits from a later `/` on.
 
 use std::time::Duration;
 

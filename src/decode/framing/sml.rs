@@ -1,8 +1,8 @@
 //! Files of the Smart Message Language (transport version 1), as electricity meters send them every second or two.
 //!
-//! `1B 1B 1B 1B 01 01 01 01`, messages, zeros up to a multiple of four bytes, `1B 1B 1B 1B 1A`, how many zeros, and a CRC of all
-//! before it, least significant byte first. Four 1B in the messages are sent twice. The CRC is CRC-16/X-25; some meters
-//! calculate it as CRC-16/KERMIT. A message that this hands on has neither head, tail nor escapes.
+//! `1B 1B 1B 1B 01 01 01 01`, messages, zeros up to a multiple of four bytes, `1B 1B 1B 1B 1A`, how many zeros, and a
+//! CRC of all before it, least significant byte first. Four 1B in the messages are sent twice. The CRC is CRC-16/X-25;
+//! some meters calculate it as CRC-16/KERMIT. A message that this hands on has neither head, tail nor escapes.
 
 use std::time::Duration;
 
