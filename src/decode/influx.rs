@@ -4,7 +4,7 @@
 //! or itself from being one; a text field stands in double quotes. The document has the name as `measurement`, the tags
 //! (always texts) and fields under their own names, and the time as `time`. `5i` and `5u` are whole numbers.
 
-use super::record::scalar;
+use super::records::scalar;
 use super::tree::Tree;
 
 /// Most tags and fields of a line.

@@ -29,7 +29,7 @@ mod p1;
 mod packed;
 mod path;
 mod query;
-mod record;
+mod records;
 mod scale;
 mod select;
 mod senml;
@@ -137,11 +137,11 @@ fn reader(decode: &model::Decode, wants: &[Want]) -> Result<Reader, String> {
         model::Format::Json if document::is_needed(decode) => Reader::text(document::Document::new(decode)?),
         model::Format::Json => Reader::text(json::Json::new(wants)?),
         model::Format::Cbor => Reader::binary(document::Document::new(decode)?),
-        model::Format::Query => Reader::text(record::TextRecords::query(decode)?),
-        model::Format::Influx => Reader::text(record::TextRecords::influx(decode)?),
-        model::Format::Pattern { pattern } => Reader::text(record::TextRecords::pattern(pattern, decode)?),
-        model::Format::CayenneLpp => Reader::binary(record::ByteRecords::new(record::Bytes::CayenneLpp, decode)?),
-        model::Format::BtHome => Reader::binary(record::ByteRecords::new(record::Bytes::BtHome, decode)?),
+        model::Format::Query => Reader::text(records::TextRecords::query(decode)?),
+        model::Format::Influx => Reader::text(records::TextRecords::influx(decode)?),
+        model::Format::Pattern { pattern } => Reader::text(records::TextRecords::pattern(pattern, decode)?),
+        model::Format::CayenneLpp => Reader::binary(records::ByteRecords::new(records::Bytes::CayenneLpp, decode)?),
+        model::Format::BtHome => Reader::binary(records::ByteRecords::new(records::Bytes::BtHome, decode)?),
         model::Format::Sml => Reader::binary(sml::Sml::new(wants)),
         model::Format::Jq { expression } => Reader::text(jq::Jq::new(expression)?),
         model::Format::Senml => Reader::binary(senml::Senml),

@@ -3,7 +3,7 @@
 //! `tempf=70.1&humidity=45&dateutc=2026-03-01+12:00:00`. Owns the escapes: `+` is a blank, `%41` a byte. A whole address,
 //! or the first line of a request, may stand before the pairs.
 
-use super::record::scalar;
+use super::records::scalar;
 use super::tree::Tree;
 
 /// Most pairs of a payload. A station with all its extra sensors sends about 150.
