@@ -117,19 +117,16 @@ fn drain_store(upstream: &Upstream, events: usize) -> Drained {
     let store = opened.handle.clone();
     let drained = measure(async {
         let (trigger, shutdown) = shutdown::channel();
-        let clock = Arc::new(SystemClock::new());
-        let gateway = Arc::from(GATEWAY);
         let (_, side) = forward::side::channel();
-        let (task, _) = forward::spawn(
-            upstream.clone(),
-            gateway,
+        let means = forward::Means {
+            gateway: Arc::from(GATEWAY),
             store,
             side,
-            Nudge::default(),
-            Arc::clone(&counters),
-            clock,
-            shutdown,
-        );
+            nudge: Nudge::default(),
+            counters: Arc::clone(&counters),
+            clock: Arc::new(SystemClock::new()),
+        };
+        let (task, _) = forward::spawn(upstream.clone(), means, shutdown);
         let mut status = opened.handle.status();
         status.wait_for(|status| status.waiting == 0).await.unwrap();
         trigger.stop();

@@ -85,8 +85,14 @@ impl App {
         let surroundings = replay::Surroundings::new(&config.store.path, store.clone(), side, Arc::clone(&clock));
         let (replays, replaying) = replay::spawn(surroundings);
         let nudge = Nudge::default();
-        let mut forwarder =
-            Forwarder::new(store.clone(), side_exit, nudge.clone(), Arc::clone(&counters), Arc::clone(&clock));
+        let mut forwarder = Forwarder::new(forward::Means {
+            gateway: Arc::clone(&config.gateway.id),
+            store: store.clone(),
+            side: side_exit,
+            nudge: nudge.clone(),
+            counters: Arc::clone(&counters),
+            clock: Arc::clone(&clock),
+        });
         forwarder.follow(config.upstream.as_ref(), &config.gateway.id);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
