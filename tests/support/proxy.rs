@@ -5,6 +5,7 @@
 
 mod fault;
 mod pipe;
+mod streams;
 
 use std::collections::BTreeSet;
 use std::io;
