@@ -12,7 +12,7 @@ use super::time::{Stamp, TimeRule};
 use super::units::Units;
 use super::value::{Converted, Raw};
 use super::{Decoded, Message};
-use crate::clock::ClockState;
+use crate::clock::{ClockState, WallTime};
 use crate::counters::Reject;
 use crate::reading::{Attributes, Reading, SENSOR_BYTES_MAX, TimeSource};
 
@@ -65,6 +65,20 @@ pub(super) struct Rules {
     pub(super) clock: ClockState,
     /// How old a retained message's own time may be for it to count as fresh.
     pub(super) retained_max_age: Duration,
+}
+
+impl Rules {
+    /// When something in a message was measured, how that is known, and whether it is fresh.
+    pub(super) fn time_of(&self, stamp: Option<Stamp>, message: &Message<'_>) -> (WallTime, TimeSource, bool) {
+        let is_known = self.clock != ClockState::Unsynchronized;
+        let (time, source) = self.time.resolve(stamp, message.arrival, is_known);
+        // A retained message may be days old: only a time of its own can show that it is not, to who knows the time.
+        let is_fresh = !message.retained
+            || is_known
+                && source == TimeSource::Payload
+                && message.arrival.since(time).is_none_or(|age| age <= self.retained_max_age);
+        (time, source, is_fresh)
+    }
 }
 
 /// What a format gets to put its finds into.
@@ -206,14 +220,7 @@ impl Sink<'_> {
     fn emit(&mut self) -> Result<(), (Reject, String)> {
         let State { entries, names, pending, stamp, carried, device, overflowed, .. } = &mut *self.state;
         let mut sensors = names.device(self.message.topic, device)?;
-        let arrival = self.message.arrival;
-        let is_known = self.rules.clock != ClockState::Unsynchronized;
-        let (time, time_source) = self.rules.time.resolve(*stamp, arrival, is_known);
-        // A retained message may be days old: only a time of its own can show that it is not, to who knows the time.
-        let fresh = !self.message.retained
-            || is_known
-                && time_source == TimeSource::Payload
-                && arrival.since(time).is_none_or(|age| age <= self.rules.retained_max_age);
+        let (time, time_source, fresh) = self.rules.time_of(*stamp, self.message);
         let attributes = attributes(&self.rules.carry, carried);
         for found in pending.drain(..) {
             let Some(value) = found.value else { continue };
