@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::pipeline::{MESSAGES_WAITING_MAX, Pipeline, Rules};
 use super::tasks::{Forwarder, Sources};
 use super::watcher::Watcher;
-use super::{App, SENSORS_MAX, aside, idle, page, time_zone};
+use super::{App, SENSORS_MAX, aside, idle, page};
 use crate::clock::SystemClock;
 use crate::config::model::Config;
 use crate::counters::Counters;
@@ -44,7 +44,7 @@ impl App {
         let settings = Settings {
             boot_id: clock.boot_id,
             started: now,
-            time_zone: time_zone(&config),
+            time_zone: config.gateway.zone(),
             seed: fastrand::u64(..),
             sensors_max: SENSORS_MAX,
         };
