@@ -38,6 +38,9 @@ struct Run {
 
 type Noted = (u64, Vec<Run>);
 
+/// A run that is over: its alarm, and how it failed if it did.
+type Ended = (Arc<str>, Result<(), (Failed, String)>);
+
 /// The pipeline's end.
 pub struct Tap {
     hooks: watch::Receiver<Arc<[Hook]>>,
@@ -124,7 +127,7 @@ pub fn channel(hooks: watch::Receiver<Arc<[Hook]>>, gateway: Arc<str>, counters:
 impl Runner {
     /// Runs until the tap is gone and all it noted is over. Dropped, it kills what runs.
     pub async fn run(mut self) {
-        let mut running: JoinSet<(Arc<str>, Result<(), (Failed, String)>)> = JoinSet::new();
+        let mut running: JoinSet<Ended> = JoinSet::new();
         let mut is_open = true;
         while is_open || !running.is_empty() || !self.queue.is_empty() {
             while running.len() < RUNNING_MAX

@@ -50,7 +50,7 @@ impl Mosquitto {
              max_inflight_messages 0\n\
              max_queued_messages 0\n\
              log_type error\n\
-             log_type notice\n\
+             log_type information\n\
              log_dest stderr\n\
              listener {} 127.0.0.1\n\
              allow_anonymous true\n\
