@@ -27,6 +27,9 @@ fn stage(upstream: &str) -> Stage {
 /// Makes a backlog, with the network down.
 fn fill(stage: &mut Stage, per_sensor: u64) {
     stage.start();
+    // The start's own event is acknowledged, or the outage would have it sent again.
+    wait_stored(stage, 1);
+    wait_drained(stage);
     stage.network.down();
     stage.cross(SENSORS, 1, per_sensor);
     wait_stored(stage, SENSORS * per_sensor);
