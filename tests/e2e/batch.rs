@@ -3,7 +3,7 @@
 
 use crate::stage::Stage;
 use crate::support::consumer::STARTED;
-use crate::support::{PATIENT, SOON};
+use crate::support::{PATIENT, SOON, wait_until};
 
 /// Keys of `[upstream]`.
 const METERED: &str = "batch = { wait = \"200ms\" }\ncompress = \"zstd\"\n";
@@ -21,6 +21,10 @@ fn backlog(keys: &str) -> (u64, u64, u64) {
     stage.consumer.wait_for(STARTED, 1, SOON);
     stage.network.down();
     stage.cross(SENSORS, 1, PER_SENSOR);
+    // All of it, or what is sent first makes smaller batches.
+    wait_until("the backlog to be stored", PATIENT, || {
+        stage.status()["store"]["last_sequence"].as_u64() > Some(SENSORS * PER_SENSOR)
+    });
     let before = stage.network.passed_bytes();
     stage.network.restore();
     stage.consumer.wait_for_crossings(SENSORS * PER_SENSOR, PATIENT);

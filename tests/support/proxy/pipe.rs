@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -149,11 +150,14 @@ enum Ending {
 impl Pipe<'_> {
     fn run(&mut self, halves: &mut [Half; 2], number: u64) -> io::Result<Ending> {
         let mut chunk = vec![0; CHUNK_BYTES];
+        let shared = self.shared;
         loop {
-            if self.shared.is_cut(number) {
+            if shared.is_cut(number) {
                 return Ok(Ending::Closed);
             }
-            if self.shared.mode() == Mode::Stalled {
+            let passing = shared.passing.read().unwrap_or_else(PoisonError::into_inner);
+            if shared.mode() == Mode::Stalled {
+                drop(passing);
                 thread::park_timeout(NOTICE);
                 continue;
             }
