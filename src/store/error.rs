@@ -178,7 +178,7 @@ impl From<OpenError> for Fault {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Unusable { path, error } => Self::io("making", &path, &error),
-            in_use @ OpenError::InUse { .. } => Self::damaged(&in_use.to_string()),
+            shut @ (OpenError::InUse { .. } | OpenError::Later { .. }) => Self::damaged(&shut.to_string()),
         }
     }
 }
