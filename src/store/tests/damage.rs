@@ -234,7 +234,7 @@ fn a_store_of_a_later_version_stays_shut_and_as_it_is() {
     let (config, _) = filled(dir.path(), 4);
     let all = generations(dir.path());
     let bytes = make_later(&db(all.last().unwrap()));
-    let opened = super::open(&config, Arc::default(), Arc::new(SystemClock::new()));
+    let opened = crate::store::open(&config, Arc::default(), Arc::new(SystemClock::new()));
     let Err(error @ OpenError::Later { .. }) = opened else { panic!("{opened:?}") };
     assert!(error.to_string().contains("later version"), "{error}");
     assert_eq!(generations(dir.path()), all);
