@@ -47,5 +47,6 @@ mod systemd;
 mod tls;
 mod tools;
 mod unit;
+mod versions;
 mod waiting;
 mod watch;
