@@ -92,7 +92,7 @@ fn foreign_topics(devices: &[&str], fault: &str) {
     let found = scene.consumer.arrives(FOUND_WITHIN, || scene.consumer.announced_lost() == bad);
     Tally::of(Make::Nats.name(), fault, good + bad, &scene.consumer, taken);
     assert!(found, "{} announced", scene.consumer.announced_lost());
-    assert!(scene.consumer.of_kind(LOST).iter().all(|lost| lost.data("reason") == &"dead-letter".into()));
+    assert!(scene.consumer.of_kind(LOST).iter().all(|lost| lost.data("reason") == "dead-letter"));
     scene.consumer.assert_accounted();
     let dead = tidegate(&["dead", "list", "--json", "--socket", &scene.path("control.sock").display().to_string()]);
     let dead = said(&dead);
