@@ -11,12 +11,12 @@ use serde_json::Value;
 use crate::metrics::scrape;
 use crate::stage::Stage;
 use crate::support::certs::{Authority, Validity};
-use crate::support::consumer::{LOST, STARTED};
+use crate::support::consumer::STARTED;
 use crate::support::gateway::{Config, line, said};
 use crate::support::mosquitto::Options;
 use crate::support::mqtt::{Packet, Session};
 use crate::support::proxy::Fault;
-use crate::support::{PATIENT, SOON, wait_until};
+use crate::support::{PATIENT, SOON, free_port, wait_until};
 
 /// Upstream by TLS, which some profiles demand.
 fn stage(change: impl FnOnce(&mut Config)) -> Stage {
@@ -35,7 +35,7 @@ fn letters(stage: &Stage) -> Vec<Value> {
 }
 
 #[test]
-fn at_aws_a_backlog_leaves_at_a_hundred_a_second_and_a_topic_too_deep_is_a_dead_letter() {
+fn at_aws_a_backlog_leaves_at_a_hundred_a_second_and_what_is_too_deep_in_a_topic_is_folded() {
     let mut stage = stage(|config| {
         config.upstream += &line("profile", "aws-iot-core");
         let deep = config.sources[0].replace("\"plant\"", "\"deep\"").replace("sensors/+", "deep/+");
@@ -47,21 +47,20 @@ fn at_aws_a_backlog_leaves_at_a_hundred_a_second_and_a_topic_too_deep_is_a_dead_
     stage.consumer.wait_for(STARTED, 1, SOON);
     stage.network.down();
     stage.cross(5, 1, 50);
-    stage.publisher.publish("deep/d1/temp", r#"{"value":80.0}"#);
+    stage.publisher.publish("deep/d1/temp", r#"{"value":80.0,"seq":1}"#);
     stage.publisher.flush();
     wait_until("all stored", PATIENT, || stage.status()["store"]["waiting"] == 251);
     let restored = Instant::now();
     stage.network.restore();
-    stage.consumer.wait_for_crossings(250, PATIENT);
+    let deep = "deep/d1/a/b/c/value";
+    assert!(stage.consumer.arrives(PATIENT, || stage.consumer.about(deep).len() == 1));
+    // 250 of sensors at the usual depth; which of the two sources was quicker is open.
+    stage.consumer.wait_for_crossings(251, PATIENT);
     let took = restored.elapsed();
     // A second's worth leaves at once.
-    assert!(took >= Duration::from_millis(1_450), "250 events took {took:?}");
-    wait_until("the event on a topic of 8 slashes to be set aside", PATIENT, || letters(&stage).len() == 1);
-    let letter = letters(&stage).remove(0);
-    assert_eq!(letter["sensor"], "deep/d1/a/b/c/value");
-    assert!(letter["reason"].as_str().unwrap().contains("8 slashes, the broker takes 7"), "{letter}");
-    wait_until("the loss to be announced", PATIENT, || stage.consumer.count(LOST) == 1);
-    stage.consumer.assert_accounted();
+    assert!(took >= Duration::from_millis(1_450), "251 events took {took:?}");
+    assert_eq!(stage.consumer.about(deep)[0].topic, "tidegate/gw1/high/deep/d1/a/b/c_value", "7 slashes");
+    stage.consumer.assert_lossless();
     assert_eq!(scrape(&stage).get("tidegate_upstream_connections_total", &[]), 2.0, "neither ended the connection");
 }
 
@@ -226,13 +225,19 @@ fn what_is_refused_for_good_is_set_aside_at_once_and_without_a_reason_after_thre
 fn a_broker_that_takes_few_at_a_time_gets_no_more_and_topics_become_numbers() {
     let (sensors, each) = (4, 100);
     let mut bytes = Vec::new();
-    for aliases in ["max_topic_alias 10", "max_topic_alias 0"] {
+    for aliases in [10, 0] {
         let dir = tempfile::tempdir().unwrap();
-        // This mosquitto ends a connection that has more in flight.
-        let extra = vec!["max_inflight_messages 3".to_owned(), aliases.to_owned()];
+        let port = free_port();
+        // This mosquitto ends a connection that has more in flight. Aliases are a matter of each of its doors.
+        let extra = vec![
+            "max_inflight_messages 3".to_owned(),
+            format!("listener {port} 127.0.0.1"),
+            format!("max_topic_alias {aliases}"),
+        ];
         let mut stage = Stage::build(dir, Options { extra, ..Options::persistent() }, |config| {
             config.upstream += &line("protocol", "5");
         });
+        stage.network.retarget(([127, 0, 0, 1], port).into());
         stage.start();
         stage.consumer.wait_for(STARTED, 1, SOON);
         stage.network.down();
