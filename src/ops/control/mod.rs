@@ -26,9 +26,9 @@ use axum::routing::get;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::app::pipeline::Command;
 use crate::clock::SystemClock;
 use crate::forward::nudge::Nudge;
+use crate::ops::command::Command;
 use crate::ops::logging;
 use crate::ops::metrics::{self, Metrics};
 use crate::ops::status::Status;
