@@ -6,7 +6,7 @@ use crate::support::openmetrics::Exposition;
 use crate::support::{PATIENT, SOON, wait_until};
 
 #[track_caller]
-fn scrape(stage: &Stage) -> Exposition {
+pub fn scrape(stage: &Stage) -> Exposition {
     let output = stage.ask(&["metrics"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     Exposition::parse(&String::from_utf8(output.stdout).unwrap())
