@@ -188,7 +188,9 @@ impl Forwarder {
             }
             let nudge = self.nudge.clone();
             let mut shutdown = self.shutdown.clone();
+            let passed = self.feed.passed();
             tokio::select! {
+                () = self.lookout.keep_up(passed) => {}
                 () = tokio::time::sleep(wait) => {}
                 () = self.network.gained(fastrand::f64()) => {
                     tracing::info!("this machine has got a network connection: connecting upstream");

@@ -14,8 +14,8 @@ use crate::decode::modbus::frame::crc;
 use crate::decode::modbus::plan::Span;
 use crate::source::testing::{DEADLINE, Rig};
 
-/// How long a device may think.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long a device may think: no pause of a busy machine is as long.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A unit whose registers are asked for one by one.
 fn unit(id: u8, name: &str, addresses: &[u16]) -> ModbusUnit {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -61,6 +62,8 @@ struct Pipe<'a> {
     last_traffic: Instant,
     records: Option<Records>,
     packets: Option<Vec<u8>>,
+    /// Of the broker, so far; counted where they are changed.
+    pubacks: u32,
 }
 
 pub(super) fn serve(mut client: TcpStream, number: u64, shared: &Shared) -> io::Result<()> {
@@ -98,7 +101,8 @@ pub(super) fn serve(mut client: TcpStream, number: u64, shared: &Shared) -> io::
         silent: false,
         last_traffic: Instant::now(),
         records: matches!(fault, Fault::SilentAfterRecords(_)).then(Records::default),
-        packets: matches!(fault, Fault::Acks(_)).then(Vec::new),
+        packets: matches!(fault, Fault::Acks(_) | Fault::Answers { .. }).then(Vec::new),
+        pubacks: 0,
         fault,
         fault_number,
     };
@@ -149,11 +153,14 @@ enum Ending {
 impl Pipe<'_> {
     fn run(&mut self, halves: &mut [Half; 2], number: u64) -> io::Result<Ending> {
         let mut chunk = vec![0; CHUNK_BYTES];
+        let shared = self.shared;
         loop {
-            if self.shared.is_cut(number) {
+            if shared.is_cut(number) {
                 return Ok(Ending::Closed);
             }
-            if self.shared.mode() == Mode::Stalled {
+            let passing = shared.passing.read().unwrap_or_else(PoisonError::into_inner);
+            if shared.mode() == Mode::Stalled {
+                drop(passing);
                 thread::park_timeout(NOTICE);
                 continue;
             }
@@ -265,6 +272,21 @@ impl Pipe<'_> {
                         Some(late) if is_puback => half.put(now + late, packet),
                         _ => half.put(now, packet),
                     }
+                }
+            }
+            Fault::Answers { reason, times } if half.way == Way::Down && self.packets.is_some() => {
+                let received = self.packets.get_or_insert_default();
+                received.extend(bytes);
+                while let Some(length) = packet_length(received) {
+                    let mut packet: Vec<u8> = received.drain(..length).collect();
+                    if packet[0] >> 4 == 4 {
+                        self.pubacks += 1;
+                        if (2..2 + times).contains(&self.pubacks) {
+                            // Remaining length, packet id, reason: MQTT 5, 3.4.
+                            packet = vec![0x40, 3, packet[2], packet[3], reason];
+                        }
+                    }
+                    half.put(now, packet);
                 }
             }
             _ => {
