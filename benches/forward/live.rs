@@ -154,16 +154,15 @@ pub fn forward([_, path, events, upstream]: [String; 4]) {
         let clock = Arc::new(SystemClock::new());
         let (_, side) = forward::side::channel();
         let start = Instant::now();
-        let (task, view) = forward::spawn(
-            upstream,
-            Arc::from(GATEWAY),
-            store.clone(),
+        let means = forward::Means {
+            gateway: Arc::from(GATEWAY),
+            store: store.clone(),
             side,
-            Nudge::default(),
-            Arc::clone(&counters),
-            Arc::clone(&clock),
-            shutdown,
-        );
+            nudge: Nudge::default(),
+            counters: Arc::clone(&counters),
+            clock: Arc::clone(&clock),
+        };
+        let (task, view) = forward::spawn(upstream, means, shutdown);
         // What is stored before there is a connection is part of the backlog.
         let mut connected = view.clone();
         connected.wait_for(|view| view.connected).await.unwrap();
