@@ -29,6 +29,7 @@ mod p1;
 mod packed;
 mod path;
 mod query;
+mod record;
 mod records;
 mod scale;
 mod select;
@@ -52,7 +53,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use self::name::{Names, Refusal};
-use self::sink::{Rules, Sink, Slot, State, Want};
+use self::record::State;
+use self::sink::{Rules, Sink, Slot, Want};
 use self::time::TimeRule;
 use self::units::Units;
 use self::value::Rule;
