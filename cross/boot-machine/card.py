@@ -1,4 +1,4 @@
-"""The device image in an emulated computer, as it is: its own kernel, its own initrd, nothing put into its system.
+"""The device image in an emulated computer: its own kernel, its own initrd, nothing put into its system.
 
 Owns starting it, from a copy on a larger card, and talking to it as a person would, at the serial console. Boards: `virt`,
 a computer that starts by UEFI, boot loader included; `raspi3b`, where QEMU takes over what the Pi's own firmware does
@@ -20,6 +20,8 @@ FAT = "@@4M"
 # A power of two, as QEMU wants of an SD card.
 CARD_BYTES = 4 << 30
 FIRMWARE = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
+# Services may take their time, and the console is spared the animation of those that do.
+SLOW = b" systemd.default_timeout_start_sec=1200 systemd.show_status=no"
 # What a script's bytes may be at once, encoded: the console's line buffer is 4096.
 LINE_BYTES = 512
 BOARDS = {
@@ -49,6 +51,9 @@ class Card(Machine):
         subprocess.run(["cp", "--sparse=always", self.image, self.disk], check=True)
         with open(self.disk, "r+b") as disk:
             disk.truncate(CARD_BYTES)
+        # Of what is on the card, the kernel's words alone are changed, for a processor that is many times slower.
+        for name in ("cmdline.txt", "loader/entries/tidegate.conf"):
+            self.write(name, self.read(name).rstrip(b"\n") + SLOW + b"\n")
         if self.board == "raspi3b":
             for name in ("vmlinuz", "initrd.img", "cmdline.txt", "bcm2837-rpi-3-b.dtb"):
                 (self.work / name).write_bytes(self.read(name))

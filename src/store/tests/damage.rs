@@ -243,19 +243,6 @@ fn a_store_of_a_later_version_stays_shut_and_as_it_is() {
 }
 
 #[test]
-fn an_old_generation_of_a_later_version_is_set_aside_and_the_loss_announced() {
-    let dir = tempfile::tempdir().unwrap();
-    let (config, _) = filled(dir.path(), 24);
-    let oldest = generations(dir.path()).remove(0);
-    let bytes = make_later(&db(&oldest));
-    let rig = Rig::open(&config);
-    assert_eq!(losses(&rig.read_all())[0].reason, "quarantined");
-    let aside = fs::read_dir(dir.path().join("quarantine")).unwrap().next().unwrap().unwrap().path();
-    assert_eq!(fs::read(db(&aside)).unwrap(), bytes);
-    rig.close();
-}
-
-#[test]
 fn quarantine_keeps_the_newest_few() {
     let dir = tempfile::tempdir().unwrap();
     let mut rig = Rig::open(&config(dir.path()));
