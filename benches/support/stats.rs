@@ -38,6 +38,18 @@ pub fn alone(rounds: usize, items: usize, mut one: impl FnMut()) -> f64 {
     median((0..rounds).map(|_| round(&mut one, calls, items)).collect())
 }
 
+/// [`beside`] for any number of ways, each with its own number of items a call.
+pub fn in_turn(rounds: usize, items: &[usize], ways: &mut [impl FnMut()]) -> Vec<f64> {
+    let calls: Vec<usize> = ways.iter_mut().map(|way| calls(way)).collect();
+    let mut took = vec![Vec::new(); ways.len()];
+    for _ in 0..rounds {
+        for (at, way) in ways.iter_mut().enumerate() {
+            took[at].push(round(way, calls[at], items[at]));
+        }
+    }
+    took.into_iter().map(median).collect()
+}
+
 /// See [`beside`].
 const ROUND: Duration = Duration::from_millis(40);
 
