@@ -40,9 +40,9 @@ pub fn live(plan: &Plan, small: Option<&Small>) -> Day {
     let subject = Subject { pid: scene.gateway.pid(), store: scene.store.clone(), http_port: scene.http_port };
     let sampler = Sampler::start(subject, plan.sample_every);
     let start = Instant::now();
-    publish(plan, &mut scene, &sampler);
+    publish(plan, &mut scene, &tally, &sampler);
     let published_seconds = start.elapsed().as_secs_f64();
-    wait_for_all(plan, &tally);
+    wait_for(plan.total(), &tally);
     let arrived_seconds = start.elapsed().as_secs_f64();
     let rest = sampler.count() + REST_SAMPLES;
     assert!(holds_within(LONG, || sampler.count() >= rest), "samples are taken");
@@ -62,7 +62,7 @@ pub fn live(plan: &Plan, small: Option<&Small>) -> Day {
     }
 }
 
-fn publish(plan: &Plan, scene: &mut Scene, sampler: &Sampler) {
+fn publish(plan: &Plan, scene: &mut Scene, tally: &Tally, sampler: &Sampler) {
     let start = Instant::now();
     let mut faults = FAULTS.iter().peekable();
     for index in 0..plan.total() {
@@ -73,7 +73,12 @@ fn publish(plan: &Plan, scene: &mut Scene, sampler: &Sampler) {
                 match fault {
                     Fault::Down => sampler.progress.outage.store(true, Ordering::SeqCst),
                     Fault::Restore => sampler.progress.outage.store(false, Ordering::SeqCst),
-                    _ => {}
+                    // A broker that stops writes down all that it has not handed on, which may take minutes.
+                    Fault::UpstreamRestart | Fault::LocalRestart => {
+                        scene.publisher.flush();
+                        wait_for(index, tally);
+                    }
+                    Fault::Cut | Fault::Reload => {}
                 }
                 scene.suffer(*fault);
             }
@@ -89,9 +94,9 @@ fn publish(plan: &Plan, scene: &mut Scene, sampler: &Sampler) {
     sampler.progress.millihours.store(24_000, Ordering::SeqCst);
 }
 
-/// However long that takes, as long as something arrives now and then.
-fn wait_for_all(plan: &Plan, tally: &Tally) {
-    while tally.arrived() < plan.total() {
+/// Until so many have arrived, however long that takes, as long as something arrives now and then.
+fn wait_for(readings: u64, tally: &Tally) {
+    while tally.arrived() < readings {
         let before = tally.arrived();
         if !holds_within(LONG, || tally.arrived() > before) {
             // What is missing is told by the counts.

@@ -72,11 +72,7 @@ impl Scene {
             Fault::Restore => self.network.restore(),
             Fault::Cut => self.network.cut(),
             Fault::UpstreamRestart => self.upstream.restart(),
-            Fault::LocalRestart => {
-                // What the broker has not acknowledged is published again; what it has, it keeps.
-                self.publisher.flush();
-                self.local.restart();
-            }
+            Fault::LocalRestart => self.local.restart(),
             Fault::Reload => self.gateway.reload(),
         }
     }
