@@ -193,20 +193,14 @@ impl Plant {
                 if self.engine.next_deadline().is_some_and(|at| at <= now.boot) {
                     self.engine.on_deadline(now, &mut self.out);
                 }
-                self.hand_on();
+                hand_on(&mut self.out);
             }
         }
         if self.readings.len() < TURN && (self.turn * self.readings.len() as u64).is_multiple_of(TURN as u64) {
             let now = load::at(self.turn * 1_000_000_000 + 999_999_999);
             self.engine.on_deadline(now, &mut self.out);
-            self.hand_on();
+            hand_on(&mut self.out);
         }
-    }
-
-    fn hand_on(&mut self) {
-        black_box(&self.out);
-        self.out.events.clear();
-        self.out.records.clear();
     }
 
     /// At least a turn's readings.
@@ -218,6 +212,12 @@ impl Plant {
     fn items(&self) -> usize {
         TURN.div_ceil(self.readings.len()) * self.readings.len()
     }
+}
+
+fn hand_on(out: &mut Output) {
+    black_box(&*out);
+    out.events.clear();
+    out.records.clear();
 }
 
 /// Nanoseconds a reading, for each of [`SIZES`].
