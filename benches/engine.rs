@@ -7,8 +7,9 @@
 //!
 //! The engine, twice. *one speaks*: so many alarms, each on a sensor of its own, and one of the sensors reports; what a
 //! reading costs must not grow with the alarms that do not match it. *all speak*: the sensors report in turn; what
-//! grows here is the memory that does not fit into the processor's caches, and nothing else may. Sizes take turns; what counts is processor
-//! time, so that a busy machine does little harm.
+//! grows here is the memory that does not fit into the processor's caches, and nothing else may. Sizes take turns; what
+//! counts is processor time, so that a busy machine does little harm.
+//!
 //! Encodings run beside serde_json writing the same fields from a plain struct, and beside copying the finished bytes;
 //! the window beside a `VecDeque` that only holds what is in flight. Medians of the rounds are printed, and ratios.
 

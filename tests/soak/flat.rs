@@ -4,7 +4,7 @@
 //! it: what leaks with each event grows along such a line, what a phase takes and gives back does not. Bounds are
 //! generous; they are about events in their hundreds of thousands, not about a page more or less.
 
-use crate::plan::{OUTAGE, Plan, WARM_HOURS};
+use crate::plan::{OUTAGE, Plan};
 use crate::sample::Sample;
 
 const MIB: u64 = 1 << 20;
@@ -14,7 +14,7 @@ const MIB: u64 = 1 << 20;
 const GROWTH_MAX: u64 = 8 * MIB;
 
 /// The most memory at any time that is not of a file: 10,000 sensors, their alarms and records, 64 connections.
-const MEMORY_MAX: u64 = 96 * MIB;
+const MEMORY_MAX: u64 = 128 * MIB;
 
 /// How many more open files and threads there may be than when the gateway was warm: generations open and close.
 const MORE_MAX: u64 = 16;
@@ -40,13 +40,13 @@ pub fn rise(samples: &[Sample], figure: fn(&Sample) -> u64) -> f64 {
 /// See the top.
 #[track_caller]
 pub fn assert_flat(plan: &Plan, samples: &[Sample]) {
-    let warm: Vec<Sample> = samples.iter().copied().filter(|sample| sample.hour > WARM_HOURS).collect();
+    let warm: Vec<Sample> = samples.iter().copied().filter(|sample| sample.hour > plan.warm_hour()).collect();
     let within = |from: f64, to: f64| -> Vec<Sample> {
         warm.iter().copied().filter(|sample| sample.hour >= from && sample.hour <= to).collect()
     };
     // Both begin with what the change of the phase brings along.
     let phases = [
-        ("the outage", within(OUTAGE.start + 1.0, OUTAGE.end)),
+        ("the outage", within(plan.warm_hour() + 1.0, OUTAGE.end)),
         ("the hours after it", within(OUTAGE.end + 2.0, 24.0)),
     ];
     for (phase, samples) in &phases {

@@ -10,8 +10,8 @@ const VARIABLE: &str = "TIDEGATE_SOAK";
 /// How long the day must take for all its readings: 2,400 a second.
 const WHOLE_DAY: Duration = Duration::from_secs(600);
 
-/// Hours before memory and the rest are judged: caches fill, sensors become known.
-pub const WARM_HOURS: f64 = 2.0;
+/// Readings of each sensor before memory is judged: events carry the ten before them, so every sensor keeps those.
+const WARM_READINGS: u64 = 16;
 
 /// The long outage, hours.
 pub const OUTAGE: Range<f64> = 2.0..18.0;
@@ -76,7 +76,7 @@ impl Plan {
         let large = Self::large();
         // A shorter day has fewer readings, not more of them a second.
         let share = (day.as_secs_f64() / WHOLE_DAY.as_secs_f64()).min(1.0);
-        let readings = ((large.readings as f64 * share) as u64).max(24);
+        let readings = ((large.readings as f64 * share) as u64).max(48);
         Self { day: Some(day), sample_every: Duration::from_secs(1), readings, ..large }
     }
 
@@ -97,9 +97,9 @@ impl Plan {
         }
     }
 
-    /// A few hours of the large plant, for a comparison.
-    pub fn part_of_the_large() -> Self {
-        Self { name: "small-machine", readings: 16, ..Self::large() }
+    /// What a small machine may have to look after; as fast as it goes.
+    pub fn of_a_small_machine() -> Self {
+        Self { name: "small-machine", sources: 16, sensors: 2_000, alarms: 400, readings: 40, ..Self::large() }
     }
 
     /// Whether the whole day was asked for.
@@ -115,6 +115,11 @@ impl Plan {
     /// The hour at which this reading comes.
     pub fn hour(&self, index: u64) -> f64 {
         index as f64 * 24.0 / self.total() as f64
+    }
+
+    /// From when on memory and the rest are judged: all sensors are known, and have spoken often.
+    pub fn warm_hour(&self) -> f64 {
+        self.hour(WARM_READINGS * self.sensors).clamp(OUTAGE.start, OUTAGE.start + 10.0)
     }
 
     /// When this reading is due, from the beginning.

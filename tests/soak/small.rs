@@ -1,4 +1,4 @@
-//! The same flow on a small machine: the gateway under limits of memory and processor time, set by the system.
+//! A smaller plant's day on a small machine: the gateway under limits of memory and processor time, set by the system.
 //!
 //! Beside it the flow without limits, in the same run. With too little of everything the gateway may only become slower:
 //! the local broker keeps what it does not take yet. Nothing may be lost, and memory must stay within the limit without
@@ -59,7 +59,7 @@ fn a_small_machine_is_slower_and_loses_nothing() {
         assert!(Path::new(CONFINE).exists());
         return;
     }
-    let plan = Plan::part_of_the_large();
+    let plan = Plan::of_a_small_machine();
     let free = day::live(&plan, None);
     let small = Small::new("64M", "50");
     let confined = day::live(&plan, Some(&small));
