@@ -7,9 +7,10 @@
 //! - **Acknowledged after commit.** A message is acknowledged when its [`Ack`] comes back from the store, in the order
 //!   of the messages (`ledger`); one that makes no reading at once, in its turn. The session is persistent, so what
 //!   was not acknowledged when a connection ends comes again: readings may repeat, none is lost.
-//! - **Bounded.** Nothing is read from the socket while `inflight_max` messages are unacknowledged or while a message
-//!   waits for room in the engine's channel; what is in flight then stays with TCP and the broker. Pings go on all the
-//!   while, so the broker does not give us up; whether *it* still lives is not judged until we read again.
+//! - **Bounded.** Nothing is read from the socket while `inflight_max` messages are unacknowledged, while a message
+//!   waits for room in the engine's channel or while a whole one is here that is not taken yet; what is in flight then
+//!   stays with TCP and the broker. Pings go on all the while, so the broker does not give us up; whether *it* still
+//!   lives is not judged until we read again.
 //! - **Never stalled.** A message over `packet_bytes_max`, with a topic that is no text or of a subscription that is
 //!   not ours any more is refused, counted and acknowledged.
 //! - QoS 2 is acknowledged by PUBREC after commit; any PUBREL is answered. It is at-least-once here as well.
@@ -178,17 +179,16 @@ impl Task {
         // Since the last tick: whether something was heard, and whether we listened all the time.
         let (mut heard, mut listened) = (true, true);
         loop {
-            while self.may_take() {
-                match inbox.next() {
-                    Ok(Some(packet)) => self.packet(packet, outgoing)?,
-                    Ok(None) => break,
-                    Err(error) => return Err(End::Lost(connect::violation(&self.config, &error))),
-                }
-            }
+            let is_hungry = self.take_whole(inbox, outgoing)?;
             while let Some(acknowledgement) = self.ledger.next() {
                 outgoing.acknowledge(acknowledgement);
             }
-            let may_read = self.may_take();
+            if !is_hungry && self.may_take() {
+                // That has made room for what is already here.
+                continue;
+            }
+            // Only what is missing of a packet is read: what waits here would be bounded by the broker alone.
+            let may_read = is_hungry && self.may_take();
             listened &= may_read;
             tokio::select! {
                 biased;
@@ -221,6 +221,18 @@ impl Task {
                 },
             }
         }
+    }
+
+    /// Takes the packets that are here, as long as another message can be held. True when no whole one is left.
+    fn take_whole(&mut self, inbox: &mut Inbox, outgoing: &mut Outgoing) -> Result<bool, End> {
+        while self.may_take() {
+            match inbox.next() {
+                Ok(Some(packet)) => self.packet(packet, outgoing)?,
+                Ok(None) => return Ok(true),
+                Err(error) => return Err(End::Lost(connect::violation(&self.config, &error))),
+            }
+        }
+        Ok(false)
     }
 
     /// Whether another message can be held.
