@@ -11,6 +11,7 @@ pub mod events;
 pub mod log;
 pub mod queue;
 pub mod replay;
+pub mod state;
 pub mod tap;
 pub mod upstream;
 
@@ -30,6 +31,7 @@ use crate::app::pipeline::Command;
 use crate::clock::SystemClock;
 use crate::forward::nudge::Nudge;
 use crate::ops::logging;
+use crate::ops::look::Live;
 use crate::ops::metrics::{self, Metrics};
 use crate::ops::status::Status;
 use crate::replay::Replays;
@@ -71,6 +73,8 @@ pub struct Routes {
     pub events: Arc<events::Events>,
     /// Looks on.
     pub tap: Arc<Tap>,
+    /// Shows the whole state, once a second.
+    pub live: Live,
 }
 
 /// Opens the socket and serves it until shutdown. An error is in words and leaves the gateway running without control.
@@ -88,6 +92,7 @@ pub async fn spawn(path: &Path, routes: Routes, mut shutdown: Shutdown) -> Resul
         .merge(metrics::routes())
         .merge(queue::routes())
         .merge(replay::routes())
+        .merge(state::routes())
         .merge(tap::routes())
         .merge(upstream::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
