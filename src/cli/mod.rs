@@ -22,6 +22,7 @@ pub mod replay;
 pub mod status;
 pub mod tap;
 pub mod test;
+pub mod top;
 pub mod upstream;
 
 use std::path::PathBuf;
@@ -93,6 +94,9 @@ Exit codes: 0 good, 1 the environment is not as configured, 78 the configuration
         #[arg(long, short)]
         watch: bool,
     },
+    /// Watch the running gateway in a terminal: alarms, sensors, sources, events, queue
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::Arguments),
     /// Print the running gateway's metrics (OpenMetrics text)
     #[command(after_help = "\
 Examples:
@@ -272,6 +276,7 @@ impl Arguments {
             Command::Check { config, environment, without_files } => check::run(&config, !without_files, environment),
             Command::Status { socket, json, watch: false } => status::status(&socket, json),
             Command::Status { socket, json, watch: true } => status::watch(&socket, json),
+            Command::Top(arguments) => arguments.execute(),
             Command::Metrics { socket } => metrics::metrics(&socket),
             Command::LogLevel(arguments) => arguments.execute(),
             Command::Alarms { socket, what } => what.execute(&socket),

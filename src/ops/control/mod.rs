@@ -15,7 +15,7 @@ pub mod state;
 pub mod tap;
 pub mod upstream;
 
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,17 +95,31 @@ pub async fn spawn(path: &Path, routes: Routes, mut shutdown: Shutdown) -> Resul
         .merge(state::routes())
         .merge(tap::routes())
         .merge(upstream::routes())
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(routes);
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     let path = path.to_owned();
+    let ours = identity(&path);
+    let live = routes.live.clone();
+    let router = router.with_state(routes);
     Ok(tokio::spawn(async move {
-        let stop = async move { shutdown.wait().await };
+        let stop = async move {
+            shutdown.wait().await;
+            live.close().await;
+        };
         if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
             tracing::warn!(%error, "the control socket stopped");
         }
-        // Gone already is as good.
-        let _ = std::fs::remove_file(path);
+        // Who was still being answered may have kept us until another socket has taken the place of this one.
+        if ours.is_some() && identity(&path) == ours {
+            // Gone already is as good.
+            let _ = std::fs::remove_file(path);
+        }
     }))
+}
+
+/// Which file it is, whatever its name.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 /// Binds, replacing the socket file of a process that is gone.

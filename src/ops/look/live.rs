@@ -38,6 +38,7 @@ const QUESTIONS_WAITING_MAX: usize = 32;
 enum Question {
     Full(oneshot::Sender<Bytes>),
     Join(Who, oneshot::Sender<Result<Updates, NoRoom>>),
+    Close,
 }
 
 /// Who looks.
@@ -95,6 +96,12 @@ impl Live {
         answer.await.ok()
     }
 
+    /// The gateway stops: ends all streams, and gives nothing out any more.
+    pub async fn close(&self) {
+        // Closed already is as good.
+        let _ = self.questions.send(Question::Close).await;
+    }
+
     /// Opens a page: a stream of server-sent events.
     ///
     /// # Errors
@@ -142,7 +149,7 @@ impl Task {
         loop {
             tokio::select! {
                 question = asked.recv() => match question {
-                    None => return,
+                    None | Some(Question::Close) => return,
                     Some(Question::Full(reply)) => {
                         let full = self.full().await;
                         // Who has given up waiting needs no answer.
