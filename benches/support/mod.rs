@@ -7,5 +7,6 @@ pub mod child;
 pub mod cloud_event;
 pub mod load;
 pub mod machine;
+pub mod pages;
 pub mod queue;
 pub mod stats;

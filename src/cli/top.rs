@@ -9,7 +9,7 @@ mod model;
 mod panels;
 mod plain;
 pub mod screen;
-mod text;
+pub(super) mod text;
 mod view;
 
 use std::io::IsTerminal;

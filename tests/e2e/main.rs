@@ -46,6 +46,7 @@ mod serial;
 mod systemd;
 mod tls;
 mod tools;
+mod top;
 mod unit;
 mod waiting;
 mod watch;
