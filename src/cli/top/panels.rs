@@ -80,8 +80,7 @@ pub fn nothing(panel: Panel, view: &View) -> &'static str {
         Panel::Sensors if !view.filter.is_empty() => "no sensor has this in its name",
         Panel::Sensors => "no sensor has spoken yet",
         Panel::Sources => "no source is configured: nothing is read",
-        Panel::Events => "none since somebody looks",
-        Panel::Refused => "none since somebody looks",
+        Panel::Events | Panel::Refused => "none so far",
     }
 }
 
@@ -146,7 +145,8 @@ impl<'a> Rows<'a> {
                 let state = if source.up { "up  " } else { "DOWN" };
                 let mut text = format!("{} messages, {} readings", source.messages, source.readings);
                 if refused > 0 {
-                    text.push_str(&format!(", {refused} refused: {}", rejects.join(", ")));
+                    // First what may be cut off last.
+                    text = format!("{refused} refused: {}; {text}", rejects.join(", "));
                 }
                 let style = if source.up && refused == 0 {
                     Style::new()
