@@ -11,9 +11,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::Recorded;
 use crate::clock::WallTime;
-use crate::reading::{Reading, SENSOR_BYTES_MAX, SensorId, TEXT_BYTES_MAX, TimeSource, Value};
+use crate::reading::{Reading, Recorded, SENSOR_BYTES_MAX, SensorId, TEXT_BYTES_MAX, TimeSource, Value};
 
 /// Most columns of a CSV line looked at.
 const COLUMNS_MAX: usize = 32;

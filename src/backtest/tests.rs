@@ -11,7 +11,7 @@ use super::input::Input;
 use super::lines::Lines;
 use super::*;
 use crate::config::model::{Condition, Severity};
-use crate::reading::{SensorId, TimeSource, Value};
+use crate::reading::{Reading, SensorId, TimeSource, Value};
 use tally::Figures;
 
 fn high(name: &str, limit: f64) -> Alarm {

@@ -11,15 +11,15 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::app::SENSORS_MAX;
+use crate::backtest::Run;
 use crate::backtest::compare::{self, Line, Side, Standing};
 use crate::backtest::input::{Faults, Input};
 use crate::backtest::tally::Figures;
-use crate::backtest::{Recorded, Run};
 use crate::cli::client;
 use crate::config::{self, model::Config};
 use crate::engine::Accepted;
 use crate::error::Failure;
-use crate::reading::SensorId;
+use crate::reading::{Recorded, SensorId};
 
 /// What the help ends with.
 pub const EXAMPLES: &str = "\

@@ -17,7 +17,6 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::app::pipeline::Command;
 use crate::clock::SystemClock;
 use crate::config::model::{Alarm, HomeAssistant, MqttSource};
 use crate::config::pattern;
@@ -25,6 +24,7 @@ use crate::forward::backoff::Backoff;
 use crate::forward::link::{Link, Message, Options, Will};
 use crate::forward::options::plain_options;
 use crate::forward::tls::expiry::Certificates;
+use crate::ops::command::Command;
 use crate::shutdown::Shutdown;
 use crate::source::broker_view;
 use crate::store::handle::StoreStatus;

@@ -27,9 +27,9 @@ use axum::routing::get;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::app::pipeline::Command;
 use crate::clock::SystemClock;
 use crate::forward::nudge::Nudge;
+use crate::ops::command::Command;
 use crate::ops::logging;
 use crate::ops::look::Live;
 use crate::ops::metrics::{self, Metrics};

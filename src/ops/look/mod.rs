@@ -16,9 +16,9 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use crate::app::pipeline::Command;
 use crate::clock::{BootTime, SystemClock};
 use crate::counters::Counters;
+use crate::ops::command::Command;
 use crate::ops::control::StatusFn;
 
 pub use live::{Live, NoRoom, Updates, Who};

@@ -19,7 +19,7 @@ use crate::forward::breaker;
 use crate::forward::tls::expiry::Whose;
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::wear;
-use crate::source::own;
+use crate::reading::own;
 
 /// Everything that one answer is made from.
 #[derive(Debug)]
