@@ -154,7 +154,7 @@ impl Top {
             match wish {
                 Wish::Quit => return Ok(()),
                 Wish::Suspend => screen.suspend()?,
-                Wish::Redraw => screen.canvas().clear()?,
+                Wish::Redraw => screen.anew()?,
                 Wish::Draw => {}
             }
             drawn = None;

@@ -49,6 +49,16 @@ impl Screen {
         &mut self.canvas
     }
 
+    /// Clears it, so that all is drawn again.
+    ///
+    /// # Errors
+    /// When it cannot be written to.
+    pub fn anew(&mut self) -> std::io::Result<()> {
+        // Not `clear`: that asks where the cursor is, and a serial console may never answer.
+        let area = self.canvas.size()?;
+        self.canvas.resize(area.into())
+    }
+
     /// Stops this process as Ctrl-Z does, with the terminal given back; returns when it is continued.
     ///
     /// # Errors
@@ -64,7 +74,7 @@ impl Screen {
         IS_TAKEN.store(true, Ordering::SeqCst);
         enable_raw_mode()?;
         execute!(stdout(), EnterAlternateScreen, Hide)?;
-        self.canvas.clear()
+        self.anew()
     }
 }
 

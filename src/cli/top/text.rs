@@ -170,14 +170,16 @@ pub fn limit(condition: Option<ConditionKind>, limit: &Limit, unit: Option<&str>
 
 /// A stretch of time in two units at most.
 pub fn duration(ms: u64) -> String {
-    let seconds = ms / 1000;
-    let (minutes, hours) = (seconds / 60, seconds / 3600);
+    let (seconds, minutes, hours) = (ms / 1000, ms / 60_000, ms / 3_600_000);
+    let two = |whole: u64, unit: &str, part: u64, small: &str| match part {
+        0 => format!("{whole} {unit}"),
+        part => format!("{whole} {unit} {part} {small}"),
+    };
     match seconds {
         0..60 => format!("{seconds} s"),
-        60..600 if seconds % 60 > 0 => format!("{minutes} min {} s", seconds % 60),
-        60..3600 => format!("{minutes} min"),
-        3600..172_800 if minutes % 60 > 0 => format!("{hours} h {} min", minutes % 60),
-        3600..172_800 => format!("{hours} h"),
+        60..600 => two(minutes, "min", seconds % 60, "s"),
+        600..3600 => format!("{minutes} min"),
+        3600..172_800 => two(hours, "h", minutes % 60, "min"),
         _ => format!("{} d {} h", hours / 24, hours % 24),
     }
 }
