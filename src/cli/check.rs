@@ -144,7 +144,8 @@ fn load(
     if report.error_count() > 0 { Err(report) } else { Ok((loaded, report)) }
 }
 
-/// The check of the files alone, with the environment and the output given; returns what was loaded, for those who look further.
+/// The check of the files alone, with the environment and the output given; returns what was loaded, for those who look
+/// further.
 ///
 /// # Errors
 /// As [`run`]; [`Failure::Failed`] when the output cannot be written.

@@ -218,11 +218,6 @@ impl Report {
         self.problems.extend(other.problems);
     }
 
-    /// The headline of each problem with its line (0 when it has none), for logs and tests.
-    pub fn headlines(&self) -> impl Iterator<Item = (Level, usize, &str)> {
-        self.problems.iter().map(|p| (p.level, p.place.as_ref().map_or(0, Place::line), p.message.as_str()))
-    }
-
     /// Each problem for programs, without the text it is about: that may be a secret.
     pub fn told(&self) -> impl Iterator<Item = Told<'_>> {
         self.problems.iter().map(|problem| {
