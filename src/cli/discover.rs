@@ -80,6 +80,9 @@ pub struct Arguments {
     /// Configuration file that has the source
     #[arg(long, short, value_name = "FILE", default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
+    /// For scripts: the proposal and how much was heard
+    #[arg(long)]
+    json: bool,
 }
 
 /// What is listened to.
@@ -123,7 +126,14 @@ impl Arguments {
             heard.len(),
             explain::human(self.time)
         );
-        client::print(|out| out.write_all((head + &text).as_bytes()))?;
+        match self.json {
+            true => {
+                let found = serde_json::json!({ "messages": heard.len(), "sources": sources, "toml": text });
+                let found = client::to_json(&found)?;
+                client::print(|out| writeln!(out, "{found}"))?;
+            }
+            false => client::print(|out| out.write_all((head + &text).as_bytes()))?,
+        }
         match sources {
             0 => Err(Failure::Failed("error: nothing of what was heard was understood, see above".to_owned())),
             _ => Ok(()),
