@@ -54,6 +54,7 @@ use crate::config::template::{self, Place};
 use crate::counters::Reject;
 use crate::reading::Reading;
 
+pub use self::sparkplug::rebirth::{Birth, request as rebirth_request};
 pub use self::sink::{CARRY_BYTES_MAX, READINGS_PER_MESSAGE_MAX};
 
 /// What a source received.
@@ -78,6 +79,8 @@ pub struct Decoded {
     pub rejects: Vec<(Reject, String)>,
     /// Values that were configured sentinels, and messages that the configuration passes over.
     pub ignored: u64,
+    /// Sparkplug nodes whose birth is missing, or no longer is.
+    pub births: Vec<Birth>,
 }
 
 impl Decoded {
@@ -86,6 +89,7 @@ impl Decoded {
         self.readings.clear();
         self.rejects.clear();
         self.ignored = 0;
+        self.births.clear();
     }
 }
 
@@ -129,7 +133,9 @@ fn reader(decode: &model::Decode, wants: &[Want]) -> Result<Reader, String> {
         model::Format::Cbor => Reader::binary(document::Document::new(decode)?),
         model::Format::Jq { expression } => Reader::text(jq::Jq::new(expression)?),
         model::Format::Senml => Reader::binary(senml::Senml),
-        model::Format::SparkplugB => Reader::binary(sparkplug::Sparkplug::new(decode.reach.online)),
+        model::Format::SparkplugB => {
+            Reader::binary(sparkplug::Sparkplug::new(decode.reach.online, !decode.reach.no_rebirth))
+        },
         model::Format::Homie => Reader::text(homie::Homie::new(decode.reach.online)),
         model::Format::Skip => Reader::Skip,
         model::Format::Number { .. } => Reader::text(number::Number { quantity: number_quantity(decode)? }),

@@ -5,6 +5,8 @@
 mod any_bytes;
 mod device_tests;
 mod json_tests;
+mod packed_tests;
+mod sparkplug_tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,7 @@ fn field(quantity: &str, unit: &str) -> Field {
         path: quantity.to_owned(),
         unit: (!unit.is_empty()).then(|| unit.into()),
         unit_path: None,
+        bytes: None,
         scale: 1.0,
         offset: 0.0,
         valid_range: None,

@@ -8,6 +8,7 @@ fn field() -> model::Field {
         path: "t".to_owned(),
         unit: None,
         unit_path: None,
+        bytes: None,
         scale: 1.0,
         offset: 0.0,
         valid_range: None,

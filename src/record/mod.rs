@@ -33,6 +33,8 @@ const WRITE_EVERY: Duration = Duration::from_secs(60);
 pub struct RecordCounters {
     /// Readings written to the folder.
     pub written: Counter,
+    /// Bytes written for them.
+    pub bytes: Counter,
     /// Readings that were not: the disk was too slow or could not be written.
     pub dropped: Counter,
 }
@@ -171,9 +173,10 @@ impl Writer {
         if readings == 0 {
             return;
         }
-        match self.encoder.finish().and_then(|frame| self.ring.write(&frame)) {
-            Ok(()) => {
+        match self.encoder.finish().and_then(|frame| self.ring.write(&frame).map(|()| frame.len() as u64)) {
+            Ok(bytes) => {
                 self.counters.record.written.add(readings);
+                self.counters.record.bytes.add(bytes);
                 if std::mem::take(&mut self.failed) {
                     tracing::info!(folder = self.folder, "readings are recorded again");
                 }
@@ -232,6 +235,10 @@ mod tests {
         recorder.offer(arrival(500), vec![reading(1.0), reading(2.0)]);
         recorder.stop().unwrap().join().unwrap();
         assert_eq!((counters.record.written.get(), counters.record.dropped.get()), (502, 0));
+        let in_files: u64 = ["one", "two"].iter().flat_map(|name| ring::files(&dir.path().join(name)).unwrap())
+            .map(|(_, path)| std::fs::metadata(path).unwrap().len() - block::MAGIC.len() as u64)
+            .sum();
+        assert_eq!(counters.record.bytes.get(), in_files);
         let mut seen = Vec::new();
         let mut input = Input::default();
         for name in ["one", "two"] {

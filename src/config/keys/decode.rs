@@ -146,6 +146,9 @@ pub static DECODE: KeyTable = KeyTable {
         with_default("online", "true or false", "false", "A device's birth and death are readings of a quantity `online`.")
             .near(&["lifecycle", "availability", "alive"])
             .only(&["sparkplug-b", "homie"]),
+        with_default("rebirth", "true or false", "true", "Asks a node for its birth (`Node Control/Rebirth`) when data came by an alias that no birth declared or when messages are missing: two seconds later, once a minute at most, and less and less often when nothing comes of it.")
+            .near(&["ask_rebirth", "request_rebirth", "rebirth_request"])
+            .only(&["sparkplug-b"]),
         optional("comment", "one ASCII character", "none", "Lines that begin with it are passed over.").only(&["csv"]),
         with_default(
             "checksum",
@@ -190,6 +193,13 @@ pub static FIELD: KeyTable = KeyTable {
              `1-0:1.8.1` (p1); `weight`, `stable`, `kind` (scale).",
         )
             .near(&["field", "key", "column", "from", "json_path", "jsonpath"]),
+        optional(
+            "bytes",
+            "place",
+            "the value at `path` itself",
+            "JSON and CBOR: `path` leads to bytes (see `unpack`; a CBOR byte string and a list of numbers are bytes, too), and this is the value's place in them, written as in \"binary\": `2:i16be`.",
+        )
+            .near(&["layout", "place", "at", "bits", "binary"]),
         optional(
             "unit",
             "text, at most 32 bytes, or table",

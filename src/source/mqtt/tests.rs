@@ -8,6 +8,7 @@ mod wire;
 
 use std::sync::Arc;
 
+use rumqttc::SubscribeReasonCode;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -43,6 +44,23 @@ async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
     }
 }
 
+/// Every message is a number.
+fn number() -> Decode {
+    Decode {
+        format: Format::Number { quantity: Template(vec![TemplatePart::Text("t".into())]) },
+        device: Template(vec![TemplatePart::TopicFrom(1)]),
+        fields: Vec::new(),
+        ts_field: None,
+        ts_unit: TsUnit::Iso8601,
+        time_zone: "UTC".to_owned(),
+        max_future_skew: Duration::from_secs(3_600),
+        max_age: Duration::from_secs(86_400),
+        carry: Vec::new(),
+        decimal_comma: false,
+        reach: crate::config::model::Reach::default(),
+    }
+}
+
 /// A source under test: the engine's end, and the word to stop.
 struct Rig {
     from: mpsc::Receiver<FromSource>,
@@ -57,19 +75,10 @@ impl Rig {
     }
 
     fn with_room(config: MqttSource, room: usize) -> Self {
-        let decode = Decode {
-            format: Format::Number { quantity: Template(vec![TemplatePart::Text("t".into())]) },
-            device: Template(vec![TemplatePart::TopicFrom(1)]),
-            fields: Vec::new(),
-            ts_field: None,
-            ts_unit: TsUnit::Iso8601,
-            time_zone: "UTC".to_owned(),
-            max_future_skew: Duration::from_secs(3_600),
-            max_age: Duration::from_secs(86_400),
-            carry: Vec::new(),
-            decimal_comma: false,
-            reach: crate::config::model::Reach::default(),
-        };
+        Self::decoding(config, number(), room)
+    }
+
+    fn decoding(config: MqttSource, decode: Decode, room: usize) -> Self {
         let source = Source { name: "local".into(), kind: SourceKind::Mqtt(config), decode, further: Vec::new() };
         let (out, from) = mpsc::channel(room);
         let (trigger, shutdown) = shutdown::channel();
