@@ -189,6 +189,13 @@ impl Decoder {
         }
     }
 
+    /// Whether a message of this topic is none of the readings that the configuration wants.
+    pub fn passes_over(&self, topic: &str) -> bool {
+        let message = Message { topic: Some(topic), payload: &[], retained: false, arrival: WallTime(0) };
+        let branch = self.branches.iter().find(|branch| branch.is_for(&message));
+        branch.is_none_or(|branch| matches!(branch.reader, Reader::Skip))
+    }
+
     /// Adds what a message holds to `out`.
     pub fn decode(&mut self, message: &Message<'_>, out: &mut Decoded) {
         match self.branches.iter_mut().find(|branch| branch.is_for(message)) {

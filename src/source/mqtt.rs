@@ -286,6 +286,11 @@ impl Task {
         };
         if let Some(bytes) = publish.skipped {
             intake.counts.messages.add(1);
+            // As Zigbee2MQTT's `bridge/devices` of a large network: it would not have been looked at.
+            if intake.decoder.passes_over(topic) {
+                intake.counts.ignored.add(1);
+                return Vec::new();
+            }
             let what = format!("{bytes} bytes, `packet_bytes_max` is {}", self.config.packet_bytes_max);
             intake.refuse(Reject::TooLong, Some(topic), &what, &[]);
             return Vec::new();

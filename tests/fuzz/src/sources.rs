@@ -98,7 +98,7 @@ pub const PORTS: &[&str] = &[
     case!("serial-nmea0183"),
     r#"framing = { by = "line", first_line = "keep", max_bytes = "16B" }
        decode = { format = "number" }"#,
-    r#"framing = { by = "length", length_at = 0, length_as = "u16le", length_add = 2, gap = "50ms", max_bytes = "64B", checksum = "crc16-modbus" }
+    r#"framing = { by = "length", bytes = 9, end = "z", gap = "50ms", max_bytes = "64B", checksum = "crc16-modbus" }
        decode = { format = "number" }"#,
     r#"framing = { by = "start", start = "A", length_at = 1, length_as = "u32be", max_bytes = "64B" }
        decode = { format = "number" }"#,
