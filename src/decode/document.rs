@@ -66,7 +66,10 @@ pub(super) fn is_needed(decode: &model::Decode) -> bool {
         || !reach.unpack.is_empty()
         || has_match(&decode.device)
         || decode.device.0.iter().any(|part| matches!(part, TemplatePart::Payload(path) if path.contains(['|', '*'])))
-        || decode.fields.iter().any(|f| f.unit_path.is_some() || f.bytes.is_some() || is_wild(&f.path) || f.quantity.contains('{'))
+        || decode
+            .fields
+            .iter()
+            .any(|f| f.unit_path.is_some() || f.bytes.is_some() || is_wild(&f.path) || f.quantity.contains('{'))
         || decode.ts_field.as_deref().is_some_and(is_wild)
         || decode.carry.iter().any(|path| is_wild(path))
 }

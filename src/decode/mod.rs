@@ -54,8 +54,8 @@ use crate::config::template::{self, Place};
 use crate::counters::Reject;
 use crate::reading::Reading;
 
-pub use self::sparkplug::rebirth::{Birth, request as rebirth_request};
 pub use self::sink::{CARRY_BYTES_MAX, READINGS_PER_MESSAGE_MAX};
+pub use self::sparkplug::rebirth::{Birth, request as rebirth_request};
 
 /// What a source received.
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +135,7 @@ fn reader(decode: &model::Decode, wants: &[Want]) -> Result<Reader, String> {
         model::Format::Senml => Reader::binary(senml::Senml),
         model::Format::SparkplugB => {
             Reader::binary(sparkplug::Sparkplug::new(decode.reach.online, !decode.reach.no_rebirth))
-        },
+        }
         model::Format::Homie => Reader::text(homie::Homie::new(decode.reach.online)),
         model::Format::Skip => Reader::Skip,
         model::Format::Number { .. } => Reader::text(number::Number { quantity: number_quantity(decode)? }),

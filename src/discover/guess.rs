@@ -128,7 +128,8 @@ fn of_its_own(text: &str) -> Option<Kind> {
 fn is_senml(text: &str) -> bool {
     let Ok(Json::Array(records)) = serde_json::from_str(text) else { return false };
     let has = |record: &Json, names: &[&str]| names.iter().any(|name| record.get(name).is_some());
-    records.iter().any(|record| has(record, &["n", "bn"])) && records.iter().any(|record| has(record, &["v", "vb", "vs"]))
+    records.iter().any(|record| has(record, &["n", "bn"]))
+        && records.iter().any(|record| has(record, &["v", "vb", "vs"]))
 }
 
 /// The same in CBOR: names are -2 and 0, values 2, 3 and 4 (RFC 8428, 6).

@@ -128,7 +128,9 @@ fn group<'h>(heard: &[&'h Heard], sure: Option<Kind>) -> (Vec<Group<'h>>, Vec<&'
         let last = if kind == Kind::Number { levels.last().copied().unwrap_or_default() } else { "" };
         // Devices of one kind do not always send all fields: the names alone would tell too many apart.
         let shape = match kind {
-            Kind::Json | Kind::KeyValue | Kind::Number | Kind::Senml | Kind::Nmea | Kind::P1 | Kind::VeDirect => Vec::new(),
+            Kind::Json | Kind::KeyValue | Kind::Number | Kind::Senml | Kind::Nmea | Kind::P1 | Kind::VeDirect => {
+                Vec::new()
+            }
             Kind::Csv(_) => vec![values.len().to_string()],
         };
         let first = levels.first().copied().unwrap_or_default();

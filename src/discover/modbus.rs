@@ -45,7 +45,8 @@ mod tests {
             frame.extend(crc(&frame).to_le_bytes());
             frame
         };
-        let line = [&[0xff, 0][..], &request(3), &[3, 3, 4, 1, 2, 3, 4, 9, 9], &request(17), &[17, 0x83, 2, 0, 0]].concat();
+        let line =
+            [&[0xff, 0][..], &request(3), &[3, 3, 4, 1, 2, 3, 4, 9, 9], &request(17), &[17, 0x83, 2, 0, 0]].concat();
         assert_eq!(units_asked(&line), [3, 17].into());
         assert_eq!(units_asked(&request(3)), BTreeSet::new(), "one may be an accident");
         let noise: Vec<u8> = (0..40_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();

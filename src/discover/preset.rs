@@ -49,8 +49,12 @@ fn source<'h>(
     };
     let own: Vec<&Heard> = heard.iter().filter(is_for).copied().collect();
     let tried = tried::read(&loaded, own.iter().copied()).ok()?;
-    let taken: BTreeSet<*const Heard> =
-        own.iter().zip(&tried.taken).filter(|(_, taken)| **taken).map(|(heard, _)| std::ptr::from_ref(*heard)).collect();
+    let taken: BTreeSet<*const Heard> = own
+        .iter()
+        .zip(&tried.taken)
+        .filter(|(_, taken)| **taken)
+        .map(|(heard, _)| std::ptr::from_ref(*heard))
+        .collect();
     let (own, rest): (Vec<&Heard>, Vec<&Heard>) =
         heard.iter().partition(|heard| taken.contains(&std::ptr::from_ref(**heard)));
     let topics: BTreeSet<&str> = own.iter().filter_map(|heard| heard.topic.as_deref()).collect();

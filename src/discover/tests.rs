@@ -106,7 +106,8 @@ fn known_kinds_of_devices_get_their_presets_and_the_rest_is_guessed_at() {
             ("packed/x", r#"[{"bn": "dev1/", "n": "t", "u": "Cel", "v": 21.5}]"#),
         ]),
     );
-    let loaded = config::load_text(Path::new("t"), &text, &|_| None).unwrap_or_else(|report| panic!("{report}\n{text}"));
+    let loaded =
+        config::load_text(Path::new("t"), &text, &|_| None).unwrap_or_else(|report| panic!("{report}\n{text}"));
     assert_eq!((sources, loaded.config.sources.len()), (5, 5), "{text}");
     for part in [
         "preset = \"zigbee2mqtt\"\n\n",

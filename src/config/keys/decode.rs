@@ -137,7 +137,7 @@ pub static DECODE: KeyTable = KeyTable {
             .near(&["unit", "default_units"])
             .only(NAMED),
         with_default("skip", "list of paths", "[]", "What wildcards pass over. At most 64.").near(&["exclude", "except", "ignore"]).only(PATHS),
-        with_default("unpack", "table", "{}", "Texts that hold a document or bytes, by their paths, unpacked before all else: \"json\", \"base64\", \"hex\" or \"base64-cbor\". Bytes are a list of numbers. At most 64.")
+        with_default("unpack", "table", "{}", "Texts that hold a document or bytes, by their paths, unpacked before all else: \"json\", \"base64\", \"hex\" or \"base64-cbor\". Bytes are a list of numbers, `data[2]`; `bytes` of a field reads a layout in them. At most 64.")
             .near(&["parse", "embedded", "nested"])
             .only(PATHS),
         required("expression", "text", "A jq expression that makes objects of `sensor` (or `device` and `quantity`), `value`, `unit` and `ts`; at most 4 KiB.")

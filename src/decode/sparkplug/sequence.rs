@@ -11,9 +11,13 @@ const MISSING_MAX: usize = 16;
 pub(super) enum Step {
     InOrder,
     /// It was missing; `complete`: nothing is any more.
-    Late { complete: bool },
+    Late {
+        complete: bool,
+    },
     /// Messages before it are missing, from `due` on.
-    Gap { due: u8 },
+    Gap {
+        due: u8,
+    },
 }
 
 /// A node's numbers.

@@ -11,7 +11,8 @@ fn bench(decode: &str) -> Bench {
     Bench { decoder: Decoder::new(&source).unwrap(), out: Decoded::default() }
 }
 
-const LAYOUT: &str = r#"fields = { t = { path = "d", bytes = "0:i16be", scale = 0.5 }, low = { path = "d", bytes = "-1:u8[0-3]" } }"#;
+const LAYOUT: &str =
+    r#"fields = { t = { path = "d", bytes = "0:i16be", scale = 0.5 }, low = { path = "d", bytes = "-1:u8[0-3]" } }"#;
 
 #[test]
 fn a_layout_is_read_from_base64_hex_a_list_and_a_byte_string() {

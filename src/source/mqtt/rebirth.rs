@@ -75,7 +75,8 @@ impl Rebirths {
         if self.next_due()? > now {
             return None;
         }
-        let (name, node) = self.nodes.iter_mut().filter(|(_, node)| node.due.is_some()).min_by_key(|(_, node)| node.due)?;
+        let (name, node) =
+            self.nodes.iter_mut().filter(|(_, node)| node.due.is_some()).min_by_key(|(_, node)| node.due)?;
         node.due = None;
         node.next = Some(now + node.wait);
         node.wait = (node.wait * 2).min(AGAIN.1);

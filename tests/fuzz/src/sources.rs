@@ -40,6 +40,8 @@ pub const JSON: &[&str] = &[
     r#"decode = { format = "json", each = "a[*]", unpack = { "a[*].b" = "base64-cbor", c = "json" }, skip = ["a.x"] }"#,
     r#"decode = { format = "json" }"#,
     r#"decode = { format = "json", ts_field = "t", carry = ["a", "b.c"], fields = { v = { valid_range = [-40, 85], ignore_values = [-127], scale = 0.1 } } }"#,
+    case!("preset-chirpstack-fixed-layout"),
+    case!("preset-zigbee2mqtt-names-with-slashes"),
 ];
 
 /// Lines of text.
@@ -56,7 +58,7 @@ pub const TEXT: &[&str] = &[
     case!("scale-mt-sics"),
     case!("esphome-sensor-state"),
     r#"decode = { format = "nmea" }"#,
-    r#"decode = { format = "nmea", unchecked = "keep" }"#,
+    r#"decode = { format = "nmea", checksum = "optional" }"#,
     r#"decode = { format = "p1" }"#,
     r#"decode = { format = "vedirect" }"#,
     r#"decode = { format = "scale", unstable = "keep" }"#,
