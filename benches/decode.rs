@@ -16,8 +16,7 @@ use std::hint::black_box;
 
 use allocation_counter::measure;
 use ciborium::cbor;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use support::json::{Meter, Small, Zigbee, decimal, meter, small, zigbee};
 use support::load::{self, GATEWAY};
 use support::machine;
 use support::stats::{alone, beside, grouped};
@@ -44,72 +43,6 @@ struct Case {
     payload: fn(u32) -> Vec<u8>,
     /// The same payload into a struct.
     parse: Option<fn(&[u8])>,
-}
-
-#[derive(Deserialize)]
-#[allow(dead_code, reason = "only parsed")]
-struct Small {
-    value: f64,
-    seq: u64,
-    ts: u64,
-}
-
-#[derive(Deserialize)]
-#[allow(dead_code, reason = "only parsed")]
-struct Zigbee {
-    battery: f64,
-    contact: bool,
-    humidity: f64,
-    last_seen: String,
-    linkquality: f64,
-    temperature: f64,
-    voltage: f64,
-}
-
-#[derive(Deserialize)]
-#[allow(dead_code, reason = "only parsed")]
-struct Meter {
-    phases: Vec<Phase>,
-}
-
-#[derive(Deserialize)]
-#[allow(dead_code, reason = "only parsed")]
-struct Phase {
-    u: f64,
-    i: f64,
-    p: f64,
-    q: f64,
-}
-
-/// Parses and throws away.
-fn parse<T: DeserializeOwned>(text: &[u8]) {
-    black_box(serde_json::from_slice::<T>(text).unwrap());
-}
-
-/// Tenths as a decimal number.
-fn decimal(tenths: u32) -> String {
-    format!("{}.{}", tenths / 10, tenths % 10)
-}
-
-fn small(tenths: u32) -> Vec<u8> {
-    format!(r#"{{"value":{},"seq":{},"ts":1767225600{tenths:06}}}"#, decimal(tenths), tenths * 300).into()
-}
-
-fn zigbee(tenths: u32) -> Vec<u8> {
-    let (third, second, first) = (tenths / 10, decimal(tenths - 105), decimal(tenths));
-    let head = format!(
-        r#"{{"battery":{third},"contact":true,"humidity":{second},"last_seen":"2026-01-01T00:00:00.{tenths:03}Z","#
-    );
-    format!(r#"{head}"linkquality":134,"temperature":{first},"voltage":2995}}"#).into()
-}
-
-fn meter(tenths: u32) -> Vec<u8> {
-    let phase = |at: u32| {
-        let value = |add: u32| decimal(tenths + 100 * at + add);
-        format!(r#"{{"u":{},"i":{},"p":{},"q":{}}}"#, value(1), value(2), value(3), value(4))
-    };
-    let phases: Vec<String> = (0..5).map(phase).collect();
-    format!(r#"{{"phases":[{}]}}"#, phases.join(",")).into()
 }
 
 /// The settings that take [`meter`] by twenty plain paths.
@@ -203,11 +136,16 @@ fn cases() -> Vec<Case> {
     let with = |format: &str| -> &'static str { format!("{format}, {climate}").leak() };
     vec![
         Case {
-            parse: Some(parse::<Small>),
-            ..case("json, 1 value", r#"format = "json", device = "{topic[1]}", fields = { value = "°C" }"#, 1, small)
+            parse: Some(Small::parse),
+            ..case(
+                "json, 1 value",
+                r#"format = "json", device = "{topic[1]}", fields = { value = "°C" }"#,
+                1,
+                |tenths| small(tenths).into(),
+            )
         },
         Case {
-            parse: Some(parse::<Zigbee>),
+            parse: Some(Zigbee::parse),
             ..case(
                 "json, 4 values and a time",
                 concat!(
@@ -215,27 +153,27 @@ fn cases() -> Vec<Case> {
                     r#"humidity = "%", battery = "%", contact = { map = { true = 1, false = 0 } } }"#
                 ),
                 4,
-                zigbee,
+                |tenths| zigbee(tenths).into(),
             )
         },
-        Case { parse: Some(parse::<Meter>), ..case("json, 20 values", METER, 20, meter) },
+        Case { parse: Some(Meter::parse), ..case("json, 20 values", METER, 20, |tenths| meter(tenths).into()) },
         case(
             "json, 2 values carried",
             r#"format = "json", device = "{topic[1]}", fields = { value = "°C" }, carry = ["seq", "ts"]"#,
             1,
-            small,
+            |tenths| small(tenths).into(),
         ),
         case(
             "json, wildcards",
             r#"format = "json", fields = { "{match[0]}-{match[1]}" = { path = "phases[*].*" } }"#,
             20,
-            meter,
+            |tenths| meter(tenths).into(),
         ),
         case(
             "jq",
             r#"format = "jq", expression = '.phases as $all | range(5) | {device: "p\(.)", quantity: "u", value: $all[.].u}'"#,
             5,
-            meter,
+            |tenths| meter(tenths).into(),
         ),
         case("number", r#"format = "number", device = "{topic[1]}""#, 1, |tenths| decimal(tenths).into()),
         case("key-value", with(r#"format = "key-value""#), 3, |tenths| {

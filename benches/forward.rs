@@ -1,19 +1,25 @@
 //! Draining a backlog to a real broker over TLS, beside a bare publisher.
 //!
 //! ```text
-//! cargo bench --bench forward             50,000 events
-//! cargo bench --bench forward -- 100000   more
+//! cargo bench --bench forward                   100,000 events
+//! cargo bench --bench forward -- 50000          fewer
+//! cargo bench --bench forward -- live           what live events wait for while 1,000,000 others do
+//! cargo bench --bench forward -- live 100000    the same with fewer
 //! ```
 //!
 //! Needs mosquitto, as the tests do. The backlog is in a real store; the forwarder reads, decodes, encodes, sends and
 //! reports each event. The bare publisher is the same MQTT library with the same window, TLS and topics; its payloads
 //! are made beforehand, so it only sends; the library's own loop flushes after each packet, where the forwarder flushes
 //! once for all that have room. Both begin with connecting. Processor time is that of the whole process, the
-//! store's thread included and the broker not. Rounds of both alternate; medians are printed.
+//! store's thread included and the broker not. Rounds of both alternate; medians are printed, of the ratios those of each
+//! round, so that a slow minute of the machine falls on both.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on is to fail on the spot")]
 
 mod support;
+
+#[path = "forward/live.rs"]
+mod live;
 
 #[path = "../tests/support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "only the broker and its certificates are wanted")]
@@ -28,16 +34,16 @@ use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, QoS, TlsConfiguration, 
 use stage::certs::Authority;
 use stage::mosquitto::{Mosquitto, Options};
 use support::load::{self, GATEWAY, Site};
-use support::machine;
 use support::queue::{self, runtime};
 use support::stats::{grouped, median};
+use support::{child, machine};
 use tidegate::clock::SystemClock;
 use tidegate::config::model::Upstream;
 use tidegate::event::wire;
 use tidegate::forward::{self, nudge::Nudge, tls};
 use tidegate::shutdown;
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 /// How long the broker may take for all of it.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -49,15 +55,22 @@ struct Drained {
 }
 
 fn main() {
+    if let Some(wanted) = child::wanted() {
+        return live::forward(wanted);
+    }
     if !machine::is_bench() {
         return println!("forward: run it by `cargo bench --bench forward`");
     }
     machine::announce("forward");
-    let events = machine::argument(50_000);
     let dir = machine::directory();
     let authority = Authority::new(dir.path(), "upstream");
     let options = Options { persistence: false, ..Options::tls(&authority.server()) };
     let broker = Mosquitto::start(dir.path(), "broker", options);
+    if std::env::args().any(|argument| argument == live::ROLE) {
+        live::measure(&broker, &authority.cert, machine::argument(1_000_000));
+        return println!("\nload at the end: {}", machine::load());
+    }
+    let events = machine::argument(100_000);
     println!("\ndraining {} events over TLS; medians of {ROUNDS} rounds", grouped(events as f64));
     println!(
         "{:>6} {:>8} | {:>9} {:>9} {:>6} | {:>9} {:>9} {:>6}",
@@ -71,6 +84,9 @@ fn main() {
             bare.push(publish(&upstream, events));
         }
         let of = |all: &[Drained], figure: fn(&Drained) -> f64| median(all.iter().map(figure).collect());
+        let ratio = |figure: fn(&Drained) -> f64| {
+            median(ours.iter().zip(&bare).map(|(ours, bare)| figure(ours) / figure(bare)).collect())
+        };
         let each = events as f64;
         let rates = [&ours, &bare].map(|all| each / of(all, |run| run.seconds));
         let processor = [&ours, &bare].map(|all| of(all, |run| run.processor_seconds) * 1e6 / each);
@@ -78,10 +94,10 @@ fn main() {
             "{window:>6} {encoding:>8} | {:>9} {:>9} {:>6.2} | {:>9.2} {:>9.2} {:>6.2}",
             grouped(rates[0]),
             grouped(rates[1]),
-            rates[0] / rates[1],
+            1.0 / ratio(|run| run.seconds),
             processor[0],
             processor[1],
-            processor[0] / processor[1]
+            ratio(|run| run.processor_seconds)
         );
     }
     println!("\nload at the end: {}", machine::load());
@@ -117,19 +133,16 @@ fn drain_store(upstream: &Upstream, events: usize) -> Drained {
     let store = opened.handle.clone();
     let drained = measure(async {
         let (trigger, shutdown) = shutdown::channel();
-        let clock = Arc::new(SystemClock::new());
-        let gateway = Arc::from(GATEWAY);
         let (_, side) = forward::side::channel();
-        let (task, _) = forward::spawn(
-            upstream.clone(),
-            gateway,
+        let means = forward::Means {
+            gateway: Arc::from(GATEWAY),
             store,
             side,
-            Nudge::default(),
-            Arc::clone(&counters),
-            clock,
-            shutdown,
-        );
+            nudge: Nudge::default(),
+            counters: Arc::clone(&counters),
+            clock: Arc::new(SystemClock::new()),
+        };
+        let (task, _) = forward::spawn(upstream.clone(), means, shutdown);
         let mut status = opened.handle.status();
         status.wait_for(|status| status.waiting == 0).await.unwrap();
         trigger.stop();

@@ -15,10 +15,9 @@ mod support;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use support::child::{self, Child};
 use support::cloud_event::CloudEvent;
+use support::json::{Climate, Small, Zigbee, climate, decimal, parsed, small, zigbee};
 use support::load::{self, GATEWAY, Site};
 use support::machine;
 use support::stats::{alone, beside, grouped};
@@ -64,67 +63,8 @@ struct Case {
     name: &'static str,
     decode: &'static str,
     payload: fn(u32) -> String,
-    parse: fn(&str),
+    parse: fn(&[u8]),
     json: fn(u32) -> String,
-}
-
-#[derive(Deserialize)]
-#[allow(dead_code, reason = "only parsed")]
-struct Small {
-    value: f64,
-    seq: u64,
-    ts: u64,
-}
-
-#[derive(Deserialize)]
-#[allow(dead_code, reason = "only parsed")]
-struct Zigbee {
-    battery: f64,
-    contact: bool,
-    humidity: f64,
-    last_seen: String,
-    linkquality: f64,
-    temperature: f64,
-    voltage: f64,
-}
-
-#[derive(Deserialize)]
-#[allow(dead_code, reason = "only parsed")]
-struct Climate {
-    t: f64,
-    h: f64,
-    p: f64,
-}
-
-/// Parses and throws away.
-fn parse<T: DeserializeOwned>(text: &str) {
-    black_box(serde_json::from_str::<T>(text).unwrap());
-}
-
-/// Tenths as a decimal number.
-fn decimal(tenths: u32) -> String {
-    format!("{}.{}", tenths / 10, tenths % 10)
-}
-
-fn small(tenths: u32) -> String {
-    format!(r#"{{"value":{},"seq":{},"ts":1767225600{tenths:06}}}"#, decimal(tenths), tenths * 300)
-}
-
-fn zigbee(tenths: u32) -> String {
-    format!(
-        concat!(
-            r#"{{"battery":{},"contact":true,"humidity":{},"last_seen":"2026-01-01T00:00:00.{:03}Z","#,
-            r#""linkquality":134,"temperature":{},"voltage":2995}}"#
-        ),
-        tenths / 10,
-        decimal(tenths - 105),
-        tenths,
-        decimal(tenths)
-    )
-}
-
-fn climate(tenths: u32) -> String {
-    format!(r#"{{"t":{},"h":{},"p":1013.2}}"#, decimal(tenths), tenths / 10)
 }
 
 fn decoding() {
@@ -133,7 +73,7 @@ fn decoding() {
             name: "json, 1 value, 2 carried",
             decode: r#"format = "json", device = "{topic[1]}", fields = { value = "°C" }, carry = ["seq", "ts"]"#,
             payload: small,
-            parse: parse::<Small>,
+            parse: Small::parse,
             json: small,
         },
         Case {
@@ -143,28 +83,28 @@ fn decoding() {
                 r#"temperature = "°C", humidity = "%", battery = "%", contact = { map = { true = 1, false = 0 } } }"#
             ),
             payload: zigbee,
-            parse: parse::<Zigbee>,
+            parse: Zigbee::parse,
             json: zigbee,
         },
         Case {
             name: "number",
             decode: r#"format = "number", device = "{topic[1]}""#,
             payload: decimal,
-            parse: parse::<f64>,
+            parse: |text| _ = black_box(parsed::<f64>(text)),
             json: decimal,
         },
         Case {
             name: "key-value, 3 values",
             decode: r#"format = "key-value", device = "{topic[1]}""#,
             payload: |tenths| format!("t={}C h={}% p=1013.2", decimal(tenths), tenths / 10),
-            parse: parse::<Climate>,
+            parse: Climate::parse,
             json: climate,
         },
         Case {
             name: "csv, 3 values",
             decode: r#"format = "csv", device = "{topic[1]}", columns = ["t", "h", "p"]"#,
             payload: |tenths| format!("{},{},1013.2", decimal(tenths), tenths / 10),
-            parse: parse::<Climate>,
+            parse: Climate::parse,
             json: climate,
         },
     ];
@@ -205,7 +145,7 @@ fn decode(case: &Case) {
                 assert!(decoded.rejects.is_empty(), "{}: {:?}", case.name, decoded.rejects);
             }
         },
-        || parsed.iter().for_each(|text| (case.parse)(text)),
+        || parsed.iter().for_each(|text| (case.parse)(text.as_bytes())),
     );
     let readings = readings as f64 / PAYLOADS as f64;
     println!(

@@ -12,6 +12,7 @@ pub mod signs;
 mod system;
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,20 @@ impl fmt::Display for WallTime {
             Ok(stamp) => stamp.fmt(f),
             Err(_) => write!(f, "{}ns", self.0),
         }
+    }
+}
+
+/// A text that is no time, or one that 64 bits of nanoseconds do not reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotATime;
+
+impl FromStr for WallTime {
+    type Err = NotATime;
+
+    /// RFC 3339, with any offset.
+    fn from_str(text: &str) -> Result<Self, NotATime> {
+        let stamp: jiff::Timestamp = text.parse().map_err(|_| NotATime)?;
+        i64::try_from(stamp.as_nanosecond()).map(Self).map_err(|_| NotATime)
     }
 }
 

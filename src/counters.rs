@@ -3,6 +3,7 @@
 //! Owns the names and meanings. Counting never blocks and never fails; a counter only grows, a gauge says so.
 
 pub mod histogram;
+pub mod sizes;
 pub mod tally;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use crate::ops::board::Board;
 use crate::record::RecordCounters;
 use crate::tap::Tap;
 use histogram::Histogram;
+use sizes::Sizes;
 use tally::{EventTally, LossReason, LossTally};
 
 /// A number that only grows, or (where its docs say gauge) the last value set.
@@ -207,6 +209,12 @@ pub struct Counters {
     pub upstream_unmatched: Counter,
     /// Events that the broker refused in its acknowledgement (MQTT 5 only), each time it did.
     pub upstream_refusals: Counter,
+    /// Events in each message that held several, repeats included.
+    pub upstream_batches: Sizes,
+    /// Payload bytes of what was published for events, as encoded, repeats and the side lane included.
+    pub upstream_encoded_bytes: Counter,
+    /// The same as sent: after compression, if there is any.
+    pub upstream_payload_bytes: Counter,
     /// Programs run because of an alarm's event (`on_event`), those included that failed.
     pub hooks_run: Counter,
     /// Programs that could not be started, took too long or ended with an error.

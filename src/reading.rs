@@ -2,6 +2,8 @@
 //!
 //! Owns the value types and their bounds. Never parses bytes (that is `decode`) and never reads a clock.
 
+pub mod own;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -129,4 +131,13 @@ pub struct Reading {
     pub fresh: bool,
     /// Carried payload fields; `None` when the source carries none.
     pub attributes: Option<Attributes>,
+}
+
+/// A reading, and when it came to the gateway.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// When it came; where a recording does not say, when it was measured.
+    pub arrival: WallTime,
+    /// The reading.
+    pub reading: Reading,
 }

@@ -5,6 +5,7 @@
 
 pub mod child;
 pub mod cloud_event;
+pub mod json;
 pub mod load;
 pub mod machine;
 pub mod queue;

@@ -267,11 +267,6 @@ fn on(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::Failed(format!("error: signals cannot be handled: {error}")))
 }
 
-fn time_zone(config: &Config) -> jiff::tz::TimeZone {
-    // The loader has checked the name; a zone database that vanished since leaves schedules in UTC.
-    jiff::tz::TimeZone::get(&config.gateway.time_zone).unwrap_or(jiff::tz::TimeZone::UTC)
-}
-
 fn pipeline_ended(ended: Result<Result<(), Closed>, tokio::task::JoinError>) -> Failure {
     Failure::Failed(match ended {
         Ok(Ok(())) => "error: the pipeline ended by itself".to_owned(),

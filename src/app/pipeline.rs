@@ -7,16 +7,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use crate::clock::{BootTime, Now, SystemClock};
 use crate::config::model::{Alarm, Severity};
 use crate::counters::{Counters, Reject};
-use crate::engine::{Accepted, AlarmView, Engine, Output, SensorView};
+use crate::engine::{Accepted, Engine, Output};
 use crate::event::{Event, EventData, GatewayStarted, SourceChange};
 use crate::forward::repeats::{Repeats, Say};
 use crate::ops::board::sensors::SENSORS_MAX;
+use crate::ops::command::{AlarmCommand, Command};
 use crate::ops::hooks::Tap;
 use crate::reading::Reading;
 use crate::record::Recorder;
@@ -41,36 +42,6 @@ pub struct Rules {
     pub alarms: Vec<Alarm>,
     /// For schedules.
     pub time_zone: jiff::tz::TimeZone,
-}
-
-/// What the rest of the program may ask of the running engine.
-pub enum Command {
-    /// Tell the machines of an alarm something.
-    Alarm {
-        /// The alarm's name.
-        alarm: String,
-        /// The sensor's name or a pattern of names.
-        sensor: String,
-        /// What.
-        command: AlarmCommand,
-        /// Told whether any machine was changed, once the change is handed to the store.
-        done: oneshot::Sender<bool>,
-    },
-    /// Show all machines.
-    Alarms(oneshot::Sender<Vec<AlarmView>>),
-    /// Show the sensors and what they are judged by.
-    Sensors(oneshot::Sender<Vec<SensorView>>),
-}
-
-/// What an operator may tell an alarm (ISA-18.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AlarmCommand {
-    /// Seen; a latched one whose condition is gone becomes inactive.
-    Acknowledge,
-    /// Inactive for this long, whatever the values are.
-    Shelve(Duration),
-    /// No longer shelved.
-    Unshelve,
 }
 
 /// The task between the sources and the store.

@@ -4,7 +4,7 @@
 //! that takes nothing keeps the engine waiting, and the word to stop must be heard all the same.
 
 use super::pipeline::Rules;
-use super::{App, idle, load, time_zone, warn_each};
+use super::{App, idle, load, warn_each};
 use crate::config::model::Config;
 
 impl App {
@@ -50,7 +50,7 @@ impl App {
         warn_each(&loaded);
         self.log.set_level(new.gateway.log_level);
         if new.alarms != self.config.alarms || new.gateway.time_zone != self.config.gateway.time_zone {
-            self.rules.send_replace(Rules { alarms: new.alarms.clone(), time_zone: time_zone(&new) });
+            self.rules.send_replace(Rules { alarms: new.alarms.clone(), time_zone: new.gateway.zone() });
         }
         if new.store != self.config.store {
             let _ = self.store.configure(new.store.clone());

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::pipeline::{MESSAGES_WAITING_MAX, Pipeline, Rules};
 use super::tasks::{Forwarder, Sources};
 use super::watcher::Watcher;
-use super::{App, SENSORS_MAX, aside, idle, page, time_zone};
+use super::{App, SENSORS_MAX, aside, idle, page};
 use crate::clock::SystemClock;
 use crate::config::model::Config;
 use crate::counters::Counters;
@@ -44,7 +44,7 @@ impl App {
         let settings = Settings {
             boot_id: clock.boot_id,
             started: now,
-            time_zone: time_zone(&config),
+            time_zone: config.gateway.zone(),
             seed: fastrand::u64(..),
             sensors_max: SENSORS_MAX,
         };
@@ -85,8 +85,14 @@ impl App {
         let surroundings = replay::Surroundings::new(&config.store.path, store.clone(), side, Arc::clone(&clock));
         let (replays, replaying) = replay::spawn(surroundings);
         let nudge = Nudge::default();
-        let mut forwarder =
-            Forwarder::new(store.clone(), side_exit, nudge.clone(), Arc::clone(&counters), Arc::clone(&clock));
+        let mut forwarder = Forwarder::new(forward::Means {
+            gateway: Arc::clone(&config.gateway.id),
+            store: store.clone(),
+            side: side_exit,
+            nudge: nudge.clone(),
+            counters: Arc::clone(&counters),
+            clock: Arc::clone(&clock),
+        });
         forwarder.follow(config.upstream.as_ref(), &config.gateway.id);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),

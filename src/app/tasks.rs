@@ -11,12 +11,9 @@ use tokio::task::JoinHandle;
 use crate::clock::SystemClock;
 use crate::config::model::{Source, SourceKind, Upstream};
 use crate::counters::Counters;
-use crate::forward::nudge::Nudge;
-use crate::forward::side::SideReceiver;
-use crate::forward::{self, UpstreamView};
+use crate::forward::{self, Means, UpstreamView};
 use crate::shutdown::{self, Trigger};
 use crate::source::{self, FromSource};
-use crate::store::handle::StoreHandle;
 
 /// A task that ended by itself is started again after this long, so that a fault that comes at once does not spin.
 const RESTART_AFTER: Duration = Duration::from_secs(5);
@@ -160,23 +157,12 @@ struct RunningForwarder {
 /// The forwarder, or none where no upstream is configured.
 pub struct Forwarder {
     running: Option<RunningForwarder>,
-    gateway: Arc<str>,
-    store: StoreHandle,
-    side: SideReceiver,
-    nudge: Nudge,
-    counters: Arc<Counters>,
-    clock: Arc<SystemClock>,
+    means: Means,
 }
 
 impl Forwarder {
-    pub fn new(
-        store: StoreHandle,
-        side: SideReceiver,
-        nudge: Nudge,
-        counters: Arc<Counters>,
-        clock: Arc<SystemClock>,
-    ) -> Self {
-        Self { running: None, gateway: Arc::from(""), store, side, nudge, counters, clock }
+    pub fn new(means: Means) -> Self {
+        Self { running: None, means }
     }
 
     /// Makes the running forwarder that of the configuration; an unchanged one is not touched.
@@ -184,13 +170,13 @@ impl Forwarder {
         if self.running.as_ref().map(|running| &running.config) == wanted {
             return;
         }
-        self.gateway = Arc::clone(gateway);
+        self.means.gateway = Arc::clone(gateway);
         // The old connection is dropped as it is, not drained: two at a time would break the order per sensor.
         if let Some(old) = self.running.take() {
             old.task.abort();
             // It has no time to say so itself.
-            self.counters.upstream_up.set(0);
-            self.counters.upstream_inflight.set(0);
+            self.means.counters.upstream_up.set(0);
+            self.means.counters.upstream_inflight.set(0);
         }
         self.running = wanted.map(|config| self.start(config));
     }
@@ -232,16 +218,7 @@ impl Forwarder {
 
     fn start(&self, config: &Upstream) -> RunningForwarder {
         let (trigger, shutdown) = shutdown::channel();
-        let (task, view) = forward::spawn(
-            config.clone(),
-            Arc::clone(&self.gateway),
-            self.store.clone(),
-            self.side.clone(),
-            self.nudge.clone(),
-            Arc::clone(&self.counters),
-            Arc::clone(&self.clock),
-            shutdown,
-        );
+        let (task, view) = forward::spawn(config.clone(), self.means.clone(), shutdown);
         RunningForwarder { config: config.clone(), trigger, task, view, ended: None }
     }
 }

@@ -1,9 +1,9 @@
 //! Opening the store, however long that takes (P5).
 //!
-//! Owns the time before there is a store: a directory that belongs to somebody else or a disk that is not mounted is
-//! repaired by a person, not by ending and being started again for ever. Until then the process runs, says what is
-//! wrong to the service manager, the log and `tidegate status`, and starts nothing that would take a reading. Only a
-//! store that another process works in ends it.
+//! Owns the time before there is a store: a directory that belongs to somebody else, a disk that is not mounted or a
+//! store that only a later version can read is repaired by a person, not by ending and being started again for ever.
+//! Until then the process runs, says what is wrong to the service manager, the log and `tidegate status`, and starts
+//! nothing that would take a reading. Only a store that another process works in ends it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -152,7 +152,7 @@ fn fault_of(attempt: Result<Opened, OpenError>) -> Result<Result<Opened, String>
     match attempt {
         Ok(opened) => Ok(Ok(opened)),
         Err(error @ OpenError::InUse { .. }) => Err(Failure::Failed(format!("error: {error}"))),
-        Err(error @ OpenError::Unusable { .. }) => Ok(Err(error.to_string())),
+        Err(error @ (OpenError::Unusable { .. } | OpenError::Later { .. })) => Ok(Err(error.to_string())),
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use crate::clock::SystemClock;
 use crate::config::model::Config;
 use crate::counters::Counters;
+use crate::reading::own::NAME;
 use crate::shutdown::{self, Trigger};
 use crate::source::FromSource;
 use crate::source::own::{self, Plan};
@@ -41,7 +42,7 @@ impl Watcher {
         if let Some((_, _, task)) = self.running.take() {
             // It holds nothing that would be lost, and has no time to say that it is gone.
             task.abort();
-            self.counters.source(&Arc::from(own::NAME)).up.set(0);
+            self.counters.source(&Arc::from(NAME)).up.set(0);
         }
         self.running = wanted.map(|plan| self.start(plan));
     }

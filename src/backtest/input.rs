@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::Recorded;
 use super::lines::Lines;
 use crate::clock::WallTime;
-use crate::reading::SensorId;
+use crate::reading::{Recorded, SensorId};
 use crate::record::block::{self, Reader};
 use crate::record::ring;
 

@@ -11,9 +11,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::Recorded;
 use crate::clock::WallTime;
-use crate::reading::{Reading, SENSOR_BYTES_MAX, SensorId, TEXT_BYTES_MAX, TimeSource, Value};
+use crate::reading::{Reading, Recorded, SENSOR_BYTES_MAX, SensorId, TEXT_BYTES_MAX, TimeSource, Value};
 
 /// Most columns of a CSV line looked at.
 const COLUMNS_MAX: usize = 32;
@@ -231,8 +230,7 @@ fn csv_time(text: &str) -> Result<WallTime, String> {
         let nanos: i64 = format!("{part:0<9}").get(..9).and_then(|nanos| nanos.parse().ok()).ok_or_else(wrong)?;
         return Ok(WallTime::from_secs(seconds).offset(nanos));
     }
-    let stamp: jiff::Timestamp = text.parse().map_err(|_| wrong())?;
-    i64::try_from(stamp.as_nanosecond()).map(WallTime).map_err(|_| wrong())
+    text.parse().map_err(|_| wrong())
 }
 
 /// Names met so far.

@@ -23,17 +23,8 @@ use uuid::Uuid;
 use crate::clock::{BootTime, ClockState, Now, WallTime};
 use crate::config::model::Alarm;
 use crate::engine::{Accepted, Engine, Output, Settings};
-use crate::reading::Reading;
+use crate::reading::Recorded;
 use tally::Tally;
-
-/// A reading, and when it came to the gateway.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Recorded {
-    /// When it came; where a recording does not say, when it was measured.
-    pub arrival: WallTime,
-    /// The reading.
-    pub reading: Reading,
-}
 
 /// One configuration's alarms on their way through a recording.
 #[derive(Debug)]

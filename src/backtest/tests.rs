@@ -10,28 +10,12 @@ use super::compare::{Side, Standing, lines};
 use super::input::Input;
 use super::lines::Lines;
 use super::*;
-use crate::config::model::{Condition, Severity};
-use crate::reading::{SensorId, TimeSource, Value};
+use crate::config::model::Condition;
+use crate::reading::{Reading, SensorId, TimeSource, Value};
 use tally::Figures;
 
 fn high(name: &str, limit: f64) -> Alarm {
-    Alarm {
-        name: name.into(),
-        description: None,
-        sensors: vec!["plant/+/t".into()],
-        condition: Condition::High(limit),
-        deadband: 0.0,
-        on_delay: Duration::ZERO,
-        off_delay: Duration::ZERO,
-        min_samples: 1,
-        repeat_every: None,
-        latched: false,
-        hold_off: Duration::ZERO,
-        group: None,
-        severity: Severity::Medium,
-        context: 10,
-        schedule: Vec::new(),
-    }
+    Alarm::plain(name, "plant/+/t", Condition::High(limit))
 }
 
 const START: i64 = 1_767_225_600;

@@ -7,19 +7,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::app::SENSORS_MAX;
+use crate::backtest::Run;
 use crate::backtest::compare::{self, Line, Side, Standing};
 use crate::backtest::input::{Faults, Input};
 use crate::backtest::tally::Figures;
-use crate::backtest::{Recorded, Run};
 use crate::cli::client;
 use crate::config::{self, model::Config};
 use crate::engine::Accepted;
 use crate::error::Failure;
-use crate::reading::SensorId;
+use crate::reading::{Recorded, SensorId};
 
 /// What the help ends with.
 pub const EXAMPLES: &str = "\
@@ -116,12 +115,11 @@ fn running(new: &Path) -> Option<(PathBuf, Config)> {
 }
 
 fn report(wanted: &Arguments, new: &Config, against: Option<(&Path, &Config)>) -> Result<Report, Failure> {
-    let zone = |config: &Config| TimeZone::get(&config.gateway.time_zone).unwrap_or(TimeZone::UTC);
     let mut runs: Option<(Run, Option<Run>)> = None;
     let (mut late, mut too_many_sensors) = (0, 0);
     let mut each = |recorded: &Recorded| {
         let (run, other) = runs.get_or_insert_with(|| {
-            let run = |config: &Config| Run::new(&config.alarms, zone(config), recorded.arrival, SENSORS_MAX);
+            let run = |config: &Config| Run::new(&config.alarms, config.gateway.zone(), recorded.arrival, SENSORS_MAX);
             (run(new), against.map(|(_, config)| run(config)))
         });
         match run.take(recorded) {

@@ -9,8 +9,8 @@ use crate::config::{self, Loaded};
 use crate::error::Failure;
 
 /// Checks a configuration file and `conf.d` beside it; with `files` also the certificates, keys and password files they
-/// name; with `environment` also everything around: the store's folder, the sources, the upstream. Each is tried, whatever the
-/// others say. Warnings and a summary go to standard output.
+/// name; with `environment` also everything around: the store's folder, the sources, the upstream. Each is tried,
+/// whatever the others say. Warnings and a summary go to standard output.
 ///
 /// # Errors
 /// [`Failure::Configuration`] with the whole report; [`Failure::Failed`] when something around is not as configured.
@@ -56,7 +56,8 @@ pub fn run(path: &Path, files: bool, environment: bool) -> Result<(), Failure> {
     }
 }
 
-/// The check of the files alone, with the environment and the output given; returns what was loaded, for those who look further.
+/// The check of the files alone, with the environment and the output given; returns what was loaded, for those who look
+/// further.
 ///
 /// # Errors
 /// As [`run`]; [`Failure::Failed`] when the output cannot be written.

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use crate::cli::{client, tap};
@@ -234,7 +233,7 @@ fn look(
             alarm
         })
         .collect();
-    let time_zone = TimeZone::get(&config.gateway.time_zone).unwrap_or(TimeZone::UTC);
+    let time_zone = config.gateway.zone();
     let sensors_max = crate::app::SENSORS_MAX;
     let settings = Settings { boot_id: Uuid::nil(), started: now, time_zone, seed: 0, sensors_max };
     let mut engine = Engine::new(settings, &alarms);

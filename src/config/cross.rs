@@ -10,7 +10,7 @@ use super::suggest::nearest;
 use super::tree::{Context, Spot};
 use super::{alarm, source};
 use crate::decode::Decoder;
-use crate::source::own;
+use crate::reading::own;
 
 /// Reports a name that is there twice.
 pub fn unique<'n>(ctx: &mut Context<'_>, what: &str, names: impl Iterator<Item = (&'n Arc<str>, Spot)>) {

@@ -152,10 +152,10 @@ pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str, tim
     section.check_variant(ctx, "");
     let profile = upstream::profile(ctx, section);
     let urls = upstream::urls(ctx, section);
-    let allow_plaintext = section.boolean(ctx, "allow_plaintext").unwrap_or(false);
+    let may_be_plain = section.boolean(ctx, "allow_plaintext").unwrap_or(false);
     let plain = |url: &&BrokerUrl| !url.tls && !url::is_loopback(url);
     if let Some(url) = urls.iter().flatten().find(plain)
-        && !allow_plaintext
+        && !may_be_plain
     {
         ctx.error(section.spot(upstream::url_key(section)), "events would cross the network without encryption")
             .label("`mqtt://` goes in the clear")
@@ -194,7 +194,6 @@ pub fn upstream(ctx: &mut Context<'_>, section: &Section<'_>, gateway: &str, tim
         profile,
         status_topic,
         credentials,
-        allow_plaintext,
         client_id,
         topic: topic?,
         encoding,

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use crate::config::model::{Decode, Format, Source, SourceKind, TemplatePart};
-use crate::source::own;
+use crate::reading::own;
 
 /// Longest pattern, bytes. Sensor names end at 192 bytes and topics in use are shorter than 256.
 pub const PATTERN_BYTES_MAX: usize = 512;

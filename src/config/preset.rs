@@ -2,8 +2,9 @@
 //!
 //! Owns the list and the merging. A preset stands under the source's own keys: what the source sets itself wins. A
 //! `decode` table of the source goes into every `decode` of the preset, key by key as far as its format has a use for
-//! them, its `fields`, `units` and `unpack` entry by entry, in front; a `decode` list replaces the preset's. In the texts
-//! `{base}` is the first levels of the topics, and `base+N` the number of the level N behind them, `base-1` that of the last of them.
+//! them, its `fields`, `units` and `unpack` entry by entry, in front; a `decode` list replaces the preset's. In the
+//! texts `{base}` is the first levels of the topics, and `base+N` the number of the level N behind them, `base-1` that
+//! of the last of them.
 
 use std::borrow::Cow;
 use std::path::Path;

@@ -198,11 +198,6 @@ impl Report {
         self.problems.extend(other.problems);
     }
 
-    /// The headline of each problem with its line (0 when it has none), for logs and tests.
-    pub fn headlines(&self) -> impl Iterator<Item = (Level, usize, &str)> {
-        self.problems.iter().map(|p| (p.level, p.place.as_ref().map_or(0, Place::line), p.message.as_str()))
-    }
-
     /// Sorts by file (in the order of the paths given), then by position.
     pub(super) fn sort(&mut self, files: &[Arc<SourceFile>]) {
         self.problems.sort_by_key(|problem| problem.place.as_ref().map(|place| order(files, place)));

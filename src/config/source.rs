@@ -11,7 +11,7 @@ use super::text::wrong_type;
 use super::tree::{Context, Data, Node, Spot};
 use super::{broker, pattern};
 use super::{decode, framing, modbus};
-use crate::source::own;
+use crate::reading::own;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);

@@ -10,6 +10,7 @@ mod model;
 mod own;
 mod presets;
 mod robust;
+mod sense;
 mod shipped;
 mod upstream;
 
@@ -99,4 +100,9 @@ fn one_error(text: &str, marker: &str, words: &[&str]) {
     for word in words {
         assert!(errors[0].1.contains(word), "`{word}` is not in\n{}", errors[0].1);
     }
+}
+
+/// One mistake made by replacing `from` by `to` in the sample; the error stands where `marker` is.
+fn mistake(from: &str, to: &str, marker: &str, words: &[&str]) {
+    one_error(&with(from, to), marker, words);
 }

@@ -51,11 +51,11 @@ pub struct Histogram {
 /// A histogram at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
-    /// All durations together, seconds.
-    pub sum_s: f64,
-    /// How many durations.
+    /// All that was observed together; durations are in seconds.
+    pub sum: f64,
+    /// How many observations.
     pub count: u64,
-    /// By bucket: upper bound in seconds and how many lie between it and the one before; the last bound is
+    /// By bucket: upper bound and how many lie between it and the one before; the last bound is
     /// [`f64::INFINITY`].
     pub buckets: Vec<(f64, u64)>,
 }
@@ -74,7 +74,7 @@ impl Histogram {
         let counts = self.buckets.iter().chain([&self.longer]).map(|bucket| bucket.load(Ordering::Relaxed));
         let buckets: Vec<(f64, u64)> = BOUNDS_S.into_iter().chain([f64::INFINITY]).zip(counts).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
-        Observed { sum_s: Duration::from_micros(self.sum_us.load(Ordering::Relaxed)).as_secs_f64(), count, buckets }
+        Observed { sum: Duration::from_micros(self.sum_us.load(Ordering::Relaxed)).as_secs_f64(), count, buckets }
     }
 }
 
@@ -100,6 +100,6 @@ mod tests {
         let of = |bound: f64| observed.buckets.iter().find(|(upper, _)| *upper == bound).map(|(_, count)| *count);
         assert_eq!([of(0.0005), of(0.001), of(1.0), of(f64::INFINITY)], [Some(2), Some(1), Some(1), Some(1)]);
         assert_eq!(observed.count, 5);
-        assert!((observed.sum_s - 86_401.001_002).abs() < 1e-6, "{}", observed.sum_s);
+        assert!((observed.sum - 86_401.001_002).abs() < 1e-6, "{}", observed.sum);
     }
 }

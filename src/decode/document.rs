@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::item::Item;
 use super::name::Refusal;
 use super::path::{self, Step};
 use super::select::{Bound, each_mut, sibling, walk};
@@ -18,8 +19,6 @@ use crate::config::model::{self, Packing, Template, TemplatePart};
 use crate::config::template::{self, Place};
 use crate::counters::Reject;
 use crate::reading::Attributes;
-
-use super::item::Item;
 
 /// A piece of a name.
 #[derive(Debug)]
@@ -34,7 +33,8 @@ enum Part {
 /// A field.
 #[derive(Debug)]
 struct Wanted {
-    rule: usize,
+    /// The index of its rule; `None` for whatever no field is configured for.
+    rule: Option<usize>,
     steps: Vec<Step>,
     is_wild: bool,
     /// The last step is a wildcard: what it leads to may be anything.
@@ -85,17 +85,17 @@ impl Document {
             let unit = field.unit_path.as_deref().map(steps).transpose()?;
             let place = |written: &String| Ok::<_, String>((layout::parse(written)?, written.clone()));
             let layout = field.bytes.as_ref().map(place).transpose()?;
-            fields.push(Wanted { layout, ..wanted(rule, path, parts(&template, each)?, unit) });
+            fields.push(Wanted { layout, ..wanted(Some(rule), path, parts(&template, each)?, unit) });
         }
         if fields.is_empty() || decode.reach.others {
             let path = path::parse(&each.map_or_else(|| "*".to_owned(), |each| format!("{each}.*")))?;
-            let last = path.iter().filter(|step| matches!(step, Step::Any | Step::Deep)).count() - 1;
-            fields.push(wanted(usize::MAX, path, vec![Part::Match(last)], None));
+            let last = wildcards(&path) - 1;
+            fields.push(wanted(None, path, vec![Part::Match(last)], None));
         }
         // Plain paths first: a wildcard takes what is left.
         fields.sort_by_key(|field| field.is_wild);
         for field in &fields {
-            let wilds = field.steps.iter().filter(|step| matches!(step, Step::Any | Step::Deep)).count();
+            let wilds = wildcards(&field.steps);
             let device = template_matches(&decode.device);
             if let Some(most) = field.quantity.iter().filter_map(matched).chain(device).max()
                 && most >= wilds
@@ -197,7 +197,7 @@ impl Document {
         let stamp = self.time.as_ref().and_then(|steps| sibling(steps, tree, bound));
         let attributes = self.attributes(bound, tree, sink);
         let item = Item {
-            rule: (field.rule != usize::MAX).then_some(field.rule),
+            rule: field.rule,
             device: Some(&device),
             unit: unit.map(|unit| units::spelled(&unit).into()),
             stamp: stamp.and_then(|value| sink.rules.time.read(&value.raw())),
@@ -239,7 +239,11 @@ impl BinaryFormat for Document {
     }
 }
 
-fn wanted(rule: usize, steps: Vec<Step>, quantity: Vec<Part>, unit: Option<Vec<Step>>) -> Wanted {
+fn wildcards(steps: &[Step]) -> usize {
+    steps.iter().filter(|step| matches!(step, Step::Any | Step::Deep)).count()
+}
+
+fn wanted(rule: Option<usize>, steps: Vec<Step>, quantity: Vec<Part>, unit: Option<Vec<Step>>) -> Wanted {
     let is_open = matches!(steps.last(), Some(Step::Any | Step::Deep));
     Wanted { rule, is_wild: path::is_wild(&steps), is_open, steps, quantity, unit, layout: None }
 }
@@ -303,7 +307,7 @@ fn fill(parts: &[Part], topic: Option<&str>, bound: &[Bound<'_>], tree: &Tree) -
 fn is_reading(field: &Wanted, value: &Tree, sink: &Sink<'_>) -> bool {
     match value.raw() {
         Raw::Composite => false,
-        Raw::Text(text) => sink.state.entries.get(field.rule).is_some_and(|entry| entry.rule.takes_text(text)),
+        Raw::Text(text) => field.rule.is_some_and(|rule| sink.state.entries[rule].rule.takes_text(text)),
         _ => true,
     }
 }

@@ -9,9 +9,8 @@ use super::name::Refusal;
 use super::sink::{READINGS_PER_MESSAGE_MAX, Sink};
 use super::time::Stamp;
 use super::value::{Converted, Raw};
-use crate::clock::ClockState;
 use crate::counters::Reject;
-use crate::reading::{Attributes, Reading, TEXT_BYTES_MAX, TimeSource, Value};
+use crate::reading::{Attributes, Reading, TEXT_BYTES_MAX, Value};
 
 /// A value that knows whose it is.
 #[derive(Debug)]
@@ -97,13 +96,7 @@ impl Sink<'_> {
         let (sensor, usual) =
             self.state.names.free(self.message.topic, item.device, item.name, |name| units.of(name))?;
         let usual = if matches!(value, Value::Number(_) | Value::Integer(_)) { usual } else { None };
-        let arrival = self.message.arrival;
-        let is_known = self.rules.clock != ClockState::Unsynchronized;
-        let (time, time_source) = self.rules.time.resolve(item.stamp, arrival, is_known);
-        let is_recent = !self.message.retained
-            || is_known
-                && time_source == TimeSource::Payload
-                && arrival.since(time).is_none_or(|age| age <= self.rules.retained_max_age);
+        let (time, time_source, is_recent) = self.rules.time_of(item.stamp, self.message);
         self.out.readings.push(Reading {
             sensor,
             value,

@@ -23,6 +23,7 @@ mod number;
 mod p1;
 mod packed;
 mod path;
+mod record;
 mod scale;
 mod select;
 mod senml;
@@ -43,7 +44,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use self::name::{Names, Refusal};
-use self::sink::{Rules, Sink, Slot, State, Want};
+use self::record::State;
+use self::sink::{Rules, Sink, Slot, Want};
 use self::time::TimeRule;
 use self::units::Units;
 use self::value::Rule;

@@ -1,21 +1,20 @@
 //! Where the formats put what they find: rules are applied, readings made.
 //!
-//! Owns the half-made record (one set of fields that belong together) and everything that is reused from message to
-//! message. A record becomes readings only when its format says that it is whole, so a message that turns out to be
-//! malformed leaves nothing behind. Bounded: readings a message, carried bytes a message, quantities and names kept.
+//! Fills the record at hand (one set of fields that belong together, see `record`). It becomes readings only when its
+//! format says that it is whole, so a message that turns out to be malformed leaves nothing behind. Bounded: readings a
+//! message, carried bytes a message.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::name::Names;
+use super::record::State;
 use super::time::{Stamp, TimeRule};
 use super::units::Units;
-use super::value::{Converted, Raw, Rule};
+use super::value::{Converted, Raw};
 use super::{Decoded, Message};
-use crate::clock::ClockState;
+use crate::clock::{ClockState, WallTime};
 use crate::counters::Reject;
-use crate::reading::{Attributes, Reading, SENSOR_BYTES_MAX, TimeSource, Value};
+use crate::reading::{Attributes, Reading, SENSOR_BYTES_MAX, TimeSource};
 
 /// Most readings taken from one message. A data logger's hour at one a second is 3,600, sent in several messages.
 pub const READINGS_PER_MESSAGE_MAX: usize = 1_000;
@@ -26,9 +25,6 @@ pub const CARRY_BYTES_MAX: usize = 4 * 1024;
 
 /// What one carried value counts for beside its text.
 pub(super) const CARRIED_NODE_BYTES: usize = 16;
-
-/// Most quantities of unconfigured fields remembered; beyond it they are forgotten and learned anew.
-const LEARNED_MAX: usize = 1_000;
 
 /// What a value of the payload is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,124 +67,17 @@ pub(super) struct Rules {
     pub(super) retained_max_age: Duration,
 }
 
-/// A rule, and where its value of the record at hand is.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) rule: Rule,
-    record: u64,
-    position: usize,
-}
-
-#[derive(Debug)]
-struct Pending {
-    entry: usize,
-    /// `None` when a later, unusable value of the same field took an earlier one back.
-    value: Option<Value>,
-    unit: Option<Arc<str>>,
-}
-
-/// Reused from message to message.
-#[derive(Debug)]
-pub(super) struct State {
-    /// Configured fields first, learned ones behind.
-    pub(super) entries: Vec<Entry>,
-    pub(super) configured: usize,
-    learned: HashMap<Arc<str>, usize>,
-    /// The rule of everything learned.
-    pub(super) plain: Rule,
-    pub(super) names: Names,
-    /// Counts records, so that entries of earlier ones need no clearing.
-    record: u64,
-    /// Values of the record at hand, in the order found.
-    pending: Vec<Pending>,
-    found: bool,
-    stamp: Option<Stamp>,
-    carried: Vec<Option<serde_json::Value>>,
-    device: Vec<Option<String>>,
-    carried_bytes: usize,
-    overflowed: bool,
-}
-
-impl State {
-    pub(super) fn new(rules: Vec<Rule>, names: Names, carried: usize, device: usize) -> Self {
-        let entries: Vec<Entry> = rules.into_iter().map(|rule| Entry { rule, record: 0, position: 0 }).collect();
-        Self {
-            configured: entries.len(),
-            entries,
-            learned: HashMap::new(),
-            plain: Rule::plain("value".into()),
-            names,
-            record: 1,
-            pending: Vec::new(),
-            found: false,
-            stamp: None,
-            carried: vec![None; carried],
-            device: vec![None; device],
-            carried_bytes: 0,
-            overflowed: false,
-        }
-    }
-
-    /// Makes ready for a message.
-    pub(super) fn begin(&mut self) {
-        if self.learned.len() > LEARNED_MAX {
-            self.learned.clear();
-            self.entries.truncate(self.configured);
-            self.names.forget();
-        }
-        self.carried_bytes = 0;
-        self.overflowed = false;
-        self.clear_record();
-    }
-
-    fn clear_record(&mut self) {
-        self.record += 1;
-        self.pending.clear();
-        self.found = false;
-        self.stamp = None;
-        self.carried.fill(None);
-        self.device.fill(None);
-    }
-
-    #[cfg(test)]
-    pub(super) fn learned(&self) -> usize {
-        self.learned.len()
-    }
-
-    /// The index of a field that is not configured; none where one message has more of them than are ever taken.
-    fn learn(&mut self, quantity: &str, units: &Units) -> Option<usize> {
-        if let Some(index) = self.learned.get(quantity) {
-            return Some(*index);
-        }
-        if self.learned.len() >= LEARNED_MAX + READINGS_PER_MESSAGE_MAX {
-            self.overflowed = true;
-            return None;
-        }
-        let quantity: Arc<str> = quantity.into();
-        let index = self.entries.len();
-        let mut rule = Rule::plain(Arc::clone(&quantity));
-        rule.unit = units.of(&quantity);
-        self.entries.push(Entry { rule, record: 0, position: 0 });
-        self.learned.insert(quantity, index);
-        Some(index)
-    }
-
-    fn store(&mut self, index: usize, value: Option<Value>, unit: Option<Arc<str>>) {
-        let entry = &mut self.entries[index];
-        if entry.record == self.record {
-            // The same field again: the last one counts.
-            let pending = &mut self.pending[entry.position];
-            pending.value = value;
-            pending.unit = unit;
-        } else if value.is_some() {
-            if self.pending.len() >= READINGS_PER_MESSAGE_MAX {
-                self.overflowed = true;
-                return;
-            }
-            entry.record = self.record;
-            entry.position = self.pending.len();
-            self.pending.push(Pending { entry: index, value, unit });
-        }
+impl Rules {
+    /// When something in a message was measured, how that is known, and whether it is fresh.
+    pub(super) fn time_of(&self, stamp: Option<Stamp>, message: &Message<'_>) -> (WallTime, TimeSource, bool) {
+        let is_known = self.clock != ClockState::Unsynchronized;
+        let (time, source) = self.time.resolve(stamp, message.arrival, is_known);
+        // A retained message may be days old: only a time of its own can show that it is not, to who knows the time.
+        let is_fresh = !message.retained
+            || is_known
+                && source == TimeSource::Payload
+                && message.arrival.since(time).is_none_or(|age| age <= self.retained_max_age);
+        (time, source, is_fresh)
     }
 }
 
@@ -331,14 +220,7 @@ impl Sink<'_> {
     fn emit(&mut self) -> Result<(), (Reject, String)> {
         let State { entries, names, pending, stamp, carried, device, overflowed, .. } = &mut *self.state;
         let mut sensors = names.device(self.message.topic, device)?;
-        let arrival = self.message.arrival;
-        let is_known = self.rules.clock != ClockState::Unsynchronized;
-        let (time, time_source) = self.rules.time.resolve(*stamp, arrival, is_known);
-        // A retained message may be days old: only a time of its own can show that it is not, to who knows the time.
-        let fresh = !self.message.retained
-            || is_known
-                && time_source == TimeSource::Payload
-                && arrival.since(time).is_none_or(|age| age <= self.rules.retained_max_age);
+        let (time, time_source, fresh) = self.rules.time_of(*stamp, self.message);
         let attributes = attributes(&self.rules.carry, carried);
         for found in pending.drain(..) {
             let Some(value) = found.value else { continue };

@@ -3,19 +3,7 @@
 use super::*;
 
 fn field() -> model::Field {
-    model::Field {
-        quantity: "t".into(),
-        path: "t".to_owned(),
-        unit: None,
-        unit_path: None,
-        bytes: None,
-        scale: 1.0,
-        offset: 0.0,
-        valid_range: None,
-        ignore_values: Vec::new(),
-        map: Vec::new(),
-        text: false,
-    }
+    model::Field::plain("t")
 }
 
 fn number(text: &str) -> Option<f64> {

@@ -2,8 +2,8 @@
 //!
 //! Owns the names in an encoded event. JSON Schemas of them are in `config/schema/`; within a version of a type fields
 //! are added, never renamed and never given another type. JSON is written by hand, since every event is written so by
-//! default; a test keeps it and the CBOR form equal. Never does I/O, never reads a clock. The size of an event is bounded by its parts: the
-//! decoder bounds names, texts and attributes, the configuration bounds the context.
+//! default; a test keeps it and the CBOR form equal. Never does I/O, never reads a clock. The size of an event is
+//! bounded by its parts: the decoder bounds names, texts and attributes, the configuration bounds the context.
 //!
 //! Layout, in this order:
 //!

@@ -2,8 +2,8 @@
 //!
 //! Owns the decision. Pure: time, and what waits, are handed in. A call begins at each minute of the schedule and at
 //! once when something urgent waits; it is over when everything is sent, or after its longest time if nothing urgent
-//! waits then. A connection that breaks within a call is made again. While nobody has confirmed the wall clock, the schedule's
-//! interval at that time is counted from call to call by the boot clock, and the first call comes at once.
+//! waits then. A connection that breaks within a call is made again. While nobody has confirmed the wall clock, the
+//! schedule's interval at that time is counted from call to call by the boot clock, and the first call comes at once.
 
 use std::time::Duration;
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::Means;
 use super::backoff::Backoff;
 use super::breaker::Breaker;
 use super::calls::{Calls, Decision};
@@ -29,7 +30,7 @@ use super::pace::Pace;
 use super::profile::Namesakes;
 use super::repeats::Repeats;
 use super::session::Session;
-use super::side::{SideLane, SideReceiver};
+use super::side::SideLane;
 use super::sniff;
 use super::tls;
 use super::window::{Ending, Quarantine, Window};
@@ -98,17 +99,8 @@ enum Attempt {
 
 impl Forwarder {
     /// Sets everything up; nothing happens before [`Forwarder::run`].
-    #[allow(clippy::too_many_arguments, reason = "called once; a struct would only repeat the names")]
-    pub fn new(
-        upstream: Upstream,
-        gateway: Arc<str>,
-        store: StoreHandle,
-        side: SideReceiver,
-        nudge: Nudge,
-        counters: Arc<Counters>,
-        clock: Arc<SystemClock>,
-        shutdown: Shutdown,
-    ) -> (Self, watch::Receiver<UpstreamView>) {
+    pub fn new(upstream: Upstream, means: Means, shutdown: Shutdown) -> (Self, watch::Receiver<UpstreamView>) {
+        let Means { gateway, store, side, nudge, counters, clock } = means;
         let feed = Feed::new(store.clone());
         let delivered = feed.settled();
         let window = Window::new(usize::from(upstream.window), delivered);
@@ -196,7 +188,9 @@ impl Forwarder {
             }
             let nudge = self.nudge.clone();
             let mut shutdown = self.shutdown.clone();
+            let passed = self.feed.passed();
             tokio::select! {
+                () = self.lookout.keep_up(passed) => {}
                 () = tokio::time::sleep(wait) => {}
                 () = self.network.gained(fastrand::f64()) => {
                     tracing::info!("this machine has got a network connection: connecting upstream");

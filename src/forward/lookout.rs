@@ -2,6 +2,9 @@
 //!
 //! Owns two reading places, the lookout's and the sweep's, and how much of the time a sweep may take. With
 //! oldest-first, and while the queue keeps up, it reads nothing.
+//!
+//! Nothing goes ahead before the lookout has seen the whole backlog, so it must be much faster than the queue: it reads on
+//! while the link is down, and with a link it asks for more whenever the session comes by.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -78,8 +81,8 @@ impl Lookout {
         }
     }
 
-    /// Reads on where something is wanted, and returns when something was read. `passed`: the queue has handed out
-    /// everything up to here. Cancel-safe.
+    /// Reads on where something is wanted, and returns when there is something to send ahead. `passed`: the queue has
+    /// handed out everything up to here. Cancel-safe.
     ///
     /// # Errors
     ///
@@ -97,7 +100,10 @@ impl Lookout {
                 let (reader, asked, events) = (*reader, *asked, reading.await);
                 self.reading = None;
                 self.take(reader, asked, events?, passed);
-                return Ok(());
+                if self.ahead.next().is_some() {
+                    return Ok(());
+                }
+                continue;
             }
             let not_before = self.read_not_before.max(self.sweep_not_before);
             tokio::select! {
@@ -107,13 +113,60 @@ impl Lookout {
         }
     }
 
+    /// Reads on as far as that goes without waiting.
+    ///
+    /// # Errors
+    ///
+    /// The store is gone: the process is ending.
+    pub async fn step(&mut self, passed: u64) -> Result<(), Closed> {
+        if !self.ahead.is_on() {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            turned = self.turn(passed) => turned,
+            () = std::future::ready(()) => Ok(()),
+        }
+    }
+
+    /// Reads on while there is no connection, a full read at a time so that single events are not read back one by one.
+    /// Never returns: that the store is gone is noticed by others. Cancel-safe.
+    pub async fn keep_up(&mut self, passed: u64) {
+        while self.ahead.is_on() {
+            let unseen = self.unseen(passed);
+            if self.reading.is_none() && unseen < READ_EVENTS_MAX as u64 {
+                if self.status.changed().await.is_err() {
+                    break;
+                }
+                continue;
+            }
+            if self.reading.is_none() {
+                let wait = self.read_not_before.saturating_duration_since(Instant::now());
+                tokio::time::sleep(wait).await;
+                self.read(Reader::Lookout, self.ahead.seen().max(passed) + 1);
+            }
+            let Some((reader, asked, reading)) = &mut self.reading else { continue };
+            let (reader, asked, events) = (*reader, *asked, reading.await);
+            self.reading = None;
+            let Ok(events) = events else { break };
+            self.take(reader, asked, events, passed);
+        }
+        std::future::pending().await
+    }
+
+    /// Events behind the lookout's place.
+    fn unseen(&mut self, passed: u64) -> u64 {
+        let last = self.status.borrow_and_update().last_sequence;
+        last.saturating_sub(self.ahead.seen().max(passed))
+    }
+
     /// Begins a read if one is wanted.
     fn ask(&mut self, passed: u64) {
-        let (last, now) = (self.status.borrow_and_update().last_sequence, Instant::now());
+        let (unseen, now) = (self.unseen(passed), Instant::now());
+        let last = self.status.borrow().last_sequence;
         if last <= passed + BEHIND_EVENTS_MIN || now < self.read_not_before {
             return;
         }
-        let unseen = last.saturating_sub(self.ahead.seen().max(passed));
         if unseen < READ_EVENTS_MAX as u64 && now >= self.sweep_not_before {
             let was_sweeping = self.ahead.is_sweeping();
             self.ahead.begin_sweep(passed);
@@ -129,10 +182,14 @@ impl Lookout {
             _ if unseen > 0 => (Reader::Lookout, self.ahead.seen().max(passed) + 1),
             _ => return,
         };
-        let (store, from) = (self.store.clone(), reader.1);
-        self.last_reader = reader.0;
+        self.read(reader.0, reader.1);
+    }
+
+    fn read(&mut self, reader: Reader, from: u64) {
+        let store = self.store.clone();
+        self.last_reader = reader;
         let reading = Box::pin(async move { store.read(from, READ_EVENTS_MAX, READ_BYTES_MAX).await });
-        self.reading = Some((reader.0, now, reading));
+        self.reading = Some((reader, Instant::now(), reading));
     }
 
     fn take(&mut self, reader: Reader, asked: Instant, events: Vec<Arc<Event>>, passed: u64) {
@@ -169,5 +226,55 @@ impl Lookout {
         if was_sweeping && !self.ahead.is_sweeping() {
             self.sweep_not_before = Instant::now() + (self.sweep_cost * REST_SHARE).max(REST_MIN);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail on the spot")]
+
+    use super::*;
+    use crate::forward::testing::{FakeStore, until};
+
+    #[tokio::test]
+    async fn a_backlog_is_looked_at_while_there_is_no_connection() {
+        let store = FakeStore::new();
+        store.add(5_000);
+        let mut lookout = Lookout::new(Order::LiveFirst, store.handle(), 0);
+        let reads = |lookout: &Lookout| (store.reads(), lookout.ahead.seen());
+        tokio::select! {
+            () = lookout.keep_up(0) => unreachable!("it never returns"),
+            () = until("most of it", || store.reads() >= 9) => {}
+        }
+        let (asked, seen) = reads(&lookout);
+        assert!(seen >= 5_000 - 2 * READ_EVENTS_MAX as u64, "{asked} reads, up to {seen}");
+        assert_eq!(lookout.ahead.inflight(), 0);
+        assert!(lookout.ahead.next().is_none(), "nothing is live without a connection");
+    }
+
+    #[tokio::test]
+    async fn single_events_are_not_read_back_without_a_connection() {
+        let store = FakeStore::new();
+        let mut lookout = Lookout::new(Order::LiveFirst, store.handle(), 0);
+        for _ in 0..READ_EVENTS_MAX - 1 {
+            store.add(1);
+            tokio::select! {
+                biased;
+                () = lookout.keep_up(0) => unreachable!("it never returns"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        assert_eq!(store.reads(), 0);
+    }
+
+    #[tokio::test]
+    async fn oldest_first_reads_nothing() {
+        let store = FakeStore::new();
+        store.add(5_000);
+        let mut lookout = Lookout::new(Order::OldestFirst, store.handle(), 0);
+        lookout.step(0).await.unwrap();
+        let idle = tokio::time::timeout(Duration::from_millis(20), lookout.keep_up(0));
+        assert!(idle.await.is_err());
+        assert_eq!(store.reads(), 0);
     }
 }

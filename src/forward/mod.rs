@@ -1,11 +1,11 @@
 //! Forwarding: events from the store to the upstream broker, at least once, in order, over TLS MQTT, 3.1.1 or 5.
 //!
 //! The pure parts are [`window`] (what is in flight), [`ahead`] (what goes before its turn), [`pace`] (how fast),
-//! [`batch`] (what shares a message), [`calls`] (when to be connected), [`side`] (what goes beside the queue), [`backoff`] (how long to
-//! wait), [`breaker`] (how much to send at first), [`failover`] (which broker), [`profile`] (what it takes),
-//! [`explain`] (what to tell people) and [`status`] (our sign of life). [`tls`] reads credentials, `feed` reads ahead in the store, `session` is one
-//! connection and `client` all of them. Never sends an event that is not on stable storage, and never lets go of one
-//! that is not acknowledged.
+//! [`batch`] (what shares a message), [`calls`] (when to be connected), [`side`] (what goes beside the queue),
+//! [`backoff`] (how long to wait), [`breaker`] (how much to send at first), [`failover`] (which broker), [`profile`]
+//! (what it takes), [`explain`] (what to tell people) and [`status`] (our sign of life). [`tls`] reads credentials,
+//! `feed` reads ahead in the store, `session` is one connection and `client` all of them. Never sends an event that is
+//! not on stable storage, and never lets go of one that is not acknowledged.
 
 pub mod ahead;
 pub mod backoff;
@@ -54,28 +54,34 @@ use side::SideReceiver;
 pub use client::UpstreamView;
 pub use probe::probe;
 
+/// What forwarding works with, whatever the upstream.
+#[derive(Clone)]
+pub struct Means {
+    /// The gateway's id.
+    pub gateway: Arc<str>,
+    /// Where events wait.
+    pub store: StoreHandle,
+    /// Brings events that are sent while the queue has none.
+    pub side: SideReceiver,
+    /// Ends a wait for the next attempt.
+    pub nudge: Nudge,
+    /// What is counted.
+    pub counters: Arc<Counters>,
+    /// What time it is.
+    pub clock: Arc<SystemClock>,
+}
+
 /// Starts forwarding. The task ends after `shutdown` once the store is drained or draining stalls (abort it when the
-/// grace time is over; what is left stays in the store), or when the store is gone. `side` brings events that are sent
-/// while the queue has none; `nudge` ends a wait for the next attempt.
-#[allow(clippy::too_many_arguments, reason = "called once; a struct would only repeat the names")]
-pub fn spawn(
-    upstream: Upstream,
-    gateway: Arc<str>,
-    store: StoreHandle,
-    side: SideReceiver,
-    nudge: Nudge,
-    counters: Arc<Counters>,
-    clock: Arc<SystemClock>,
-    shutdown: Shutdown,
-) -> (JoinHandle<()>, watch::Receiver<UpstreamView>) {
-    let (credentials, its_counters, its_clock) =
-        (upstream.credentials.clone(), Arc::clone(&counters), Arc::clone(&clock));
-    let (forwarder, view) = client::Forwarder::new(upstream, gateway, store, side, nudge, counters, clock, shutdown);
+/// grace time is over; what is left stays in the store), or when the store is gone.
+pub fn spawn(upstream: Upstream, means: Means, shutdown: Shutdown) -> (JoinHandle<()>, watch::Receiver<UpstreamView>) {
+    let credentials = upstream.credentials.clone();
+    let (counters, clock) = (Arc::clone(&means.counters), Arc::clone(&means.clock));
+    let (forwarder, view) = client::Forwarder::new(upstream, means, shutdown);
     let seen = view.borrow().certificates.clone();
     let forwarding = async move {
         tokio::select! {
             () = forwarder.run() => {}
-            never = tls::watch::run(credentials, seen, its_counters, its_clock) => match never {},
+            never = tls::watch::run(credentials, seen, counters, clock) => match never {},
         }
     };
     (tokio::spawn(forwarding), view)

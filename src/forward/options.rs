@@ -28,7 +28,8 @@ pub fn side_ids(upstream: &Upstream) -> u16 {
 /// Longest keep-alive MQTT can say: 16 bits of seconds.
 const KEEP_ALIVE_MAX: Duration = Duration::from_secs(65_535);
 
-/// Makes the options, reading the credential files; the broker's certificates are noted in `seen`. Blocks for as long as that takes.
+/// Makes the options, reading the credential files; the broker's certificates are noted in `seen`. Blocks for as long
+/// as that takes.
 ///
 /// # Errors
 ///

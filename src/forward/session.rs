@@ -178,10 +178,14 @@ impl<'a> Session<'a> {
                 self.farewell(text).await?;
                 return Ok(End::Moved(better));
             }
+            let passed = self.forwarder.passed();
+            if self.forwarder.lookout.step(passed).await.is_err() {
+                return Ok(End::StoreGone);
+            }
             let busy =
                 self.forwarder.calls.is_planned() || self.expects_puback() || self.stopping || self.has_unreported();
             let side_wanted = self.side_may_send() && self.has_credit() && self.forwarder.side.wants_more();
-            let (passed, held_until) = (self.forwarder.passed(), self.forwarder.pace.take_held_until());
+            let held_until = self.forwarder.pace.take_held_until();
             let (paused_until, batch_due) = (self.paused_until, self.batch_due());
             tokio::select! {
                 puback = self.link.next() => {

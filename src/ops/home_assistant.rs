@@ -9,7 +9,7 @@
 mod entity;
 mod memory;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::app::pipeline::Command;
 use crate::clock::SystemClock;
 use crate::config::model::{Alarm, HomeAssistant, MqttSource};
 use crate::config::pattern;
 use crate::forward::backoff::Backoff;
-use crate::forward::link::{Link, Message, Options, Will};
+use crate::forward::link::{Fault, Link, Message, Options, Will};
 use crate::forward::options::plain_options;
 use crate::forward::tls::expiry::Certificates;
+use crate::ops::command::Command;
 use crate::shutdown::Shutdown;
 use crate::source::broker_view;
 use crate::store::handle::StoreStatus;
@@ -98,10 +98,9 @@ pub async fn run(plan: Plan, surroundings: Surroundings, mut shutdown: Shutdown)
         is_bounded: false,
     };
     let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-    let mut was_connected = None;
+    let mut is_loss_told = false;
     loop {
         let began = Instant::now();
-        let mut is_stopping = false;
         let why = tokio::select! {
             biased;
             () = shutdown.wait() => return,
@@ -110,30 +109,22 @@ pub async fn run(plan: Plan, surroundings: Surroundings, mut shutdown: Shutdown)
                 Ok(Err(why)) => why,
                 Ok(Ok(mut link)) => {
                     tracing::info!(source = %task.plan.config.source, "Home Assistant: shown at the source's broker");
-                    was_connected = Some(true);
-                    let ended = tokio::select! {
+                    is_loss_told = false;
+                    tokio::select! {
                         biased;
                         () = shutdown.wait() => {
-                            is_stopping = true;
-                            String::new()
+                            let _ = timeout(GOODBYE, task.leave(&mut link)).await;
+                            return;
                         }
                         why = task.serve(&mut link) => why,
-                    };
-                    if is_stopping {
-                        let _ = timeout(GOODBYE, task.leave(&mut link)).await;
                     }
-                    ended
                 }
             },
         };
-        if is_stopping {
-            return;
-        }
-        if was_connected != Some(false) {
+        if !std::mem::replace(&mut is_loss_told, true) {
             let source = &task.plan.config.source;
             tracing::warn!(%source, why, "Home Assistant: the source's broker is away; all is sent when it is back");
         }
-        was_connected = Some(false);
         let wait = backoff.after(began.elapsed(), fastrand::f64());
         tokio::select! {
             () = shutdown.wait() => return,
@@ -148,7 +139,7 @@ struct Task {
     names: Names,
     memory: Memory,
     /// Entities that may be at the broker, also from an earlier run.
-    known: std::collections::BTreeSet<Key>,
+    known: BTreeSet<Key>,
     entities: BTreeMap<Key, Entity>,
     /// What of it this connection has sent.
     published: BTreeMap<Key, Entity>,
@@ -171,7 +162,7 @@ impl Task {
     }
 
     /// Says goodbye: a proper leave would keep the broker from publishing our will.
-    async fn leave(&self, link: &mut Link) -> Result<(), crate::forward::link::Fault> {
+    async fn leave(&self, link: &mut Link) -> Result<(), Fault> {
         let topic = self.names.availability();
         link.publish(Message {
             topic: &topic,
@@ -275,8 +266,8 @@ impl Task {
                 self.published.insert(key.clone(), entity.clone());
             }
         }
-        let is_new = |key: &Key| !self.entities.contains_key(key) && !self.is_configured(key);
-        let gone: Vec<Key> = self.published.keys().filter(|key| is_new(key)).cloned().collect();
+        let is_gone = |key: &Key| !self.entities.contains_key(key) && !self.is_configured(key);
+        let gone: Vec<Key> = self.published.keys().filter(|key| is_gone(key)).cloned().collect();
         for key in gone {
             self.published.remove(&key);
             self.outbox.extend(self.names.removal(&key).map(|topic| (topic, Vec::new())));

@@ -124,7 +124,7 @@ pub fn channel(hooks: watch::Receiver<Arc<[Hook]>>, gateway: Arc<str>, counters:
 impl Runner {
     /// Runs until the tap is gone and all it noted is over. Dropped, it kills what runs.
     pub async fn run(mut self) {
-        let mut running: JoinSet<(Arc<str>, Result<(), Failed>, String)> = JoinSet::new();
+        let mut running: JoinSet<(Arc<str>, Result<(), (Failed, String)>)> = JoinSet::new();
         let mut is_open = true;
         while is_open || !running.is_empty() || !self.queue.is_empty() {
             while running.len() < RUNNING_MAX
@@ -133,16 +133,13 @@ impl Runner {
                 self.counters.hooks_run.add(1);
                 let gateway = Arc::clone(&self.gateway);
                 running.spawn(async move {
-                    let (result, text) = match run_program(&hook, &event, &gateway).await {
-                        Ok(()) => (Ok(()), String::new()),
-                        Err((failed, text)) => (Err(failed), text),
-                    };
-                    (hook.alarm, result, text)
+                    let result = run_program(&hook, &event, &gateway).await;
+                    (hook.alarm, result)
                 });
             }
             tokio::select! {
                 Some(ended) = running.join_next() => match ended {
-                    Ok((alarm, result, text)) => self.ended(alarm, result, &text),
+                    Ok((alarm, result)) => self.ended(alarm, result),
                     Err(error) => tracing::error!(%error, "running a program for an alarm failed"),
                 },
                 stored = self.stored.recv(), if is_open => match stored {
@@ -173,7 +170,7 @@ impl Runner {
     }
 
     /// Tells a failure once, until it goes well again.
-    fn ended(&mut self, alarm: Arc<str>, result: Result<(), Failed>, text: &str) {
+    fn ended(&mut self, alarm: Arc<str>, result: Result<(), (Failed, String)>) {
         match result {
             Ok(()) => {
                 if self.queue.is_empty() {
@@ -181,7 +178,7 @@ impl Runner {
                 }
                 self.told.retain(|(told, _)| *told != alarm);
             }
-            Err(failed) => {
+            Err((failed, text)) => {
                 self.counters.hooks_failed.add(1);
                 if self.told.insert((Arc::clone(&alarm), failed)) {
                     tracing::warn!(alarm = &*alarm, "the alarm's program (on_event) failed: {text}");

@@ -3,6 +3,7 @@
 
 pub mod backlog;
 pub mod board;
+pub mod command;
 pub mod control;
 pub mod home_assistant;
 pub mod hooks;

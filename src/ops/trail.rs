@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::clock::{ClockState, WallTime};
 use crate::config::model::{Encoding, Severity};
 use crate::config::pattern;
+use crate::counters::tally::EVENT_TYPES;
 use crate::event::{Event, wire};
 use crate::store::history::History;
 
@@ -40,19 +41,6 @@ const WAITING: &str = "waiting";
 
 /// One day.
 const LATE_MAX_NS: i64 = 86_400 * 1_000_000_000;
-
-/// The types there are.
-const TYPES: [&str; 9] = [
-    "tidegate.threshold.exceeded.v1",
-    "tidegate.threshold.cleared.v1",
-    "tidegate.threshold.repeated.v1",
-    "tidegate.sensor.stale.v1",
-    "tidegate.sensor.recovered.v1",
-    "tidegate.gateway.started.v1",
-    "tidegate.events.lost.v1",
-    "tidegate.source.lost.v1",
-    "tidegate.source.restored.v1",
-];
 
 /// What is asked for. Without `from` the newest come first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -182,9 +170,7 @@ impl Filter {
 
 /// Reads a time as it stands in an event.
 fn parse_time(text: &str) -> Result<WallTime, String> {
-    let wrong = || format!("`{text}` is no time as in 2026-01-31T07:00:00Z");
-    let stamp: jiff::Timestamp = text.parse().map_err(|_| wrong())?;
-    i64::try_from(stamp.as_nanosecond()).map(WallTime).map_err(|_| wrong())
+    text.parse().map_err(|_| format!("`{text}` is no time as in 2026-01-31T07:00:00Z"))
 }
 
 /// Checks that a type is one of ours.
@@ -192,10 +178,10 @@ fn parse_time(text: &str) -> Result<WallTime, String> {
 /// # Errors
 /// In words, with those there are.
 pub fn check_type(wanted: &str) -> Result<(), String> {
-    if TYPES.iter().any(|full| is_type(full, wanted)) {
+    if EVENT_TYPES.iter().any(|full| is_type(full, wanted)) {
         return Ok(());
     }
-    let names: Vec<&str> = TYPES.iter().map(|full| short_type(full)).collect();
+    let names: Vec<&str> = EVENT_TYPES.iter().map(|full| short_type(full)).collect();
     Err(format!("`{wanted}` is no type of event; there are {}", names.join(", ")))
 }
 
@@ -317,7 +303,7 @@ mod tests {
 
     #[test]
     fn every_type_is_found_by_each_of_its_names_and_no_other_is() {
-        for full in TYPES {
+        for full in EVENT_TYPES {
             assert!(is_type(full, full) && is_type(full, short_type(full)));
             assert!(is_type(full, short_type(full).rsplit('.').next().unwrap()));
         }

@@ -17,9 +17,8 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use crate::backtest::Recorded;
 use crate::clock::WallTime;
-use crate::reading::{Reading, SENSOR_BYTES_MAX, SensorId, TEXT_BYTES_MAX, TimeSource, Value};
+use crate::reading::{Reading, Recorded, SENSOR_BYTES_MAX, SensorId, TEXT_BYTES_MAX, TimeSource, Value};
 
 /// A file begins with it; the 1 is the layout's version.
 pub const MAGIC: &[u8] = b"TGREC\x001\n";

@@ -10,7 +10,10 @@ mod modbus;
 mod mqtt;
 mod outbox;
 pub mod own;
+mod parts;
 mod serial;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +33,7 @@ use crate::shutdown::Shutdown;
 
 use self::link::Link;
 use self::outbox::Outbox;
+use self::parts::Parts;
 
 /// What a source says to the engine.
 #[derive(Debug)]
@@ -117,14 +121,6 @@ pub async fn probe(source: &model::Source) -> Result<String, String> {
         SourceKind::Mqtt(config) => mqtt::probe(config).await,
         SourceKind::Serial(config) => serial::probe(config).await,
     }
-}
-
-/// What every kind of source is made of.
-struct Parts<D = Decoder> {
-    intake: Intake<D>,
-    link: Link,
-    outbox: Outbox,
-    shutdown: Shutdown,
 }
 
 /// Decodes what a source receives; counts it and tells of what is refused.

@@ -13,21 +13,20 @@ mod unit;
 mod wire;
 mod words;
 
-use std::future::Future;
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
 
 use self::schedule::{Next, Schedule};
 use self::unit::{Polled, Unit};
 use self::wire::Wire;
 use super::outbox::EngineGone;
+use super::parts::{Parts, Stop};
 use super::serial::{READINGS_HELD_MAX, port};
-use super::{FromSource, Intake, Parts};
+use super::{FromSource, Intake};
 use crate::config::model::{ModbusLine, ModbusSource};
 use crate::counters::{Counters, Reject};
 use crate::forward::backoff::Backoff;
@@ -35,9 +34,6 @@ use crate::forward::explain::{Explanation, Say};
 
 /// Shortest and longest wait before a port or server is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-
-/// How long a stop waits for the engine to take what is held.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a check of the surroundings asks units; a line full of silent ones would take minutes.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -52,12 +48,6 @@ enum End {
     Stop,
 }
 
-impl From<EngineGone> for End {
-    fn from(_: EngineGone) -> Self {
-        Self::Stop
-    }
-}
-
 /// Runs a Modbus source until shutdown.
 pub(super) async fn run(config: ModbusSource, counters: Arc<Counters>, mut parts: Parts<()>) {
     let mut units: Vec<Unit> =
@@ -68,7 +58,7 @@ pub(super) async fn run(config: ModbusSource, counters: Arc<Counters>, mut parts
     let mut was_lost = true;
     loop {
         let began = Instant::now();
-        let end = match meanwhile(&mut parts, Wire::open(&config.line)).await {
+        let end = match parts.meanwhile(Wire::open(&config.line)).await {
             Ok(Ok(mut wire)) => {
                 parts.intake.counts.connects.add(1);
                 if std::mem::take(&mut was_lost) {
@@ -81,7 +71,7 @@ pub(super) async fn run(config: ModbusSource, counters: Arc<Counters>, mut parts
                 }
             }
             Ok(Err(why)) => End::Lost(why),
-            Err(end) => end,
+            Err(Stop) => End::Stop,
         };
         let why = match end {
             End::Stop => break,
@@ -103,35 +93,12 @@ pub(super) async fn run(config: ModbusSource, counters: Arc<Counters>, mut parts
             break;
         }
         let wait = backoff.after(began.elapsed(), fastrand::f64());
-        if meanwhile(&mut parts, sleep(wait)).await.is_err() {
+        if parts.meanwhile(sleep(wait)).await.is_err() {
             break;
         }
     }
-    // Nobody will send again what still waits here.
-    let flushed = timeout(DRAIN_TIMEOUT, async {
-        while !parts.outbox.is_empty() {
-            parts.outbox.flush().await?;
-        }
-        Ok::<(), EngineGone>(())
-    });
-    if !matches!(flushed.await, Ok(Ok(()))) {
-        let readings = parts.outbox.readings();
-        warn!(source = %parts.intake.name, readings, "stopped with readings that the store could not take in time");
-    }
+    parts.drain().await;
     debug!(source = %parts.intake.name, "modbus source ended");
-}
-
-/// Waits for something, handing on what waits; ends when we are to stop.
-async fn meanwhile<F: Future>(parts: &mut Parts<()>, what: F) -> Result<F::Output, End> {
-    let mut what = pin!(what);
-    loop {
-        tokio::select! {
-            biased;
-            () = parts.shutdown.wait() => return Err(End::Stop),
-            flushed = parts.outbox.flush(), if !parts.outbox.is_empty() => flushed?,
-            done = &mut what => return Ok(done),
-        }
-    }
 }
 
 /// Reads the units of an open line until it is gone.
@@ -147,9 +114,9 @@ async fn read(
     loop {
         let index = match schedule.next(Instant::now().into_std()) {
             Next::Poll(index) => index,
-            Next::Wait(until) => match meanwhile(parts, sleep_until(until.into())).await {
+            Next::Wait(until) => match parts.meanwhile(sleep_until(until.into())).await {
                 Ok(()) => continue,
-                Err(end) => return end,
+                Err(Stop) => return End::Stop,
             },
         };
         let unit = &mut units[index];
@@ -158,9 +125,9 @@ async fn read(
         let mut refused = Vec::new();
         let patience = unit.config.timeout;
         let poll = unit.poll(wire, patience, retries, |reject, what| refused.push((reject, what.to_owned())));
-        let polled = match meanwhile(parts, poll).await {
+        let polled = match parts.meanwhile(poll).await {
             Ok(polled) => polled,
-            Err(end) => return end,
+            Err(Stop) => return End::Stop,
         };
         let intake = &mut parts.intake;
         for (reject, what) in refused {

@@ -17,26 +17,10 @@ use tokio::time::MissedTickBehavior;
 use super::FromSource;
 use crate::clock::{ClockState, Now, SystemClock};
 use crate::counters::Counters;
+use crate::reading::own::{NAME, QUANTITIES};
 use crate::reading::{Reading, SensorId, TimeSource, Value};
 use crate::shutdown::Shutdown;
 use machine::Machine;
-
-/// The source's name; no `[[source]]` may have it.
-pub const NAME: &str = "gateway";
-
-/// All there is to read: the last part of the sensors' names.
-pub const QUANTITIES: [&str; 10] = [
-    "cpu_temperature",
-    "under_voltage",
-    "disk_free",
-    "disk_free_percent",
-    "memory_available",
-    "load_1m",
-    "clock_synchronized",
-    "upstream_connected",
-    "queue_events",
-    "uptime",
-];
 
 /// What is read how often.
 #[derive(Clone, Debug, PartialEq, Eq)]

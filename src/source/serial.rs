@@ -1,9 +1,9 @@
 //! A serial port: open, read, notice that it is gone, open again.
 //!
-//! Owns the port, its silence timer, what it is asked with, and the bound of what waits for the engine. A device on a serial line cannot be
-//! told to wait, so the port is always read: what finds the engine busy is held up to [`READINGS_HELD_MAX`] and then
-//! dropped and counted as overrun. There is nobody to acknowledge to. Why a port cannot be opened is told by
-//! `port::explain`; that what comes is garbage, and which baud rate would fit, by `baud`.
+//! Owns the port, its silence timer, what it is asked with, and the bound of what waits for the engine. A device on a
+//! serial line cannot be told to wait, so the port is always read: what finds the engine busy is held up to
+//! [`READINGS_HELD_MAX`] and then dropped and counted as overrun. There is nobody to acknowledge to. Why a port cannot
+//! be opened is told by `port::explain`; that what comes is garbage, and which baud rate would fit, by `baud`.
 
 mod baud;
 pub(super) mod port;
@@ -15,11 +15,12 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_serial::SerialStream;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use self::baud::{Judge, Verdict};
 use super::outbox::{EngineGone, Outbox};
-use super::{FromSource, Intake, Parts};
+use super::parts::Parts;
+use super::{FromSource, Intake};
 use crate::config::model::SerialSource;
 use crate::counters::Reject;
 use crate::decode::framing::{Frame, Framer};
@@ -40,21 +41,12 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// How long a device may hold up what it is asked with (flow control).
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a stop waits for the engine to take what is held.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// Why reading ended.
 enum End {
     /// The port is gone.
     Lost(Explanation),
     /// We are to stop.
     Stop,
-}
-
-impl From<EngineGone> for End {
-    fn from(_: EngineGone) -> Self {
-        Self::Stop
-    }
 }
 
 /// Runs a serial source until shutdown.
@@ -90,36 +82,12 @@ pub(super) async fn run(config: SerialSource, mut parts: Parts) {
             break;
         }
         let wait = backoff.after(opened.elapsed(), fastrand::f64());
-        if pause(wait, &mut parts).await.is_err() {
+        if parts.meanwhile(sleep(wait)).await.is_err() {
             break;
         }
     }
-    // Nobody will send again what still waits here.
-    let flushed = timeout(DRAIN_TIMEOUT, async {
-        while !parts.outbox.is_empty() {
-            parts.outbox.flush().await?;
-        }
-        Ok::<(), EngineGone>(())
-    });
-    if !matches!(flushed.await, Ok(Ok(()))) {
-        let readings = parts.outbox.readings();
-        warn!(source = %parts.intake.name, readings, "stopped with readings that the store could not take in time");
-    }
+    parts.drain().await;
     debug!(source = %parts.intake.name, "serial source ended");
-}
-
-/// Waits before the next attempt, handing on what waits.
-async fn pause(wait: Duration, parts: &mut Parts) -> Result<(), End> {
-    let until = sleep(wait);
-    tokio::pin!(until);
-    loop {
-        tokio::select! {
-            biased;
-            () = parts.shutdown.wait() => return Err(End::Stop),
-            () = &mut until => return Ok(()),
-            flushed = parts.outbox.flush(), if !parts.outbox.is_empty() => flushed?,
-        }
-    }
 }
 
 /// Why a port that is open counts as lost.

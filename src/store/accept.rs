@@ -2,9 +2,9 @@
 //!
 //! Owns the judgement between a hole that is damage and an end that was never acknowledged. Only reads.
 //!
-//! A generation's first commits were synced before it got its name, so all of them must be there.
-//! Later ones count up to the first that is not whole, unless something proves that what follows was synced too: the
-//! `clean` file, the store's mark, or a later frame's word on what was synced before it. Then the hole is damage and what follows is
+//! A generation's first commits were synced before it got its name, so all of them must be there. Later ones count up
+//! to the first that is not whole, unless something proves that what follows was synced too: the `clean` file, the
+//! store's mark, or a later frame's word on what was synced before it. Then the hole is damage and what follows is
 //! kept. Without proof what follows was never acknowledged, and is left out as if the power had gone a little earlier.
 
 use std::fs::File;

@@ -29,8 +29,9 @@ impl Writer {
         Ok(Attempt::Done)
     }
 
-    /// Begins a generation: a checkpoint, what is to be announced, and the undelivered events of `carry` (all of
-    /// them where delivered ones are kept), which must be the last sealed one. Generations that nobody needs any more are removed when it is on stable storage.
+    /// Begins a generation: a checkpoint, what is to be announced, and the undelivered events of `carry` (all of them
+    /// where delivered ones are kept), which must be the last sealed one. Generations that nobody needs any more are
+    /// removed when it is on stable storage.
     pub(super) fn begin_generation(&mut self, carry: Option<&Newest>) -> Result<(), Fault> {
         self.take_place()?;
         let delivered = self.state.delivered;
@@ -112,8 +113,8 @@ impl Writer {
         packed.iter().try_for_each(|frame| newest.insert(frame))
     }
 
-    /// Inserts frames of an older generation, and gives the announcements of losses in them. One that cannot be read any more ends it: then all of them stay where
-    /// they are.
+    /// Inserts frames of an older generation, and gives the announcements of losses in them. One that cannot be read
+    /// any more ends it: then all of them stay where they are.
     fn carry_over(
         &mut self,
         newest: &mut Generation,

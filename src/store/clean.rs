@@ -1,8 +1,8 @@
 //! The file that a clean stop leaves in the newest generation's directory.
 //!
-//! Owns its text: the next sequence number, the last commit, the delivered mark, and the CRC-32C of the three. It proves how far the generation
-//! must go, so that any frame that is missing is known to be damage. Never removed: the next start begins a new
-//! generation, whose directory has none.
+//! Owns its text: the next sequence number, the last commit, the delivered mark, and the CRC-32C of the three. It
+//! proves how far the generation must go, so that any frame that is missing is known to be damage. Never removed: the
+//! next start begins a new generation, whose directory has none.
 
 use std::fs::{self, File};
 use std::io::Read;

@@ -4,10 +4,10 @@
 //! their event is or was a letter: such an event is never handed to the forwarder again as if it were new. Never does
 //! I/O; what is written when is decided in [`super::set_aside`].
 //!
-//! A section of dead letters is `version u8, CBOR list of letters`; each takes the place of one with its number.
-//! A section of changes is `version u8`, then `what u8, sequence u64` as often as there are any: 1 removed (delivered
-//! by a retry, dropped, or purged while it waited and never a letter), 2 marked to be sent again. Sections count in the order they stand in. In a checkpoint the
-//! removals are those of numbers above the delivered mark.
+//! A section of dead letters is `version u8, CBOR list of letters`; each takes the place of one with its number. A
+//! section of changes is `version u8`, then `what u8, sequence u64` as often as there are any: 1 removed (delivered by
+//! a retry, dropped, or purged while it waited and never a letter), 2 marked to be sent again. Sections count in the
+//! order they stand in. In a checkpoint the removals are those of numbers above the delivered mark.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -24,6 +24,13 @@ pub enum OpenError {
         /// What came of it.
         error: io::Error,
     },
+    /// A later version of this program wrote it last. Nothing in it was changed, so that version reads all of it.
+    Later {
+        /// The store's path.
+        path: PathBuf,
+        /// How many pieces of it this version cannot read.
+        pieces: u64,
+    },
 }
 
 impl fmt::Display for OpenError {
@@ -36,6 +43,14 @@ impl fmt::Display for OpenError {
                 path.display()
             ),
             Self::Unusable { path, error } => write!(f, "store {}: {error}; {}", path.display(), help(path, error)),
+            Self::Later { path, pieces } => write!(
+                f,
+                "store {shown}: written by a later version of tidegate ({pieces} pieces that version {} cannot read); \
+                 nothing in it was changed; install that version again and it goes on, or, to keep this store and begin \
+                 an empty one: `sudo mv {shown} {shown}.later` and start tidegate again",
+                env!("CARGO_PKG_VERSION"),
+                shown = path.display(),
+            ),
         }
     }
 }
@@ -163,7 +178,7 @@ impl From<OpenError> for Fault {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Unusable { path, error } => Self::io("making", &path, &error),
-            in_use @ OpenError::InUse { .. } => Self::damaged(&in_use.to_string()),
+            shut @ (OpenError::InUse { .. } | OpenError::Later { .. }) => Self::damaged(&shut.to_string()),
         }
     }
 }

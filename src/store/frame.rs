@@ -8,7 +8,9 @@ use super::Damaged;
 /// First bytes of every chunk. No byte of it is common in text, in zeroed or in padded blocks.
 pub(super) const MAGIC: [u8; 4] = [0xd7, b'T', 0x9b, b'G'];
 
-/// The version this program writes, and the newest it reads.
+/// The version this program writes, and the newest it reads. Raised with whatever an older program could not read,
+/// also inside a section (its own version is raised, too): by this number that one knows to leave the store alone, see
+/// [`super::later`].
 pub(super) const VERSION: u8 = 1;
 
 /// Bytes before a chunk's body.

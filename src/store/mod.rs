@@ -12,7 +12,8 @@
 //! 4. An alarm's state is never on disk without the events it came from: in a commit of several frames the states go
 //!    with the last, and frames count only up to the first commit that is not whole.
 //! 5. Bytes on disk stay within `max_bytes` at every moment, in blocks, with reserve, quarantine and temporary copies.
-//! 6. Whatever is found on disk, the store opens. What cannot be read is set aside, counted and announced.
+//! 6. Whatever is found on disk, the store opens. What cannot be read is set aside, counted and announced. The one
+//!    exception is what a later version of this program wrote: it is left untouched for that version.
 //! 7. A disk error stops taking, never serving: what was stored can still be read, and nothing that was not
 //!    acknowledged is forgotten.
 //!
@@ -47,6 +48,8 @@
 //! | 6 | `store::tests::damage::damage_after_a_kill_never_keeps_the_store_from_opening` |
 //! | 6 | `store::tests::damage::flipped_bits_cost_their_frames_and_say_so` |
 //! | 6 | `store::frame::tests::every_flipped_bit_is_noticed` |
+//! | 6 | `e2e::versions::a_store_of_the_first_version_is_delivered_and_its_alarms_go_on` |
+//! | 6 | `e2e::versions::a_store_of_a_later_version_stays_as_it_is_is_said_everywhere_and_goes_on_under_that_version` |
 //! | 7 | `store::tests::faults::a_full_disk_holds_commits_and_goes_on_when_there_is_room` |
 //! | 7 | `store::tests::faults::a_disk_that_fails_from_the_start_serves_what_it_has` |
 //!
@@ -158,6 +161,7 @@ pub mod handle;
 pub mod history;
 pub mod inbox;
 pub mod inspect;
+mod later;
 mod mark;
 mod place;
 mod probe;
@@ -251,7 +255,10 @@ fn open_with(
     };
     let queue = store.path.join("queue");
     let (lock, recovered) = match take(&store.path) {
-        Ok(lock) => (Some(lock), recover::recover(&queue, dirs::Mode::Act).map_err(unusable(&queue))?),
+        Ok(lock) => {
+            later::refuse(&store.path)?;
+            (Some(lock), recover::recover(&queue, dirs::Mode::Act).map_err(unusable(&queue))?)
+        }
         // No directory and no way to make one at the moment: nothing to recover, and the writer goes on trying.
         Err(OpenError::Unusable { error, .. }) if Cause::of(&error) != Cause::Other && !queue.exists() => {
             (None, recover::Recovered::nothing())

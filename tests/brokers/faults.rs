@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::broker::Make;
+use crate::broker::{Broker, Make};
 use crate::scene::{PATIENCE, SENSORS, Scene};
 use crate::support::consumer::{CLEARED, EXCEEDED, RECOVERED, SOURCE_LOST, SOURCE_RESTORED, STALE, STARTED};
 use crate::support::gateway::{SOURCE_CLIENT, line};
@@ -42,14 +42,20 @@ fn every_kind(make: Make) {
     scene.consumer.assert_lossless();
 }
 
-/// The broker stops in good order while events come, starts again, and gets all of them.
-fn outage(make: Make) {
+/// A part has been taken; then the broker has stopped in good order, and another part waits.
+fn halted(make: Make) -> (Scene, Broker) {
     let (mut scene, mut broker) = Scene::with(make);
     scene.start();
     scene.cross(1, PART);
     scene.settle(PART * SENSORS, true, Instant::now());
     broker.stop();
     scene.cross(PART + 1, PART);
+    (scene, broker)
+}
+
+/// The broker stops in good order while events come, starts again, and gets all of them.
+fn outage(make: Make) {
+    let (scene, mut broker) = halted(make);
     broker.resume();
     let since = Instant::now();
     let taken = scene.settle(2 * PART * SENSORS, true, since);
@@ -59,12 +65,7 @@ fn outage(make: Make) {
 
 /// The same, and the gateway is killed with the outage's events in its store.
 fn gateway_killed(make: Make) {
-    let (mut scene, mut broker) = Scene::with(make);
-    scene.start();
-    scene.cross(1, PART);
-    scene.settle(PART * SENSORS, true, Instant::now());
-    broker.stop();
-    scene.cross(PART + 1, PART);
+    let (mut scene, mut broker) = halted(make);
     scene.gateway.kill();
     broker.resume();
     scene.gateway.start();

@@ -1,9 +1,10 @@
 //! Several events in one message, compressed: through outages and kills nothing is lost, the order holds, and what the
 //! link is spared is measured.
 
+use crate::metrics::scrape;
 use crate::stage::Stage;
 use crate::support::consumer::STARTED;
-use crate::support::{PATIENT, SOON};
+use crate::support::{PATIENT, SOON, wait_until};
 
 /// Keys of `[upstream]`.
 const METERED: &str = "batch = { wait = \"200ms\" }\ncompress = \"zstd\"\n";
@@ -21,6 +22,10 @@ fn backlog(keys: &str) -> (u64, u64, u64) {
     stage.consumer.wait_for(STARTED, 1, SOON);
     stage.network.down();
     stage.cross(SENSORS, 1, PER_SENSOR);
+    // All of it, or what is sent first makes smaller batches.
+    wait_until("the backlog to be stored", PATIENT, || {
+        stage.status()["store"]["last_sequence"].as_u64() > Some(SENSORS * PER_SENSOR)
+    });
     let before = stage.network.passed_bytes();
     stage.network.restore();
     stage.consumer.wait_for_crossings(SENSORS * PER_SENSOR, PATIENT);
@@ -71,4 +76,33 @@ fn kills_in_an_outage_and_in_the_backlog_lose_nothing_of_any_batch() {
     let (messages, _) = stage.consumer.traffic();
     println!("{messages} messages, {}", stage.consumer.summary());
     assert!(messages < stage.consumer.arrived(), "{messages} messages");
+}
+
+#[test]
+fn the_metrics_tell_what_batches_and_compression_spare() {
+    let mut stage = Stage::with(|config| config.upstream += METERED);
+    stage.start();
+    stage.consumer.wait_for(STARTED, 1, SOON);
+    stage.network.down();
+    stage.cross(SENSORS, 1, PER_SENSOR);
+    stage.network.restore();
+    stage.consumer.wait_for_crossings(SENSORS * PER_SENSOR, PATIENT);
+    wait_until("all acknowledged", SOON, || {
+        scrape(&stage).get("tidegate_delivered_events_total", &[]) == (SENSORS * PER_SENSOR + 1) as f64
+    });
+    let metrics = scrape(&stage);
+    let (batches, events) = (
+        metrics.get("tidegate_upstream_batch_events_count", &[]),
+        metrics.get("tidegate_upstream_batch_events_sum", &[]),
+    );
+    let bytes = |state| metrics.get("tidegate_upstream_payload_bytes_total", &[("state", state)]);
+    println!("{events} events in {batches} batches, {} bytes as {}", bytes("encoded"), bytes("sent"));
+    let (messages, payload_bytes) = stage.consumer.traffic();
+    let singles = metrics.get("tidegate_published_events_total", &[]) - events;
+    // Repeats count as sent, and the network was cut in the middle of things.
+    assert!(batches >= 1.0 && batches + singles >= messages as f64, "{batches} and {singles}, {messages} messages");
+    assert!(events / batches > 10.0, "{events} events in {batches}");
+    assert!(bytes("sent") >= payload_bytes as f64, "{payload_bytes} bytes arrived");
+    assert!(bytes("encoded") > 4.0 * bytes("sent"));
+    stage.consumer.assert_lossless();
 }

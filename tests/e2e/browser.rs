@@ -103,7 +103,7 @@ fn the_upstreams_fault_and_what_waits_are_told_in_words() {
     browser.wait_for("the upstream's state", &has("upstream", "Not connected"));
     browser.wait_for("the error", "document.querySelector('#upstream .quote')?.innerText.length > 20");
     browser.wait_for("what waits", &has("queue", "11 events wait"));
-    browser.wait_for("the oldest", "/Oldest\\s+\\d+ s old/.test(document.getElementById('queue').innerText)");
+    browser.wait_for("the oldest", "/Oldest\\s+\\d+ (s|min) old/.test(document.getElementById('queue').innerText)");
     browser.wait_for("a look to be asked for", &has("verdict", "Upstream is not connected"));
     stage.network.restore();
     browser.wait_for("the connection", &has("upstream", "Connected"));

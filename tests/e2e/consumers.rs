@@ -111,6 +111,10 @@ fn both_see_all(keys: &str) {
     let waiting = |full: &Full| full.stage.status()["store"]["waiting"] == 0;
     wait_until("everything to be delivered", LONG, || waiting(&full) && full.stage.consumer.count(LOST) > 0);
     let stage = &full.stage;
+    // What the broker has taken it may still have to hand on.
+    let last = || stage.status()["store"]["last_sequence"].as_u64();
+    let is_all = || Some(stage.consumer.highest_sequence()) == last() && stage.consumer.unannounced() == 0;
+    assert!(stage.consumer.arrives(PATIENT, is_all), "{}", stage.consumer.summary());
     let counted = || (stage.consumer.arrived(), stage.consumer.repeats());
     for example in &examples {
         let name = example.said.display();

@@ -37,6 +37,11 @@ fn files(dir: &Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
     found
 }
 
+/// Up to which number the store's mark says that everything is delivered.
+fn marked_delivered(store: &Path) -> Option<u64> {
+    std::fs::read_to_string(store.join("mark")).ok()?.split(' ').nth(4)?.parse().ok()
+}
+
 fn listed(stage: &Stage, arguments: &[&str]) -> Vec<Value> {
     let output = stage.ask(&[&["events", "list", "--json"], arguments].concat());
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
@@ -59,6 +64,10 @@ fn what_was_delivered_is_found_again_after_a_kill_live_and_from_the_directory() 
     wait_until("a generation to be kept", SOON, || retained.read_dir().is_ok_and(|mut dirs| dirs.next().is_some()));
     wait_until("an empty store", SOON, || stage.status()["store"]["waiting"] == 0);
     assert!(stage.status()["store"]["retained_bytes"].as_u64().unwrap() > 500_000);
+
+    // What the store knows only in memory to be delivered would wait again after a kill.
+    let delivered = stage.status()["store"]["delivered"].as_u64().unwrap();
+    wait_until("that to be on disk", SOON, || marked_delivered(&stage.path("store")) == Some(delivered));
 
     stage.gateway.kill();
     stage.network.down();

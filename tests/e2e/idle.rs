@@ -33,7 +33,9 @@ fn as_shipped_it_runs_is_healthy_says_what_to_do_and_takes_the_first_source_on_r
     stage.cross(2, 1, 5);
     stage.consumer.wait_for_crossings(10, PATIENT);
     stage.consumer.assert_lossless();
-    let last = stage.gateway.notify.notices();
-    let last = last.iter().rfind(|notice| notice.text.starts_with("STATUS=")).expect("a status");
-    assert!(!last.text.contains("idle"), "{}", last.text);
+    wait_until("systemd to be told that it is idle no more", PATIENT, || {
+        let last = stage.gateway.notify.notices();
+        let last = last.iter().rfind(|notice| notice.text.starts_with("STATUS=")).expect("a status");
+        !last.text.contains("idle")
+    });
 }

@@ -1,5 +1,6 @@
 //! kill -9 at moments nobody chose.
 
+mod moments;
 mod reaper;
 mod rounds;
 

@@ -51,8 +51,8 @@ impl Trial {
     }
 
     /// Without TLS, for faults that must understand what passes.
-    fn plain(name: &'static str) -> Self {
-        Self::of(name, Stage::with(|config| config.upstream += IMPATIENT))
+    fn plain(name: &'static str, limits: &str) -> Self {
+        Self::of(name, Stage::with(|config| config.upstream += limits))
     }
 
     fn of(name: &'static str, mut stage: Stage) -> Self {

@@ -6,7 +6,7 @@ use crate::support::openmetrics::Exposition;
 use crate::support::{PATIENT, SOON, wait_until};
 
 #[track_caller]
-fn scrape(stage: &Stage) -> Exposition {
+pub fn scrape(stage: &Stage) -> Exposition {
     let output = stage.ask(&["metrics"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     Exposition::parse(&String::from_utf8(output.stdout).unwrap())
@@ -16,9 +16,9 @@ fn scrape(stage: &Stage) -> Exposition {
 fn the_metrics_are_what_was_sent_stored_and_delivered() {
     let mut stage = Stage::new();
     stage.start();
-    stage.cross(2, 1, 10);
+    // First: when the crossings have arrived, this one has been looked at.
     stage.publisher.publish("sensors/broken/temp", "{\"value\":");
-    stage.publisher.flush();
+    stage.cross(2, 1, 10);
     stage.consumer.wait_for_crossings(20, PATIENT);
     // Twenty crossings and the start.
     wait_until("all acknowledged", SOON, || scrape(&stage).get("tidegate_delivered_events_total", &[]) == 21.0);
@@ -61,8 +61,12 @@ fn an_outage_shows_in_queue_age_and_connection_and_is_over_after_it() {
     stage.cross(1, 1, 4);
     wait_until("the crossings to wait", SOON, || scrape(&stage).get("tidegate_queue_events", &[]) >= 4.0);
     let age = |metrics: &Exposition| metrics.get("tidegate_queue_oldest_age_seconds", &[]);
-    let first = age(&scrape(&stage));
-    wait_until("the oldest to grow older", SOON, || age(&scrape(&stage)) > first && first > 0.0);
+    let mut first = 0.0;
+    wait_until("the age of the oldest", SOON, || {
+        first = age(&scrape(&stage));
+        first > 0.0
+    });
+    wait_until("the oldest to grow older", SOON, || age(&scrape(&stage)) > first);
     wait_until("the loss of the connection and failed attempts", PATIENT, || {
         let metrics = scrape(&stage);
         metrics.get("tidegate_upstream_connected_state", &[]) == 0.0

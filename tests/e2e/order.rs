@@ -8,10 +8,11 @@ use crate::support::{PATIENT, SOON, wait_until};
 
 /// Sensors in the backlog, and crossings of each.
 const SENSORS: u64 = 20;
-const PER_SENSOR: u64 = 1_000;
+const PER_SENSOR: u64 = 500;
 
-/// Events that may leave in a second: the backlog takes about twenty.
-const RATE: u64 = 1_000;
+/// Events that may leave in a second: the backlog takes about twenty-five. Low enough to be what holds the queue back,
+/// also on a busy machine: what goes ahead is found while the rate makes the queue wait.
+const RATE: u64 = 400;
 
 /// Low alarms on every sensor, critical ones above 90; and keys of `[upstream]`.
 fn stage(upstream: &str) -> Stage {
@@ -27,6 +28,9 @@ fn stage(upstream: &str) -> Stage {
 /// Makes a backlog, with the network down.
 fn fill(stage: &mut Stage, per_sensor: u64) {
     stage.start();
+    // The start's own event is acknowledged, or the outage would have it sent again.
+    wait_stored(stage, 1);
+    wait_drained(stage);
     stage.network.down();
     stage.cross(SENSORS, 1, per_sensor);
     wait_stored(stage, SENSORS * per_sensor);
@@ -67,7 +71,7 @@ fn what_happens_now_overtakes_a_backlog_and_the_rate_holds() {
     let lasted = start.elapsed().as_secs();
     assert!(lasted >= all / RATE - 2, "{all} events in {lasted} s are too many");
     let quiet = place(&stage, |event| event.subject == "plant/quiet/value");
-    assert!(quiet < 12_000, "{quiet} events were sent before it");
+    assert!(quiet < 6_000, "{quiet} events were sent before it");
     assert_eq!(stage.consumer.about("plant/quiet/value")[0].json["backlog"], false);
     stage.consumer.assert_lossless();
     assert_eq!(stage.consumer.repeats(), 0);
@@ -77,7 +81,7 @@ fn what_happens_now_overtakes_a_backlog_and_the_rate_holds() {
 fn critical_events_overtake_a_backlog_and_bring_their_sensors_earlier_events_along() {
     let mut stage = stage(&format!("order = \"severity-first\"\nrate_limit = {{ events_per_second = {RATE} }}\n"));
     fill(&mut stage, PER_SENSOR);
-    // At the end of the backlog: one sensor with a thousand events before, one with none.
+    // At the end of the backlog: one sensor with five hundred events before, one with none.
     stage.say("s19", 95.0, PER_SENSOR + 1);
     stage.say("far", 95.0, 1);
     wait_stored(&stage, SENSORS * PER_SENSOR + 4);
@@ -86,7 +90,7 @@ fn critical_events_overtake_a_backlog_and_bring_their_sensors_earlier_events_alo
     wait_drained(&stage);
     for subject in ["plant/s19/value", "plant/far/value"] {
         let critical = place(&stage, |event| event.subject == subject && event.json["severity"] == "critical");
-        assert!(critical < 15_000, "{critical} events were sent before that of {subject}");
+        assert!(critical < 7_500, "{critical} events were sent before that of {subject}");
     }
     stage.consumer.assert_lossless();
     assert_eq!(stage.consumer.repeats(), 0);

@@ -295,7 +295,7 @@ fn a_reload_opens_the_page_moves_it_and_closes_it() {
         wait_served(port);
         assert_eq!(get(port, "/api/v1/state").status, 200);
     }
-    assert!(!is_served(ports[0]), "moved");
+    wait_until("the old port to be closed", SOON, || !is_served(ports[0]));
     stage.config.http = "enabled = false\n".to_owned();
     stage.gateway.configure(&stage.config);
     stage.gateway.reload();

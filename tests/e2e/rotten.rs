@@ -6,7 +6,7 @@
 //! random ones. A failure prints the seed; `TIDEGATE_SEED` repeats it.
 
 mod cases;
-mod damage;
+pub(crate) mod damage;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -6,7 +6,7 @@ use crate::stage::Stage;
 use crate::support::{PATIENT, SOON, wait_until};
 
 /// The watchdog's time in the test. The gateway should speak at least twice in it.
-const WATCHDOG: Duration = Duration::from_secs(4);
+const WATCHDOG: Duration = Duration::from_secs(8);
 
 #[test]
 fn readiness_and_state_are_told() {

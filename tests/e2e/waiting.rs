@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 
 use crate::stage::Stage;
 use crate::support::gateway::{SOURCE_CLIENT, line, said};
-use crate::support::{PATIENT, wait_until};
+use crate::support::{PATIENT, SOON, wait_until};
 
 /// A user that owns nothing.
 const NOBODY: u32 = 65_534;
@@ -24,11 +24,11 @@ fn a_store_that_cannot_be_made_is_waited_for_and_said_everywhere() {
     stage.gateway.start();
     let store = stage.path("store").display().to_string();
     stage.gateway.wait_logged(&["no store", &store, "move it away"]);
-    let told = stage.gateway.notify.notices();
-    assert!(
+    wait_until("systemd to be told", SOON, || {
+        let told = stage.gateway.notify.notices();
         told.iter()
             .any(|notice| notice.text.starts_with("STATUS=waiting for the store") && notice.text.contains(&store))
-    );
+    });
     let output = stage.ask(&["status"]);
     assert!(said(&output).contains("FAULT") && said(&output).contains(&store), "{}", said(&output));
     let alarms = stage.ask(&["alarms", "list"]);
@@ -40,7 +40,7 @@ fn a_store_that_cannot_be_made_is_waited_for_and_said_everywhere() {
 
     fs::remove_file(stage.path("store")).unwrap();
     stage.local.wait_subscribed(SOURCE_CLIENT, 1);
-    assert!(stage.gateway.logged(&["the store is open"]));
+    stage.gateway.wait_logged(&["the store is open"]);
     stage.cross(2, 1, 5);
     stage.consumer.wait_for_crossings(10, PATIENT);
     stage.consumer.assert_lossless();

@@ -130,9 +130,9 @@ fn a_disk_that_lies_about_syncs_is_found_out() {
     rig.disk.lie();
     rig.network.down();
     let syncs = rig.disk.syncs();
-    wait_until("a few commits", SOON, || {
+    wait_until("a few commits, the first of them acknowledged", SOON, || {
         rig.publish_burst();
-        rig.disk.syncs() > syncs + 3
+        rig.disk.syncs() > syncs + 10
     });
     rig.cut(Moment::Filling, Cut::Drop);
     rig.network.restore();

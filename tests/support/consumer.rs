@@ -137,7 +137,7 @@ impl Consumer {
         self.seen().log.clone()
     }
 
-    /// Messages that have arrived, and the bytes of their payloads.
+    /// Messages with events that have arrived, and the bytes of their payloads.
     pub fn traffic(&self) -> (u64, u64) {
         let seen = self.seen();
         (seen.messages, seen.payload_bytes)

@@ -5,12 +5,13 @@
 
 mod fault;
 mod pipe;
+mod streams;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -51,6 +52,9 @@ struct Shared {
     forgotten: AtomicU64,
     passed_bytes: AtomicU64,
     listening: AtomicU8,
+    /// Read by a connection while it passes something on: who has it for writing knows that everything that passes
+    /// later does so by the mode and fault as they are then.
+    passing: RwLock<()>,
 }
 
 impl Shared {
@@ -100,6 +104,7 @@ impl Proxy {
             forgotten: AtomicU64::new(0),
             passed_bytes: AtomicU64::new(0),
             listening: AtomicU8::new(1),
+            passing: RwLock::new(()),
         });
         let acceptor = thread::spawn({
             let shared = Arc::clone(&shared);
@@ -149,6 +154,7 @@ impl Proxy {
 
     /// From now on the network does this, also to the connections there are.
     pub fn inject(&self, fault: Fault) {
+        let _nothing_passes = self.shared.passing.write().unwrap_or_else(PoisonError::into_inner);
         *self.shared.fault.lock().expect("no holder panics") = fault;
         self.shared.fault_number.fetch_add(1, Ordering::SeqCst);
     }
@@ -166,6 +172,7 @@ impl Proxy {
     }
 
     fn set(&self, mode: Mode) {
+        let _nothing_passes = self.shared.passing.write().unwrap_or_else(PoisonError::into_inner);
         self.shared.mode.store(mode as u8, Ordering::SeqCst);
     }
 }

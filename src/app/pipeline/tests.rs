@@ -13,23 +13,7 @@ use crate::store::handle::{Request, StoreStatus};
 
 /// Raises above 8, 10 readings of context, `on_delay` as given.
 fn too_warm(on_delay: Duration) -> Alarm {
-    Alarm {
-        name: "too-warm".into(),
-        description: None,
-        sensors: vec!["s/+/t".into()],
-        condition: Condition::High(8.0),
-        deadband: 0.0,
-        on_delay,
-        off_delay: Duration::ZERO,
-        min_samples: 1,
-        repeat_every: None,
-        latched: false,
-        hold_off: Duration::ZERO,
-        group: None,
-        severity: Severity::Medium,
-        context: 10,
-        schedule: Vec::new(),
-    }
+    Alarm { on_delay, ..Alarm::plain("too-warm", "s/+/t", Condition::High(8.0)) }
 }
 
 /// What came of a row of messages, one reading each and numbered from 1.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::reading::Value;
-use crate::source::own;
+use crate::reading::own;
 
 /// How urgent an alarm is (ISA-18.2 priorities; OPC UA severities 1..1000 in equal bands).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 /// `[gateway]`
@@ -27,6 +28,14 @@ pub struct Gateway {
     pub watch_every: Duration,
     /// `control_socket`: where the running gateway is asked; `None` for "off". Default [`CONTROL_SOCKET`].
     pub control_socket: Option<PathBuf>,
+}
+
+impl Gateway {
+    /// The zone of alarm schedules. The loader has checked the name; a zone database that vanished since leaves them in
+    /// UTC.
+    pub fn zone(&self) -> TimeZone {
+        TimeZone::get(&self.time_zone).unwrap_or(TimeZone::UTC)
+    }
 }
 
 /// Where the running gateway is asked when nothing else is configured.

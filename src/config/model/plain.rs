@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(test)]
+use super::{Alarm, Condition, Severity};
 use super::{Decode, Field, Format, Reach, Template, TsUnit};
 
 impl Decode {
@@ -38,6 +40,30 @@ impl Field {
             ignore_values: Vec::new(),
             map: Vec::new(),
             text: false,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Alarm {
+    /// With the defaults of the configuration.
+    pub(crate) fn plain(name: &str, sensors: &str, condition: Condition) -> Self {
+        Self {
+            name: name.into(),
+            description: None,
+            sensors: vec![sensors.into()],
+            condition,
+            deadband: 0.0,
+            on_delay: Duration::ZERO,
+            off_delay: Duration::ZERO,
+            min_samples: 1,
+            repeat_every: None,
+            latched: false,
+            hold_off: Duration::ZERO,
+            group: None,
+            severity: Severity::Medium,
+            context: 10,
+            schedule: Vec::new(),
         }
     }
 }

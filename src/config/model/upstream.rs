@@ -23,8 +23,6 @@ pub struct Upstream {
     pub status_topic: Option<Arc<str>>,
     /// Keys of [`Credentials`].
     pub credentials: Credentials,
-    /// `allow_plaintext`: lets `mqtt://` go to a host that is not loopback. Default false.
-    pub allow_plaintext: bool,
     /// `client_id`. Default `tidegate-<gateway>`.
     pub client_id: String,
     /// `topic`. Default `tidegate/{gateway}/{severity}/{sensor}`.

@@ -1,8 +1,9 @@
 //! Messages known by their bytes: a start, a length (fixed, or told by a field) or an end mark, and a checksum.
 //!
-//! Anything can look like a start, so nothing is believed before all of it fits: when it does not, the search goes on at
-//! the byte behind the false start, and what was inside is found. A start whose length says more than `max_bytes` is false.
-//! Between two marks the message is what stands between them. What is refused is told once: failures inside bytes that were already told of are not.
+//! Anything can look like a start, so nothing is believed before all of it fits: when it does not, the search goes on
+//! at the byte behind the false start, and what was inside is found. A start whose length says more than `max_bytes` is
+//! false. Between two marks the message is what stands between them. What is refused is told once: failures inside
+//! bytes that were already told of are not.
 
 use std::time::Duration;
 

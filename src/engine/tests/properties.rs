@@ -46,7 +46,7 @@ fn config(variant: usize) -> Vec<Alarm> {
         ..high(limit + variant as f64)
     };
     let delay = |seconds: [u64; 4]| Duration::from_secs(seconds[variant]);
-    let any = |name: &str, condition| Alarm { name: name.into(), ..alarm(name, "s/+/t", condition) };
+    let any = |name: &str, condition| alarm(name, "s/+/t", condition);
     let office = ScheduleSpan { days: [true, true, false, true, true, false, true], from_min: 1, to_min: 720 };
     let mut alarms = vec![
         Alarm { on_delay: delay([0, 5, 0, 30]), latched: variant == 2, ..level("warm", 2.0, Severity::Low) },

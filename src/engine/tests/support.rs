@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use crate::clock::{BootTime, ClockState, Now, WallTime};
-use crate::config::model::{Alarm, Condition, Severity};
+use crate::config::model::{Alarm, Condition};
 use crate::engine::{Accepted, Engine, Output, Settings};
 use crate::event::{AlarmData, AlarmRecord, Change, Event, EventData};
 use crate::reading::{Reading, SensorId, TimeSource, Value};
@@ -27,23 +27,7 @@ pub(crate) fn now(millis: u64) -> Now {
 
 /// An alarm with the defaults of the configuration.
 pub(crate) fn alarm(name: &str, sensors: &str, condition: Condition) -> Alarm {
-    Alarm {
-        name: name.into(),
-        description: None,
-        sensors: vec![sensors.into()],
-        condition,
-        deadband: 0.0,
-        on_delay: Duration::ZERO,
-        off_delay: Duration::ZERO,
-        min_samples: 1,
-        repeat_every: None,
-        latched: false,
-        hold_off: Duration::ZERO,
-        group: None,
-        severity: Severity::Medium,
-        context: 10,
-        schedule: Vec::new(),
-    }
+    Alarm::plain(name, sensors, condition)
 }
 
 pub(crate) fn high(limit: f64) -> Alarm {

@@ -26,6 +26,8 @@ const ENCODING_BYTES_MAX: usize = 5 + CONTENT_ENCODING.0.len() + CONTENT_ENCODIN
 pub(super) struct Draft {
     pub(super) topic: String,
     pub(super) payload: Vec<u8>,
+    /// The payload before it was compressed, bytes.
+    pub(super) encoded_bytes: usize,
     /// Of this message.
     pub(super) properties: Vec<u8>,
     /// Of a status.
@@ -59,6 +61,7 @@ impl Draft {
         Self {
             topic: String::new(),
             payload: Vec::new(),
+            encoded_bytes: 0,
             properties: Vec::new(),
             status_properties,
             event_properties: fixed_properties(upstream, event_type),
@@ -131,6 +134,7 @@ impl Draft {
 
     /// Compresses the payload where that makes it shorter, if it is to be compressed.
     pub(super) fn compress(&mut self) {
+        self.encoded_bytes = self.payload.len();
         let Some(compressor) = &mut self.compressor else { return };
         self.packed.clear();
         self.packed.reserve(zstd::zstd_safe::compress_bound(self.payload.len()));

@@ -114,7 +114,9 @@ impl Session<'_> {
 
     /// Writes what is drafted.
     pub(super) async fn publish_draft(&mut self, packet_id: u16) -> Result<(), Lost> {
-        let Draft { topic, payload, properties, .. } = &self.draft;
+        let Draft { topic, payload, properties, encoded_bytes, .. } = &self.draft;
+        self.forwarder.counters.upstream_encoded_bytes.add(*encoded_bytes as u64);
+        self.forwarder.counters.upstream_payload_bytes.add(payload.len() as u64);
         let message = Message { topic, payload, retain: false, packet_id, properties };
         Ok(self.link.publish(message).await?)
     }

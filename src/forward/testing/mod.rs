@@ -51,7 +51,6 @@ pub fn upstream(host: &str, port: u16, credentials: Option<Credentials>) -> Upst
         profile: Profile::Portable,
         status_topic: Some("tidegate/boiler-room-7/status".into()),
         credentials: credentials.unwrap_or_default(),
-        allow_plaintext: false,
         client_id: "tidegate-test".to_owned(),
         topic: Template(vec![
             text("tidegate/"),

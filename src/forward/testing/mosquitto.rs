@@ -1,9 +1,10 @@
 //! A real broker, somebody who listens to it, and a gate in front of it that can be shut.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use rumqttc::{AsyncClient, Event, Incoming, MqttOptions, QoS};
 use tokio::net::{TcpListener, TcpStream};
@@ -49,7 +50,8 @@ impl Mosquitto {
              max_inflight_messages 0\n\
              max_queued_messages 0\n\
              log_type error\n\
-             log_dest file {dir}/mosquitto.log\n\
+             log_type notice\n\
+             log_dest stderr\n\
              listener {} 127.0.0.1\n\
              allow_anonymous true\n\
              listener {} 127.0.0.1\n\
@@ -62,23 +64,31 @@ impl Mosquitto {
         std::fs::write(&self.config, text).unwrap();
     }
 
-    /// Starts the process and waits until it listens.
+    /// Starts the process and waits until it says that it runs: by then it listens.
     pub fn launch(&mut self) {
         let program = if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
-        let child = Command::new(program)
+        let mut child = Command::new(program)
             .arg("-c")
             .arg(&self.config)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
         self.child = Some(child);
-        let until = Instant::now() + PATIENCE;
-        for port in [self.plain_port, self.tls_port] {
-            while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-                assert!(Instant::now() < until, "mosquitto does not listen");
-                std::thread::sleep(Duration::from_millis(5));
+        let (says, said) = mpsc::channel();
+        // Reads on to the end, so that the broker never waits for somebody who reads.
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                let _ = says.send(line);
+            }
+        });
+        let mut lines = Vec::new();
+        while !lines.last().is_some_and(|line: &String| line.ends_with(" running")) {
+            match said.recv_timeout(PATIENCE) {
+                Ok(line) => lines.push(line),
+                Err(error) => panic!("mosquitto does not run ({error}): {}", lines.join("\n")),
             }
         }
     }

@@ -26,6 +26,10 @@ async fn a_backlog_goes_in_full_compressed_batches_in_both_encodings() {
         assert_eq!(broker.messages(), vec![20; 50]);
         let counters = running.stop().await;
         assert_eq!((counters.events_published.get(), counters.events_delivered.get()), (1_000, 1_000));
+        let batches = counters.upstream_batches.observed();
+        assert_eq!((batches.sum, batches.count), (1_000.0, 50));
+        assert_eq!(counters.upstream_payload_bytes.get(), broker.payload_bytes() as u64);
+        assert!(counters.upstream_encoded_bytes.get() > 2 * counters.upstream_payload_bytes.get());
         bytes.push(broker.payload_bytes());
     }
     assert!(bytes[0] < 1_000 * 150 && bytes[1] < bytes[0], "{bytes:?}");

@@ -22,7 +22,7 @@ use super::side::{self, SideSender};
 use super::testing::{
     Collector, FakeBroker, FakeStore, Gate, Manner, Mosquitto, PATIENCE, Pki, free_port, unix_in_days, until, upstream,
 };
-use super::{UpstreamView, probe, spawn};
+use super::{Means, UpstreamView, probe, spawn};
 use crate::clock::SystemClock;
 use crate::config::model::{Credentials, Severity, Upstream};
 use crate::counters::Counters;
@@ -44,9 +44,16 @@ impl Running {
         let counters = Arc::new(Counters::default());
         let clock = Arc::new(SystemClock::new());
         let (side, exit) = side::channel();
-        let gateway = "boiler-room-7".into();
-        let (nudge, store) = (Nudge::default(), store.handle());
-        let (task, view) = spawn(upstream, gateway, store, exit, nudge.clone(), Arc::clone(&counters), clock, shutdown);
+        let nudge = Nudge::default();
+        let means = Means {
+            gateway: "boiler-room-7".into(),
+            store: store.handle(),
+            side: exit,
+            nudge: nudge.clone(),
+            counters: Arc::clone(&counters),
+            clock,
+        };
+        let (task, view) = spawn(upstream, means, shutdown);
         Self { trigger, task, view, counters, side, nudge }
     }
 

@@ -43,9 +43,15 @@ impl Half {
         let (trigger, shutdown) = shutdown::channel();
         let (side, exit) = side::channel();
         let retries = tokio::spawn(retry::run(opened.handle.clone(), side, Arc::clone(&clock)));
-        let handle = opened.handle.clone();
-        let (forwarder, _) =
-            spawn(upstream, "gw1".into(), handle, exit, Nudge::default(), Arc::clone(&counters), clock, shutdown);
+        let means = Means {
+            gateway: "gw1".into(),
+            store: opened.handle.clone(),
+            side: exit,
+            nudge: Nudge::default(),
+            counters: Arc::clone(&counters),
+            clock,
+        };
+        let (forwarder, _) = spawn(upstream, means, shutdown);
         Self { opened, counters, trigger, forwarder, retries }
     }
 

@@ -20,9 +20,10 @@ pub(super) struct Trace {
 }
 
 impl<T: Clone> Window<T> {
-    /// Whether the search for one bad event is under way at a broker that takes the others: the window has narrowed, and
-    /// the broker has acknowledged events since the last one was set aside. Then the next connection need not wait long. A broker that takes no event at all is not hurried: it would only
-    /// have one good event after the other set aside sooner.
+    /// Whether the search for one bad event is under way at a broker that takes the others: the window has narrowed,
+    /// and the broker has acknowledged events since the last one was set aside. Then the next connection need not wait
+    /// long. A broker that takes no event at all is not hurried: it would only have one good event after the other set
+    /// aside sooner.
     pub fn is_isolating(&self) -> bool {
         self.takes_events && self.delivered < self.narrow_through
     }

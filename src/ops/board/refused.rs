@@ -1,8 +1,8 @@
 //! The last refused input, with its bytes.
 //!
-//! Owns at most [`REFUSED_MAX`] entries of at most [`RAW_BYTES_MAX`] bytes each, some 40 KB in all. What is refused again for
-//! the same reason at the same place takes the place of what was there and is counted, so that one babbling device does
-//! not push out what the others did.
+//! Owns at most [`REFUSED_MAX`] entries of at most [`RAW_BYTES_MAX`] bytes each, some 40 KB in all. What is refused
+//! again for the same reason at the same place takes the place of what was there and is counted, so that one babbling
+//! device does not push out what the others did.
 
 use std::collections::VecDeque;
 

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::{Answer, Routes, ask};
-use crate::app::pipeline::{AlarmCommand, Command};
 use crate::clock::BootTime;
 use crate::config::model::Severity;
 use crate::config::pattern;
 use crate::engine::AlarmView;
 use crate::event::{AlarmState, ConditionKind, Limit};
+use crate::ops::command::{AlarmCommand, Command};
 use crate::reading::Value;
 
 /// What is told to an alarm.

@@ -1,9 +1,8 @@
 //! The control socket: how a running gateway is asked and told things, by whoever may open the socket's file.
 //!
 //! Owns the socket file and what all routes share (HTTP/1.1 with JSON bodies over a unix socket); one file a subject.
-//! Asks the pipeline by messages and reads published snapshots and the store's files; never touches the engine or the store's
-//! thread itself.
-//! Permission is the file's mode, 0660: the service's user and group.
+//! Asks the pipeline by messages and reads published snapshots and the store's files; never touches the engine or the
+//! store's thread itself. Permission is the file's mode, 0660: the service's user and group.
 
 pub mod alarms;
 pub mod dead;
@@ -26,9 +25,9 @@ use axum::routing::get;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::app::pipeline::Command;
 use crate::clock::SystemClock;
 use crate::forward::nudge::Nudge;
+use crate::ops::command::Command;
 use crate::ops::logging;
 use crate::ops::metrics::{self, Metrics};
 use crate::ops::status::Status;

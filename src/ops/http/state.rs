@@ -16,16 +16,16 @@ use super::queue::{Queue, Rates, Sample};
 use super::shape::{
     Changed, LimitShown, LinkShown, Message, PointShown, QueueShown, RefusedShown, SensorShown, event, hex,
 };
-use crate::app::pipeline::Command;
 use crate::clock::{BootTime, WallTime};
 use crate::counters::Counters;
 use crate::engine::{AlarmView, LimitView, SensorView};
 use crate::ops::board::refused::RefusedInput;
 use crate::ops::board::sensors::{BUCKET, POINTS_MAX, Row, Sensors};
+use crate::ops::command::Command;
 use crate::ops::control::Routes;
 use crate::ops::control::alarms::AlarmLine;
 use crate::ops::status::Status;
-use crate::source::own;
+use crate::reading::own;
 use crate::store::history::History;
 
 /// How long the engine may take to answer before a page does without.

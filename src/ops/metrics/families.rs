@@ -19,7 +19,7 @@ use crate::forward::breaker;
 use crate::forward::tls::expiry::Whose;
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::wear;
-use crate::source::own;
+use crate::reading::own;
 
 /// Everything that one answer is made from.
 #[derive(Debug)]
@@ -275,6 +275,19 @@ impl Scrape {
             "tidegate_upstream_refused_events",
             "Events that the broker refused in its acknowledgement, each time it did; known with MQTT 5 only.",
             counters.upstream_refusals.get(),
+        )?;
+        page.histogram(
+            "tidegate_upstream_batch_events",
+            "Events in each message that held several (upstream.batch), repeats included.",
+            &counters.upstream_batches.observed(),
+        )?;
+        page.counters(
+            "tidegate_upstream_payload_bytes",
+            "Payload bytes of messages with events, repeats included: as encoded, and as sent (upstream.compress).",
+            [
+                ([("state", "encoded")], counters.upstream_encoded_bytes.get()),
+                ([("state", "sent")], counters.upstream_payload_bytes.get()),
+            ],
         )?;
         let is_stable = view.connected && clock.boot().since(view.since) >= STABLE;
         page.gauge(

@@ -84,10 +84,10 @@ impl Page<'_> {
         self.0.encode_descriptor(name, help, None, MetricType::Info)?.encode_info(&labels)
     }
 
-    /// Durations.
+    /// Durations or sizes.
     pub(super) fn histogram(&mut self, name: &str, help: &str, observed: &Observed) -> fmt::Result {
         self.0.encode_descriptor(name, help, None, MetricType::Histogram)?.encode_histogram::<NoLabelSet>(
-            observed.sum_s,
+            observed.sum,
             observed.count,
             &observed.buckets,
             None,

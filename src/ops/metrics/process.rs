@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::clock::BootTime;
+use crate::source::own::machine::kilobytes;
 
 /// One look.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -42,12 +43,6 @@ impl Process {
             started: times.map(|(_, started)| started),
         }
     }
-}
-
-/// A value of `status` or `meminfo`, which count in kB of 1,024 bytes.
-pub(crate) fn kilobytes(text: &str, key: &str) -> Option<u64> {
-    let value = text.lines().find_map(|line| line.strip_prefix(key))?;
-    value.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 fn open_files_max(text: &str) -> Option<u64> {

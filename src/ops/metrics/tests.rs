@@ -89,6 +89,9 @@ async fn counters_gauges_and_histograms_say_what_was_counted() {
     scene.counters.stored(&events);
     scene.counters.lost(LossReason::Evicted, 5);
     scene.counters.stored_after.observe(Duration::from_millis(3));
+    [2, 50].into_iter().for_each(|events| scene.counters.upstream_batches.observe(events));
+    scene.counters.upstream_encoded_bytes.add(1_000);
+    scene.counters.upstream_payload_bytes.add(300);
     let plant = scene.counters.source(&"plant".into());
     plant.readings.add(7);
     plant.reject(Reject::Malformed);
@@ -114,6 +117,11 @@ async fn counters_gauges_and_histograms_say_what_was_counted() {
     assert_eq!(after.get("tidegate_stored_latency_seconds_count", &[]), 1.0);
     assert_eq!(after.get("tidegate_stored_latency_seconds_bucket", &[("le", "0.002")]), 0.0);
     assert_eq!(after.get("tidegate_stored_latency_seconds_bucket", &[("le", "0.005")]), 1.0);
+    assert_eq!(after.get("tidegate_upstream_batch_events_count", &[]), 2.0);
+    assert_eq!(after.get("tidegate_upstream_batch_events_sum", &[]), 52.0);
+    assert_eq!(after.get("tidegate_upstream_batch_events_bucket", &[("le", "2.0")]), 1.0);
+    assert_eq!(after.get("tidegate_upstream_payload_bytes_total", &[("state", "encoded")]), 1_000.0);
+    assert_eq!(after.get("tidegate_upstream_payload_bytes_total", &[("state", "sent")]), 300.0);
     assert_eq!(after.get("tidegate_queue_used_ratio", &[]), 0.25);
     assert_eq!(after.get("tidegate_certificate_expiry_seconds", &[("role", "client")]), 1_900_000_000.0);
     assert_eq!(after.get("tidegate_upstream_breaker_state", &[("state", "closed")]), 1.0);
@@ -155,7 +163,8 @@ async fn labels_come_from_closed_sets_and_the_configuration() {
                 "reason" => reasons.contains(&value) || value == "too-long",
                 "source" => ["plant", "boiler-2", "gateway"].contains(&value),
                 "state" => {
-                    ["closed", "open", "half-open", "synchronized", "estimated", "unsynchronized"].contains(&value)
+                    ["closed", "open", "half-open", "synchronized", "estimated", "unsynchronized", "encoded", "sent"]
+                        .contains(&value)
                 }
                 "role" => ["client", "ca", "broker"].contains(&value),
                 "le" => value == "+Inf" || value.parse::<f64>().is_ok(),

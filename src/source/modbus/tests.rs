@@ -4,24 +4,18 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_serial::SerialStream;
 
 use super::wire::Wire;
 use super::*;
-use crate::clock::SystemClock;
 use crate::config::model::{ByteOrder, Decode, Field, ModbusUnit, Register, RegisterType, Source, SourceKind, Table};
 use crate::decode::modbus::frame::crc;
 use crate::decode::modbus::plan::Span;
-use crate::shutdown::{self, Trigger};
-use crate::source::spawn;
+use crate::source::testing::{DEADLINE, Rig};
 
-/// Nothing in these tests takes as long unless it is broken.
-const DEADLINE: Duration = Duration::from_secs(20);
-
-/// How long a device may think.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long a device may think: no pause of a busy machine is as long.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A unit whose registers are asked for one by one.
 fn unit(id: u8, name: &str, addresses: &[u16]) -> ModbusUnit {
@@ -45,42 +39,10 @@ fn unit(id: u8, name: &str, addresses: &[u16]) -> ModbusUnit {
     }
 }
 
-struct Rig {
-    counters: Arc<Counters>,
-    from: mpsc::Receiver<FromSource>,
-    task: JoinHandle<()>,
-    trigger: Trigger,
-}
-
-impl Rig {
-    fn start(line: ModbusLine, retries: u32, units: Vec<ModbusUnit>) -> Self {
-        let config = ModbusSource { line, retries, units };
-        let source =
-            Source { name: "line".into(), kind: SourceKind::Modbus(config), decode: Decode::none(), further: vec![] };
-        let (out, from) = mpsc::channel(64);
-        let (trigger, shutdown) = shutdown::channel();
-        let counters = Arc::new(Counters::default());
-        let task = spawn(&source, out, Arc::clone(&counters), Arc::new(SystemClock::new()), shutdown);
-        Self { counters, from, task, trigger }
-    }
-
-    async fn next(&mut self) -> String {
-        match timeout(DEADLINE, self.from.recv()).await.unwrap().unwrap() {
-            FromSource::Readings { readings, ack, .. } => {
-                assert!(ack.is_none());
-                let texts: Vec<String> =
-                    readings.iter().map(|reading| format!("{}={}", reading.sensor, reading.value)).collect();
-                texts.join(" ")
-            }
-            FromSource::Lost { source, reason } => format!("lost {source}: {reason}"),
-            FromSource::Restored { source, reason, .. } => format!("restored {source}: {reason}"),
-        }
-    }
-
-    async fn stop(self) {
-        self.trigger.stop();
-        timeout(DEADLINE, self.task).await.unwrap().unwrap();
-    }
+/// Starts the source of a line.
+fn start(line: ModbusLine, retries: u32, units: Vec<ModbusUnit>) -> Rig {
+    let kind = SourceKind::Modbus(ModbusSource { line, retries, units });
+    Rig::start(&Source { name: "line".into(), kind, decode: Decode::none(), further: Vec::new() }, 64)
 }
 
 /// A server that does what it is told, request by request.
@@ -114,7 +76,7 @@ fn answer([high, low]: [u8; 2], unit: u8, value: u16) -> Vec<u8> {
 #[tokio::test]
 async fn an_answer_that_comes_after_its_time_is_not_taken_for_the_next_one() {
     let (server, line) = Server::bind().await;
-    let mut rig = Rig::start(line, 1, vec![unit(1, "u", &[0, 100])]);
+    let mut rig = start(line, 1, vec![unit(1, "u", &[0, 100])]);
     let mut stream = server.accept().await;
     let (late, ..) = asked(&mut stream).await;
     // No answer: it is asked again, and now both come, the late one in two pieces.
@@ -134,7 +96,7 @@ async fn an_answer_that_comes_after_its_time_is_not_taken_for_the_next_one() {
 #[tokio::test]
 async fn a_server_that_closes_an_idle_connection_is_connected_to_again_without_a_word() {
     let (server, line) = Server::bind().await;
-    let mut rig = Rig::start(line, 0, vec![unit(1, "u", &[0])]);
+    let mut rig = start(line, 0, vec![unit(1, "u", &[0])]);
     for round in 0..3 {
         let mut stream = server.accept().await;
         let (transaction, ..) = asked(&mut stream).await;
@@ -148,7 +110,7 @@ async fn a_server_that_closes_an_idle_connection_is_connected_to_again_without_a
 #[tokio::test]
 async fn a_server_that_never_answers_before_it_closes_is_told() {
     let (server, line) = Server::bind().await;
-    let mut rig = Rig::start(line, 0, vec![unit(1, "u", &[0])]);
+    let mut rig = start(line, 0, vec![unit(1, "u", &[0])]);
     drop(server.accept().await);
     let told = rig.next().await;
     assert!(told.starts_with("lost line: ") && told.contains("is another one connected?"), "{told}");
@@ -163,7 +125,7 @@ async fn a_server_that_never_answers_before_it_closes_is_told() {
 #[tokio::test]
 async fn something_else_on_the_port_is_told() {
     let (server, line) = Server::bind().await;
-    let mut rig = Rig::start(line, 0, vec![unit(1, "u", &[0])]);
+    let mut rig = start(line, 0, vec![unit(1, "u", &[0])]);
     let mut stream = server.accept().await;
     stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
     let told = rig.next().await;
@@ -174,7 +136,7 @@ async fn something_else_on_the_port_is_told() {
 #[tokio::test]
 async fn an_answer_of_the_wrong_length_loses_the_unit_and_is_no_reading() {
     let (server, line) = Server::bind().await;
-    let mut rig = Rig::start(line, 0, vec![unit(3, "u", &[0])]);
+    let mut rig = start(line, 0, vec![unit(3, "u", &[0])]);
     let mut stream = server.accept().await;
     let ([high, low], ..) = asked(&mut stream).await;
     stream.write_all(&[high, low, 0, 0, 0, 7, 3, 3, 4, 0, 1, 0, 2]).await.unwrap();
@@ -191,7 +153,7 @@ async fn an_answer_of_the_wrong_length_loses_the_unit_and_is_no_reading() {
 #[tokio::test]
 async fn a_gateway_that_hears_nothing_from_a_unit_loses_that_unit() {
     let (server, line) = Server::bind().await;
-    let mut rig = Rig::start(line, 0, vec![unit(3, "u", &[0])]);
+    let mut rig = start(line, 0, vec![unit(3, "u", &[0])]);
     let mut stream = server.accept().await;
     let ([high, low], ..) = asked(&mut stream).await;
     stream.write_all(&[high, low, 0, 0, 0, 3, 3, 0x83, 11]).await.unwrap();
@@ -203,7 +165,7 @@ async fn a_gateway_that_hears_nothing_from_a_unit_loses_that_unit() {
 #[tokio::test]
 async fn a_unit_to_which_a_request_is_too_long_is_asked_in_parts_from_then_on() {
     let (server, line) = Server::bind().await;
-    let mut rig = Rig::start(line, 0, vec![unit(1, "u", &[0, 1])]);
+    let mut rig = start(line, 0, vec![unit(1, "u", &[0, 1])]);
     let mut stream = server.accept().await;
     let ([high, low], _, address) = asked(&mut stream).await;
     assert_eq!(address, 0);

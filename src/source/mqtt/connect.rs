@@ -137,7 +137,6 @@ pub(super) fn view(config: &MqttSource) -> Upstream {
         profile: Profile::Portable,
         status_topic: None,
         credentials: config.credentials.clone(),
-        allow_plaintext: true,
         client_id: config.client_id.clone(),
         topic: Template::default(),
         encoding: Encoding::Json,

@@ -13,9 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::config::model::{
-    BrokerUrl, Credentials, Decode, Format, Source, SourceKind, Template, TemplatePart, TsUnit,
-};
+use crate::config::model::{BrokerUrl, Credentials, Decode, Format, Source, SourceKind, Template, TemplatePart};
 use crate::counters::{Counters, SourceCounters};
 use crate::shutdown::{self, Trigger};
 use crate::source::spawn;
@@ -49,15 +47,9 @@ fn number() -> Decode {
     Decode {
         format: Format::Number { quantity: Template(vec![TemplatePart::Text("t".into())]) },
         device: Template(vec![TemplatePart::TopicFrom(1)]),
-        fields: Vec::new(),
-        ts_field: None,
-        ts_unit: TsUnit::Iso8601,
-        time_zone: "UTC".to_owned(),
         max_future_skew: Duration::from_secs(3_600),
         max_age: Duration::from_secs(86_400),
-        carry: Vec::new(),
-        decimal_comma: false,
-        reach: crate::config::model::Reach::default(),
+        ..Decode::none()
     }
 }
 

@@ -7,8 +7,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::ops::metrics::process::kilobytes;
-
 /// Most entries looked at in a directory of the kernel's; a server with a hundred cores has some tens of zones.
 const ENTRIES_MAX: usize = 256;
 
@@ -85,6 +83,12 @@ fn entries(dir: &Path, prefix: &str) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let named = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(prefix);
     entries.flatten().take(ENTRIES_MAX).filter(named).map(|entry| entry.path()).collect()
+}
+
+/// A value of `status` or `meminfo`, which count in kB of 1,024 bytes.
+pub(crate) fn kilobytes(text: &str, key: &str) -> Option<u64> {
+    let value = text.lines().find_map(|line| line.strip_prefix(key))?;
+    value.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 fn load_1m(text: &str) -> Option<f64> {

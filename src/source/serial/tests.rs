@@ -8,22 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::clock::SystemClock;
-use crate::config::model::{
-    Common, Decode, FlowControl, Format, Framing, Parity, Source, SourceKind, Template, TsUnit,
-};
-use crate::counters::Counters;
+use crate::config::model::{Common, Decode, FlowControl, Format, Framing, Parity, Source, SourceKind};
 use crate::reading::Value;
-use crate::shutdown::{self, Trigger};
-use crate::source::spawn;
-
-/// Nothing in these tests takes as long unless it is broken.
-const DEADLINE: Duration = Duration::from_secs(20);
+use crate::source::testing::{self, DEADLINE};
 
 fn source(port: &Path) -> Source {
     let config = SerialSource {
@@ -41,16 +31,9 @@ fn source(port: &Path) -> Source {
     };
     let decode = Decode {
         format: Format::KeyValue { separator: None, assign: None, strip_unit: true },
-        device: Template::default(),
-        fields: Vec::new(),
-        ts_field: None,
-        ts_unit: TsUnit::Iso8601,
-        time_zone: "UTC".to_owned(),
         max_future_skew: Duration::from_secs(3_600),
         max_age: Duration::from_secs(86_400),
-        carry: Vec::new(),
-        decimal_comma: false,
-        reach: crate::config::model::Reach::default(),
+        ..Decode::none()
     };
     Source { name: "boiler".into(), kind: SourceKind::Serial(config), decode, further: Vec::new() }
 }
@@ -86,10 +69,7 @@ impl Drop for Device {
 struct Rig {
     _directory: tempfile::TempDir,
     link: PathBuf,
-    counters: Arc<Counters>,
-    from: mpsc::Receiver<FromSource>,
-    task: JoinHandle<()>,
-    trigger: Trigger,
+    source: testing::Rig,
 }
 
 impl Rig {
@@ -100,15 +80,12 @@ impl Rig {
         let mut source = source(&link);
         let SourceKind::Serial(config) = &mut source.kind else { unreachable!("made above") };
         change(config);
-        let (out, from) = mpsc::channel(room);
-        let (trigger, shutdown) = shutdown::channel();
-        let counters = Arc::new(Counters::default());
-        let task = spawn(&source, out, Arc::clone(&counters), Arc::new(SystemClock::new()), shutdown);
-        (Self { _directory: directory, link, counters, from, task, trigger }, device)
+        let source = testing::Rig::start(&source, room);
+        (Self { _directory: directory, link, source }, device)
     }
 
     fn count(&self) -> Arc<crate::counters::SourceCounters> {
-        self.counters.source(&"boiler".into())
+        self.source.counters.source(&"boiler".into())
     }
 
     /// Waits until the port has been opened so many times.
@@ -117,22 +94,11 @@ impl Rig {
     }
 
     async fn next(&mut self) -> String {
-        let item = timeout(DEADLINE, self.from.recv()).await.unwrap().unwrap();
-        match item {
-            FromSource::Readings { readings, ack, .. } => {
-                assert!(ack.is_none());
-                let texts: Vec<String> =
-                    readings.iter().map(|reading| format!("{}={}", reading.sensor, reading.value)).collect();
-                texts.join(" ")
-            }
-            FromSource::Lost { source, reason } => format!("lost {source}: {reason}"),
-            FromSource::Restored { source, reason, .. } => format!("restored {source}: {reason}"),
-        }
+        self.source.next().await
     }
 
     async fn stop(self) {
-        self.trigger.stop();
-        timeout(DEADLINE, self.task).await.unwrap().unwrap();
+        self.source.stop().await;
     }
 }
 
@@ -219,7 +185,8 @@ async fn what_a_busy_engine_cannot_take_is_held_up_to_a_bound_and_counted_beyond
     // One fits into the channel.
     assert_eq!(overrun, 500 - 1);
     for number in 0..=READINGS_HELD_MAX {
-        let Some(FromSource::Readings { readings, .. }) = timeout(DEADLINE, rig.from.recv()).await.unwrap() else {
+        let Some(FromSource::Readings { readings, .. }) = timeout(DEADLINE, rig.source.from.recv()).await.unwrap()
+        else {
             panic!("expected a reading");
         };
         assert_eq!(readings[0].value, Value::Number(number as f64), "the oldest are kept, in order");
@@ -301,6 +268,6 @@ async fn a_port_in_use_is_told_with_the_user() {
     let SourceKind::Serial(config) = source(&rig.link).kind else { unreachable!("made above") };
     let found = probe(&config).await.unwrap_err();
     assert!(found.contains("is in use"), "{found}");
-    rig.from.close();
+    rig.source.from.close();
     rig.stop().await;
 }

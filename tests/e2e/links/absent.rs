@@ -1,8 +1,13 @@
 //! Nobody there: refused, no such host.
 
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
 use super::Trial;
+use crate::stage::Stage;
 use crate::support::gateway::line;
-use crate::support::{PATIENT, wait_until};
+use crate::support::{PATIENT, SOON, wait_until};
 
 #[test]
 fn a_refused_connection_is_told_and_waited_out() {
@@ -46,4 +51,41 @@ fn a_broker_that_restarts_under_load_loses_nothing() {
     trial.restore();
     let trial = trial.recovers();
     wait_until("the connection", PATIENT, || trial.stage.status()["upstream"]["connected"] == true);
+}
+
+/// Somebody who answers nothing at this address: a port whose queue is full. Lives as long as its value.
+fn black_hole(address: SocketAddr) -> io::Result<(TcpListener, Vec<TcpStream>)> {
+    let listener = TcpListener::bind(address)?;
+    rustix::net::listen(&listener, 0)?;
+    let mut filling = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(500)) {
+        filling.push(stream);
+    }
+    Ok((listener, filling))
+}
+
+#[test]
+fn a_broker_whose_ipv6_address_leads_nowhere_is_reached_by_ipv4() {
+    let mut stage = Stage::new();
+    let port = stage.network.port();
+    let hole = match black_hole((Ipv6Addr::LOCALHOST, port).into()) {
+        Ok(hole) => hole,
+        Err(error) => return println!("not run: there is no IPv6 here ({error})"),
+    };
+    // A name with both addresses, known to this gateway alone.
+    let hosts = stage.path("hosts");
+    std::fs::write(&hosts, "::1 broker.test\n127.0.0.1 broker.test\n127.0.0.1 localhost\n").unwrap();
+    let script = format!("mount --bind {} /etc/hosts && exec \"$0\" \"$@\"", hosts.display());
+    stage.gateway.wrap(&["unshare", "--map-root-user", "--mount", "sh", "-c", &script]);
+    let url = line("url", format!("mqtt://127.0.0.1:{port}"));
+    let by_name = line("url", format!("mqtt://broker.test:{port}")) + "allow_plaintext = true\n";
+    assert!(stage.config.upstream.contains(&url));
+    stage.config.upstream = stage.config.upstream.replace(&url, &by_name);
+    stage.gateway.configure(&stage.config);
+    stage.start();
+    stage.cross(2, 1, 10);
+    stage.consumer.wait_for_crossings(20, SOON);
+    stage.consumer.assert_lossless();
+    assert!(!stage.gateway.logged(&["not connected upstream"]), "the first attempt gets through");
+    drop(hole);
 }

@@ -21,7 +21,7 @@ fn a_captive_portal_is_told_with_its_address() {
 
 #[test]
 fn a_portal_before_a_broker_without_tls_is_told_too() {
-    let mut trial = Trial::plain("captive portal, upstream without TLS");
+    let mut trial = Trial::plain("captive portal, upstream without TLS", super::IMPATIENT);
     trial.stage.network.inject(Fault::Portal);
     trial.stage.network.cut();
     trial.cross_during();

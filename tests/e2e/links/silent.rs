@@ -62,7 +62,9 @@ fn nothing_gets_down() {
 
 #[test]
 fn a_stall_that_is_shorter_than_patience_costs_nothing() {
-    let mut trial = Trial::start("stall, goes on in time");
+    // A patience that this stall cannot outlast, however slow the machine is.
+    let mut trial =
+        Trial::tls("stall, goes on in time", "keep_alive = \"5m\"\nack_timeout = \"5m\"\nconnect_timeout = \"2s\"\n");
     let connections = trial.stage.network.accepted();
     trial.stage.network.stall();
     trial.cross_during();

@@ -18,7 +18,7 @@ pub(super) fn dbs(store: &Path) -> Vec<PathBuf> {
     dbs
 }
 
-pub(super) fn newest(store: &Path) -> PathBuf {
+pub(crate) fn newest(store: &Path) -> PathBuf {
     dbs(store).pop().unwrap()
 }
 
@@ -88,7 +88,7 @@ pub(super) fn close(path: &Path) {
 }
 
 /// Says of every record that a later version wrote it, with the checksum to match.
-pub(super) fn later_version(db: &Path) {
+pub(crate) fn later_version(db: &Path) {
     let mut bytes = fs::read(db).unwrap();
     for at in 0..bytes.len().saturating_sub(HEADER_BYTES) {
         if bytes[at..at + 4] != MAGIC {
@@ -103,7 +103,7 @@ pub(super) fn later_version(db: &Path) {
     fs::write(db, bytes).unwrap();
 }
 
-pub(super) fn copy_dir(from: &Path, to: &Path) {
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let target = to.join(entry.file_name());

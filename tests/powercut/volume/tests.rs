@@ -1,5 +1,7 @@
 //! The disk's own promises: it keeps what was synced, and it does lose what was not.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 fn name(text: &str) -> &OsStr {

@@ -68,7 +68,7 @@ pub struct Delivery {
 pub(super) struct Seen {
     /// Deliveries of events, repeats included, in the order of their arrival.
     pub(super) log: Vec<Delivery>,
-    /// Messages, and the bytes of their payloads.
+    /// Messages with events, and the bytes of their payloads.
     pub(super) messages: u64,
     pub(super) payload_bytes: u64,
     /// Deliveries, repeats included.
@@ -112,8 +112,10 @@ impl Seen {
 
     /// Takes a message: a status, an event or a batch of events, plain or compressed.
     pub(super) fn take(&mut self, topic: String, payload: &[u8]) {
-        self.messages += 1;
-        self.payload_bytes += payload.len() as u64;
+        if !topic.ends_with("/status") {
+            self.messages += 1;
+            self.payload_bytes += payload.len() as u64;
+        }
         let unpacked = match payload {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd::bulk::decompress(payload, UNPACKED_BYTES_MAX),
             _ => Ok(payload.to_vec()),

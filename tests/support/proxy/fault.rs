@@ -50,4 +50,12 @@ pub enum Fault {
     ForgetIdle(Duration),
     /// New connections of plain MQTT: the broker's PUBACKs come this much later, or (`None`) never.
     Acks(Option<Duration>),
+    /// New connections of plain MQTT 5: of the broker's PUBACKs so many, after the first, which is for our sign of life,
+    /// say this instead of what they said.
+    Answers {
+        /// Reason code.
+        reason: u8,
+        /// In each connection.
+        times: u32,
+    },
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::set_socket_linger;
 
+use super::streams::{Records, packet_length};
 use super::{Fault, Mode, NOTICE, Shared, Way};
 
 /// Bytes read at a time.
@@ -60,6 +62,8 @@ struct Pipe<'a> {
     last_traffic: Instant,
     records: Option<Records>,
     packets: Option<Vec<u8>>,
+    /// Of the broker, so far; counted where they are changed.
+    pubacks: u32,
 }
 
 pub(super) fn serve(mut client: TcpStream, number: u64, shared: &Shared) -> io::Result<()> {
@@ -97,7 +101,8 @@ pub(super) fn serve(mut client: TcpStream, number: u64, shared: &Shared) -> io::
         silent: false,
         last_traffic: Instant::now(),
         records: matches!(fault, Fault::SilentAfterRecords(_)).then(Records::default),
-        packets: matches!(fault, Fault::Acks(_)).then(Vec::new),
+        packets: matches!(fault, Fault::Acks(_) | Fault::Answers { .. }).then(Vec::new),
+        pubacks: 0,
         fault,
         fault_number,
     };
@@ -148,11 +153,14 @@ enum Ending {
 impl Pipe<'_> {
     fn run(&mut self, halves: &mut [Half; 2], number: u64) -> io::Result<Ending> {
         let mut chunk = vec![0; CHUNK_BYTES];
+        let shared = self.shared;
         loop {
-            if self.shared.is_cut(number) {
+            if shared.is_cut(number) {
                 return Ok(Ending::Closed);
             }
-            if self.shared.mode() == Mode::Stalled {
+            let passing = shared.passing.read().unwrap_or_else(PoisonError::into_inner);
+            if shared.mode() == Mode::Stalled {
+                drop(passing);
                 thread::park_timeout(NOTICE);
                 continue;
             }
@@ -266,6 +274,21 @@ impl Pipe<'_> {
                     }
                 }
             }
+            Fault::Answers { reason, times } if half.way == Way::Down && self.packets.is_some() => {
+                let received = self.packets.get_or_insert_default();
+                received.extend(bytes);
+                while let Some(length) = packet_length(received) {
+                    let mut packet: Vec<u8> = received.drain(..length).collect();
+                    if packet[0] >> 4 == 4 {
+                        self.pubacks += 1;
+                        if (2..2 + times).contains(&self.pubacks) {
+                            // Remaining length, packet id, reason: MQTT 5, 3.4.
+                            packet = vec![0x40, 3, packet[2], packet[3], reason];
+                        }
+                    }
+                    half.put(now, packet);
+                }
+            }
             _ => {
                 // Whole packets that a fault which is over still holds in pieces.
                 let pieces = if half.way == Way::Down { self.packets.take() } else { None };
@@ -324,86 +347,5 @@ fn wait(halves: &[Half; 2]) -> io::Result<()> {
     match poll(&mut wanted, Some(&notice)) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Where TLS records begin and end, and how many of application data there were.
-#[derive(Debug, Default)]
-struct Records {
-    header: Vec<u8>,
-    /// Bytes of the present record that are still to come.
-    left: usize,
-    seen: u64,
-}
-
-impl Records {
-    /// How many of these bytes pass when no more than `limit` records of application data may.
-    fn pass(&mut self, bytes: &[u8], limit: u64) -> usize {
-        let mut at = 0;
-        while at < bytes.len() {
-            if self.left > 0 {
-                let taken = self.left.min(bytes.len() - at);
-                self.left -= taken;
-                at += taken;
-                continue;
-            }
-            self.header.push(bytes[at]);
-            if self.header == [23] && self.seen == limit {
-                self.header.clear();
-                return at;
-            }
-            at += 1;
-            // Type, version, length: RFC 8446, 5.1.
-            if let [kind, _, _, high, low] = self.header[..] {
-                self.left = usize::from(u16::from_be_bytes([high, low]));
-                self.seen += u64::from(kind == 23);
-                self.header.clear();
-            }
-        }
-        at
-    }
-}
-
-/// Length of the MQTT packet at the beginning; `None` when it is not complete.
-fn packet_length(bytes: &[u8]) -> Option<usize> {
-    let mut length = 0_usize;
-    for (place, byte) in bytes.get(1..)?.iter().take(4).enumerate() {
-        length |= usize::from(byte & 127) << (7 * place);
-        if byte & 128 == 0 {
-            return Some(length + place + 2).filter(|whole| *whole <= bytes.len());
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn records_are_counted_however_they_are_cut() {
-        let record = |kind: u8, length: u8| [vec![kind, 3, 3, 0, length], vec![23; usize::from(length)]].concat();
-        let stream = [record(22, 7), record(20, 1), record(23, 9), record(23, 4), record(23, 2)].concat();
-        let two = 12 + 6 + 14 + 9;
-        for size in 1..=stream.len() {
-            let mut records = Records::default();
-            let mut passed = 0;
-            for chunk in stream.chunks(size) {
-                let passing = records.pass(chunk, 2);
-                passed += passing;
-                if passing < chunk.len() {
-                    break;
-                }
-            }
-            assert_eq!(passed, two, "in pieces of {size}");
-        }
-    }
-
-    #[test]
-    fn packets_are_known_when_they_are_whole() {
-        assert_eq!(packet_length(&[0x40, 2, 0]), None);
-        assert_eq!(packet_length(&[0x40, 2, 0, 1, 0x40]), Some(4));
-        assert_eq!(packet_length(&[0xd0, 0]), Some(2));
-        assert_eq!(packet_length(&[[0x30, 0x80, 1].as_slice(), &[0; 128]].concat()), Some(131));
     }
 }

@@ -1,0 +1,87 @@
+//! What is made of lines of text: key-value pairs and CSV.
+
+use super::*;
+
+#[test]
+fn key_value_lines_are_read_as_devices_print_them() {
+    let mut decode = decode(key_value(), vec![field("t", "\u{b0}C"), field("h", "")]);
+    decode.device = payload("node");
+    let mut bench = Bench::new(decode);
+    let line = "OK node=7 t=21.5 h=48% batt=2.97 rssi=-61";
+    assert_eq!(bench.readings("t", line), ["src/7/t=21.5 \u{b0}C", "src/7/h=48 %"]);
+    assert_eq!(bench.readings("t", "OK node=8 t= h=50"), ["src/8/h=50"]);
+    assert_eq!(bench.readings("t", "OK node=9 t=21.5C t2=-7"), ["src/9/t=21.5 \u{b0}C"]);
+    assert_eq!(bench.readings("t", "node:9,t:1;h:2"), ["src/9/t=1 \u{b0}C", "src/9/h=2"]);
+    assert_eq!(bench.readings("t", "node: 9 t = 1.5 h =2 %"), ["src/9/t=1.5 \u{b0}C", "src/9/h=2"]);
+    assert_eq!(bench.rejects("node=9 t=open h=2"), [Reject::NotANumber]);
+    assert_eq!(bench.rejects("booting, please wait"), [Reject::Malformed]);
+    assert_eq!(bench.rejects("node=9 x=1"), [Reject::MissingField]);
+}
+
+#[test]
+fn key_value_without_fields_takes_every_number() {
+    let mut every = decode(key_value(), vec![]);
+    every.carry = vec!["seq".into(), "fw".into()];
+    let mut bench = Bench::new(every);
+    let readings = bench.readings("t", "a=1 mode=auto seq=12 fw=007 b=-2.5kPa a=3");
+    assert_eq!(readings, ["src/a=3", "src/b=-2.5 kPa"]);
+    let attributes = bench.out.readings[0].attributes.clone().unwrap();
+    assert_eq!(*attributes, [(Arc::from("seq"), json!(12)), (Arc::from("fw"), json!("007"))]);
+    let format = Format::KeyValue { separator: Some('|'), assign: Some('>'), strip_unit: false };
+    let mut bench = Bench::new(decode(format, vec![]));
+    assert_eq!(bench.readings("t", "a x>1|b>2C|c > 3"), ["src/a x=1", "src/c=3"]);
+}
+
+#[test]
+fn a_comma_separates_pairs_unless_it_is_the_decimal_point() {
+    let mut comma = decode(key_value(), vec![]);
+    comma.decimal_comma = true;
+    assert_eq!(Bench::new(comma).readings("t", "t=21,5C;h=48"), ["src/t=21.5 C", "src/h=48"]);
+    assert_eq!(Bench::new(decode(key_value(), vec![])).readings("t", "t=21,h=48"), ["src/t=21", "src/h=48"]);
+}
+
+#[test]
+fn csv_columns_are_strict_and_an_empty_cell_is_no_value() {
+    let mut decode = decode(
+        csv(&["id", "temp", "hum", "batt"]),
+        vec![field("temp", "\u{b0}C"), field("hum", "%"), field("batt", "V")],
+    );
+    decode.device = payload("id");
+    let mut bench = Bench::new(decode);
+    let seven = ["src/7/temp=21.5 \u{b0}C", "src/7/hum=48 %", "src/7/batt=2.97 V"];
+    assert_eq!(bench.readings("t", "7,21.50,48,2.97"), seven);
+    assert_eq!(bench.readings("t", "8, -3.25 ,,3.01"), ["src/8/temp=-3.25 \u{b0}C", "src/8/batt=3.01 V"]);
+    assert_eq!(bench.rejects("7,21.75,48,2.97,"), [Reject::Malformed]);
+    assert_eq!(bench.out.rejects[0].1, "5 columns, expected 4");
+    assert_eq!(bench.rejects("7,21.75"), [Reject::Malformed]);
+    for comment in ["# debug: wifi lost", "  # indented", "#"] {
+        assert_eq!(bench.rejects(comment), []);
+        assert!(bench.out.readings.is_empty());
+    }
+    let several = bench.readings("t", "7,1,2,3\r\n# note\n8,4,5,6\n");
+    assert_eq!(several.len(), 6);
+    assert_eq!(bench.readings("t", "\"7\",\"21.50\",48,2.97"), seven);
+}
+
+#[test]
+fn csv_with_semicolons_and_decimal_commas() {
+    let columns = ["a", "b"].map(str::to_owned).to_vec();
+    let mut decode = decode(Format::Csv { delimiter: b';', columns, header: false, comment: None }, vec![]);
+    decode.decimal_comma = true;
+    let mut bench = Bench::new(decode);
+    assert_eq!(bench.readings("t", "21,5;1.234,5"), ["src/a=21.5", "src/b=1234.5"]);
+    assert_eq!(bench.readings("t", "21,5;ok"), ["src/a=21.5"]);
+}
+
+#[test]
+fn csv_columns_can_be_named_by_the_first_line_and_named_again() {
+    let format = || Format::Csv { delimiter: b',', columns: vec![], header: true, comment: None };
+    let mut bench = Bench::new(decode(format(), vec![field("temp", "")]));
+    assert_eq!(bench.rejects("7,21.5"), [Reject::Malformed]);
+    assert_eq!(bench.rejects("id,temp"), []);
+    assert_eq!(bench.readings("t", "7,21.5"), ["src/temp=21.5"]);
+    assert_eq!(bench.rejects("id,temp"), [], "a device that starts anew repeats its header");
+    assert_eq!(bench.readings("t", "temp,id\n22.5,7"), ["src/temp=22.5"]);
+    let mut all = Bench::new(decode(format(), vec![]));
+    assert_eq!(all.readings("t", "a,b\n1,2\n3,4"), ["src/a=1", "src/b=2", "src/a=3", "src/b=4"]);
+}
