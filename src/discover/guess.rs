@@ -264,7 +264,7 @@ mod tests {
             (b"\x81\xa2\x00\x61t\x02\x05", Some(Kind::Senml)),
             (b"\x81\xa2\x00\x61t\x08\x05", None),
             (b"$WIMWV,214.8,R,10.2,N,A*1F", Some(Kind::Nmea)),
-            (b"$5,20*pieces", Some(Kind::Csv(b','))),
+            (b"$5,20*pieces", None),
             (meter.as_bytes(), Some(Kind::P1)),
             (block.as_bytes(), Some(Kind::VeDirect)),
             (br#"[{"n":"t"}]"#, None),

@@ -118,7 +118,7 @@ fn known_kinds_of_devices_get_their_presets_and_the_rest_is_guessed_at() {
         "preset = \"esphome\"\n",
         "topics = [\"bench/a\"]",
         "format = \"senml\"\n",
-        "/dev1/t = 21.5 °C\n",
+        "/dev1/t = 21.5 Cel\n",
         "# 1 messages tell Home Assistant of devices",
     ] {
         assert!(text.contains(part), "{part}\n{text}");

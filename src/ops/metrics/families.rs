@@ -188,7 +188,7 @@ impl Scrape {
             each_counted(|counts| counts.ignored.get()),
         )?;
         page.counters(
-            "tidegate_source_rebirth_requests",
+            "tidegate_source_rebirth_attempts",
             "Requests to Sparkplug nodes for their birth.",
             each_counted(|counts| counts.rebirths.get()),
         )?;
