@@ -12,6 +12,10 @@ mod exchange;
 mod file;
 #[path = "cases/run.rs"]
 mod run;
+// Its test: what is fuzzed are sources that load, whatever becomes of their keys.
+#[allow(dead_code, clippy::unwrap_used, reason = "the rest of it belongs to tests/fuzz; its test may panic")]
+#[path = "fuzz/src/sources.rs"]
+mod sources;
 
 use std::path::{Path, PathBuf};
 

@@ -14,7 +14,7 @@ use super::select::{Bound, each_mut, sibling, walk};
 use super::sink::{CARRY_BYTES_MAX, Sink};
 use super::tree::{Tree, from_cbor, from_json};
 use super::value::Raw;
-use super::{BinaryFormat, Format, carry, packed, units};
+use super::{BinaryFormat, Format, carry, layout, packed, units};
 use crate::config::model::{self, Packing, Template, TemplatePart};
 use crate::config::template::{self, Place};
 use crate::counters::Reject;
@@ -41,6 +41,8 @@ struct Wanted {
     is_open: bool,
     quantity: Vec<Part>,
     unit: Option<Vec<Step>>,
+    /// Where the value is in the bytes that the path leads to, and as it was written.
+    layout: Option<(layout::Place, String)>,
 }
 
 /// The plan.
@@ -65,7 +67,10 @@ pub(super) fn is_needed(decode: &model::Decode) -> bool {
         || !reach.unpack.is_empty()
         || has_match(&decode.device)
         || decode.device.0.iter().any(|part| matches!(part, TemplatePart::Payload(path) if path.contains(['|', '*'])))
-        || decode.fields.iter().any(|f| f.unit_path.is_some() || is_wild(&f.path) || f.quantity.contains('{'))
+        || decode
+            .fields
+            .iter()
+            .any(|f| f.unit_path.is_some() || f.bytes.is_some() || is_wild(&f.path) || f.quantity.contains('{'))
         || decode.ts_field.as_deref().is_some_and(is_wild)
         || decode.carry.iter().any(|path| is_wild(path))
 }
@@ -79,7 +84,9 @@ impl Document {
             let template = template::parse(&field.quantity, Place::Quantity).map_err(|(_, why)| why)?;
             let path = steps(&field.path)?;
             let unit = field.unit_path.as_deref().map(steps).transpose()?;
-            fields.push(wanted(Some(rule), path, parts(&template, each)?, unit));
+            let place = |written: &String| Ok::<_, String>((layout::parse(written)?, written.clone()));
+            let layout = field.bytes.as_ref().map(place).transpose()?;
+            fields.push(Wanted { layout, ..wanted(Some(rule), path, parts(&template, each)?, unit) });
         }
         // Values of several parts are a level of their own there.
         let everything = if decode.format == model::Format::CayenneLpp { "**" } else { "*" };
@@ -149,10 +156,13 @@ impl Document {
         }
         for field in &self.fields {
             walk(&field.steps, tree, &mut Vec::new(), &mut |value, bound| {
-                if !taken.insert(place(value)) && field.is_wild {
+                if field.layout.is_some() {
+                    // The same bytes hold the values of other fields.
+                    take_below(value, &mut taken);
+                } else if !taken.insert(place(value)) && field.is_wild {
                     return;
                 }
-                if field.is_open && !is_reading(field, value, sink) {
+                if field.is_open && field.layout.is_none() && !is_reading(field, value, sink) {
                     return;
                 }
                 found = true;
@@ -187,6 +197,19 @@ impl Document {
         if matches!(value, Tree::Null) || matches!(value, Tree::List(items) if items.is_empty()) {
             return Ok(());
         }
+        // An uplink without a payload says no value.
+        if field.layout.is_some() && matches!(value, Tree::Text(text) if text.is_empty()) {
+            return Ok(());
+        }
+        let bytes;
+        let raw = match &field.layout {
+            None => value.raw(),
+            Some((place, written)) => {
+                bytes = packed::bytes_of(value).map_err(|what| (Reject::NotANumber, what))?;
+                let short = || (Reject::Malformed, format!("{} bytes, too few for `{written}`", bytes.len()));
+                place.read(&bytes).ok_or_else(short)?
+            }
+        };
         let topic = sink.message.topic;
         let device = fill(&self.device, topic, bound, tree)?;
         let name = fill(&field.quantity, topic, bound, tree)?;
@@ -205,7 +228,7 @@ impl Document {
             unit: unit.map(|unit| units::spelled(&unit).into()),
             stamp,
             attributes,
-            ..Item::new(&name, value.raw())
+            ..Item::new(&name, raw)
         };
         sink.item(item);
         Ok(())
@@ -248,7 +271,7 @@ fn wildcards(steps: &[Step]) -> usize {
 
 fn wanted(rule: Option<usize>, steps: Vec<Step>, quantity: Vec<Part>, unit: Option<Vec<Step>>) -> Wanted {
     let is_open = matches!(steps.last(), Some(Step::Any | Step::Deep));
-    Wanted { rule, is_wild: path::is_wild(&steps), is_open, steps, quantity, unit }
+    Wanted { rule, is_wild: path::is_wild(&steps), is_open, steps, quantity, unit, layout: None }
 }
 
 /// A path as seen from the document: `$.` starts at its top, all others at the element of `each`.

@@ -67,6 +67,7 @@ use crate::counters::Reject;
 use crate::reading::Reading;
 
 pub use self::sink::{CARRY_BYTES_MAX, READINGS_PER_MESSAGE_MAX};
+pub use self::sparkplug::rebirth::{Birth, request as rebirth_request};
 
 /// What a source received.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +91,8 @@ pub struct Decoded {
     pub rejects: Vec<(Reject, String)>,
     /// Values that were configured sentinels, and messages that the configuration passes over.
     pub ignored: u64,
+    /// Sparkplug nodes whose birth is missing, or no longer is.
+    pub births: Vec<Birth>,
 }
 
 impl Decoded {
@@ -98,6 +101,7 @@ impl Decoded {
         self.readings.clear();
         self.rejects.clear();
         self.ignored = 0;
+        self.births.clear();
     }
 }
 
@@ -147,7 +151,9 @@ fn reader(decode: &model::Decode, wants: &[Want]) -> Result<Reader, String> {
         model::Format::Sml => Reader::binary(sml::Sml::new(wants)),
         model::Format::Jq { expression } => Reader::text(jq::Jq::new(expression)?),
         model::Format::Senml => Reader::binary(senml::Senml),
-        model::Format::SparkplugB => Reader::binary(sparkplug::Sparkplug::new(decode.reach.online)),
+        model::Format::SparkplugB => {
+            Reader::binary(sparkplug::Sparkplug::new(decode.reach.online, !decode.reach.no_rebirth))
+        }
         model::Format::Homie => Reader::text(homie::Homie::new(decode.reach.online)),
         model::Format::Skip => Reader::Skip,
         model::Format::Number { .. } => Reader::text(number::Number { quantity: number_quantity(decode)? }),
@@ -202,6 +208,13 @@ impl Decoder {
         for branch in &mut self.branches {
             branch.rules.clock = clock;
         }
+    }
+
+    /// Whether a message of this topic is none of the readings that the configuration wants.
+    pub fn passes_over(&self, topic: &str) -> bool {
+        let message = Message { topic: Some(topic), payload: &[], retained: false, arrival: WallTime(0) };
+        let branch = self.branches.iter().find(|branch| branch.is_for(&message));
+        branch.is_none_or(|branch| matches!(branch.reader, Reader::Skip))
     }
 
     /// Adds what a message holds to `out`.

@@ -2,6 +2,8 @@
 //!
 //! Owns the unpacking of one value in place. Base64 is taken in both alphabets, with and without padding.
 
+use std::borrow::Cow;
+
 use super::tree::{Tree, from_cbor, from_json};
 use super::{bthome, lpp};
 use crate::config::model::Packing;
@@ -40,6 +42,23 @@ pub(super) fn open(value: &Tree, packing: Packing) -> Result<Option<Tree>, Strin
 /// Bytes as a list of numbers, so that paths reach each: `frm_payload[2]`.
 fn list(bytes: &[u8]) -> Tree {
     Tree::List(bytes.iter().map(|byte| Tree::Integer(i64::from(*byte))).collect())
+}
+
+/// The bytes that a value is; an error says what it is instead.
+pub(super) fn bytes_of(value: &Tree) -> Result<Cow<'_, [u8]>, String> {
+    match value {
+        Tree::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+        Tree::List(items) => {
+            let byte = |item: &Tree| match item {
+                Tree::Integer(byte) => u8::try_from(*byte).ok(),
+                _ => None,
+            };
+            let bytes: Option<Vec<u8>> = items.iter().map(byte).collect();
+            bytes.map(Cow::Owned).ok_or_else(|| "a list of other things than bytes".to_owned())
+        }
+        Tree::Text(_) => Err("a text where bytes are wanted: `unpack` makes them of base64 or hex".to_owned()),
+        _ => Err("no bytes".to_owned()),
+    }
 }
 
 /// The bytes of a base64 text.

@@ -68,6 +68,11 @@ fn field(ctx: &mut Context<'_>, entry: &Entry, form: Form) -> Option<(Field, Tex
     if let Some(path) = &path {
         field.path.clone_from(&path.value);
     }
+    if section.has("bytes") && !form.has_paths() {
+        ctx.error(section.spot("bytes"), "only in a JSON or CBOR document a path leads to bytes")
+            .help("with format = \"binary\" the place goes into `path`");
+    }
+    field.bytes = section.filled_text(ctx, "bytes", PATH_BYTES_MAX).map(|place| place.value);
     if let Some(Node { spot, data: Data::Table(entries) }) = section.entry("unit").map(|entry| &entry.value) {
         let unit = Section::new(ctx, &UNIT_PATH, *spot, &[entries]);
         unit.require(ctx, "path");

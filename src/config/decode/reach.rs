@@ -38,6 +38,7 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         // Of key-value it is the format's own key.
         strip_unit: section.boolean(ctx, "strip_unit").unwrap_or(false),
         online: section.boolean(ctx, "online").unwrap_or(false),
+        no_rebirth: section.boolean(ctx, "rebirth") == Some(false),
         ts_format: section.filled_text(ctx, "ts_format", PATH_BYTES_MAX).map(|text| text.value),
     }
 }

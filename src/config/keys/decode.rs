@@ -238,7 +238,7 @@ pub static DECODE: KeyTable = KeyTable {
             .near(&["unit", "default_units"])
             .only(NAMED),
         with_default("skip", "list of paths", "[]", "What wildcards pass over. At most 64.").near(&["exclude", "except", "ignore"]).only(PATHS),
-        with_default("unpack", "table", "{}", "Texts that hold a document or bytes, by their paths, unpacked before all else: \"json\", \"base64\", \"hex\", \"base64-cbor\", \"base64-cayenne-lpp\", \"hex-cayenne-lpp\", \"base64-bthome\" or \"hex-bthome\". Bytes are a list of numbers. At most 64.")
+        with_default("unpack", "table", "{}", "Texts that hold a document or bytes, by their paths, unpacked before all else: \"json\", \"base64\", \"hex\", \"base64-cbor\", \"base64-cayenne-lpp\", \"hex-cayenne-lpp\", \"base64-bthome\" or \"hex-bthome\". Bytes are a list of numbers, `data[2]`; `bytes` of a field reads a layout in them. At most 64.")
             .near(&["parse", "embedded", "nested"])
             .only(PATHS),
         required("pattern", "regular expression", "With a named group for each value: `pattern = 'T(?<temperature>[-.0-9]+)C H(?<humidity>[0-9]+)'`. The groups are what paths, \
@@ -252,6 +252,9 @@ pub static DECODE: KeyTable = KeyTable {
         with_default("online", "true or false", "false", "A device's birth and death are readings of a quantity `online`.")
             .near(&["lifecycle", "availability", "alive"])
             .only(&["sparkplug-b", "homie"]),
+        with_default("rebirth", "true or false", "true", "Asks a node for its birth (`Node Control/Rebirth`) when data came by an alias that no birth declared or when messages are missing: two seconds later, once a minute at most, and less and less often when nothing comes of it.")
+            .near(&["ask_rebirth", "request_rebirth", "rebirth_request"])
+            .only(&["sparkplug-b"]),
         optional("comment", "one ASCII character", "none", "Lines that begin with it are passed over.").only(&["csv"]),
         with_default(
             "checksum",
@@ -297,6 +300,13 @@ pub static FIELD: KeyTable = KeyTable {
              a tag or field (influx); `temperature_1` (cayenne-lpp: kind and channel); `temperature`, the second one `temperature_2` (bthome); `weight`, `stable`, `kind` (scale).",
         )
             .near(&["field", "key", "column", "from", "json_path", "jsonpath"]),
+        optional(
+            "bytes",
+            "place",
+            "the value at `path` itself",
+            "JSON and CBOR: `path` leads to bytes (see `unpack`; a CBOR byte string and a list of numbers are bytes, too), and this is the value's place in them, written as in \"binary\": `2:i16be`.",
+        )
+            .near(&["layout", "place", "at", "bits", "binary"]),
         optional(
             "unit",
             "text, at most 32 bytes, or table",

@@ -154,6 +154,8 @@ pub struct Field {
     pub quantity: Arc<str>,
     /// `path`: `ENERGY.Power`, `channels[0].value`; for key-value the key, for CSV the column. Default the quantity.
     pub path: String,
+    /// `bytes`: where the value is in the bytes that the path leads to, as in [`Format::Binary`].
+    pub bytes: Option<String>,
     /// `unit`
     pub unit: Option<Arc<str>>,
     /// `unit = { path = ".." }`: where the payload names it.

@@ -33,6 +33,7 @@ impl Field {
             path: quantity.to_owned(),
             unit: None,
             unit_path: None,
+            bytes: None,
             scale: 1.0,
             offset: 0.0,
             valid_range: None,

@@ -23,6 +23,8 @@ pub struct Reach {
     pub strip_unit: bool,
     /// `online`: a device's birth and death are readings of a quantity `online`.
     pub online: bool,
+    /// `rebirth`: a Sparkplug node whose birth is missing is not asked for it. Named for its default: the key is true.
+    pub no_rebirth: bool,
     /// `ts_format`: how a time is written that is not ISO 8601, in strftime's letters.
     pub ts_format: Option<String>,
 }
