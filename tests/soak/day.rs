@@ -42,7 +42,7 @@ pub fn live(plan: &Plan, small: Option<&Small>) -> Day {
     let start = Instant::now();
     publish(plan, &mut scene, &tally, &sampler);
     let published_seconds = start.elapsed().as_secs_f64();
-    wait_for(plan.total(), &tally);
+    wait_for(plan.total(), &tally, &mut scene);
     let arrived_seconds = start.elapsed().as_secs_f64();
     let rest = sampler.count() + REST_SAMPLES;
     assert!(holds_within(LONG, || sampler.count() >= rest), "samples are taken");
@@ -76,7 +76,7 @@ fn publish(plan: &Plan, scene: &mut Scene, tally: &Tally, sampler: &Sampler) {
                     // A broker that stops writes down all that it has not handed on, which may take minutes.
                     Fault::UpstreamRestart | Fault::LocalRestart => {
                         scene.publisher.flush();
-                        wait_for(index, tally);
+                        wait_for(index, tally, scene);
                     }
                     Fault::Cut | Fault::Reload => {}
                 }
@@ -95,10 +95,12 @@ fn publish(plan: &Plan, scene: &mut Scene, tally: &Tally, sampler: &Sampler) {
 }
 
 /// Until so many have arrived, however long that takes, as long as something arrives now and then.
-fn wait_for(readings: u64, tally: &Tally) {
+fn wait_for(readings: u64, tally: &Tally, scene: &mut Scene) {
     while tally.arrived() < readings {
         let before = tally.arrived();
-        if !holds_within(LONG, || tally.arrived() > before) {
+        let goes_on = holds_within(LONG, || tally.arrived() > before || !scene.gateway.is_running());
+        assert!(scene.gateway.is_running(), "the gateway has ended by itself or was ended");
+        if !goes_on {
             // What is missing is told by the counts.
             return;
         }
