@@ -14,7 +14,7 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 
 use crate::cli::client;
-use crate::engine::Why;
+use crate::cli::top::text::tame;
 use crate::error::Failure;
 use crate::tap::Shown;
 
@@ -136,8 +136,9 @@ impl Output {
 
 fn print(line: &[u8], json: bool) -> Result<Output, Failure> {
     let text = match serde_json::from_slice::<Shown>(line) {
-        Ok(shown) if !json => words(&shown),
-        _ => String::from_utf8_lossy(line).into_owned(),
+        _ if json => String::from_utf8_lossy(line).into_owned(),
+        Ok(shown) => words(&shown),
+        Err(_) => harmless(&[String::from_utf8_lossy(line).trim_end().to_owned()]),
     };
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -147,41 +148,43 @@ fn print(line: &[u8], json: bool) -> Result<Output, Failure> {
     }
 }
 
-/// As a person reads it.
+/// As a person reads it, in whole lines; what a device says commands no terminal and begins no line of its own.
 pub(super) fn words(shown: &Shown) -> String {
     let on = |topic: &Option<String>| topic.as_ref().map(|topic| format!(" {topic}")).unwrap_or_default();
+    let mut lines = Vec::new();
     match shown {
         Shown::Bytes { source, topic, time, length, hex } => {
-            let mut text = format!("{time} bytes {source}{} ({length})\n", on(topic));
-            dump(&mut text, &unhex(hex));
+            lines.push(format!("{time} bytes {source}{} ({length})", on(topic)));
+            dump(&mut lines, &unhex(hex));
             if hex.len() / 2 < *length {
-                let _ = writeln!(text, "    ... {} more", length - hex.len() / 2);
+                lines.push(format!("    ... {} more", length - hex.len() / 2));
             }
-            text
         }
-        Shown::Refused { source, topic, reason, what } => format!("REFUSED {source}{}: {reason}: {what}\n", on(topic)),
+        Shown::Refused { source, topic, reason, what } => {
+            lines.push(format!("REFUSED {source}{}: {reason}: {what}", on(topic)));
+        }
         Shown::Reading { time, sensor, value, unit, outcome, alarms, .. } => {
             let unit = unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
             let outcome = if outcome == "evaluated" { String::new() } else { format!(" ({outcome})") };
-            let mut text = format!("{time} {sensor} = {value}{unit}{outcome}\n");
-            whys(&mut text, alarms);
-            text
+            lines.push(format!("{time} {sensor} = {value}{unit}{outcome}"));
+            lines.extend(alarms.iter().map(|why| format!("    {why}")));
+            if alarms.is_empty() {
+                lines.push("    no alarm watches it".to_owned());
+            }
         }
         Shown::Acted { time, sensor, alarm, change, .. } => {
             let change = format!("{change:?}").to_uppercase();
-            format!("{time} {sensor}\n    {alarm}: {change} by time or by the sensor it is compared with\n")
+            lines.push(format!("{time} {sensor}"));
+            lines.push(format!("    {alarm}: {change} by time or by the sensor it is compared with"));
         }
-        Shown::Missed { count } => format!("MISSED {count}: this terminal or pipe is too slow\n"),
+        Shown::Missed { count } => lines.push(format!("MISSED {count}: this terminal or pipe is too slow")),
     }
+    harmless(&lines)
 }
 
-fn whys(text: &mut String, alarms: &[Why]) {
-    for why in alarms {
-        let _ = writeln!(text, "    {why}");
-    }
-    if alarms.is_empty() {
-        text.push_str("    no alarm watches it\n");
-    }
+/// The lines as they may be written to a terminal, each with its end.
+fn harmless(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| [tame(line, true), "\n".into()]).collect()
 }
 
 fn unhex(hex: &str) -> Vec<u8> {
@@ -189,7 +192,7 @@ fn unhex(hex: &str) -> Vec<u8> {
     hex.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | pair.get(1).map_or(0, |byte| digit(*byte))).collect()
 }
 
-fn dump(text: &mut String, bytes: &[u8]) {
+fn dump(lines: &mut Vec<String>, bytes: &[u8]) {
     for row in bytes.chunks(ROW_BYTES) {
         let mut hex = String::new();
         for byte in row {
@@ -197,13 +200,16 @@ fn dump(text: &mut String, bytes: &[u8]) {
         }
         let ascii: String =
             row.iter().map(|byte| if (0x20..0x7f).contains(byte) { char::from(*byte) } else { '.' }).collect();
-        let _ = writeln!(text, "    {hex:<48} {ascii}");
+        lines.push(format!("    {hex:<48} {ascii}"));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::Severity;
+    use crate::event::Change;
+    use crate::reading::{TimeSource, Value};
 
     #[test]
     fn bytes_are_shown_in_hex_and_as_text() {
@@ -218,5 +224,44 @@ mod tests {
             words(&shown),
             "2026-01-01T00:00:00Z bytes boiler (20)\n    74 3d 32 31 2e 35 0d 0a 00 ff                    t=21.5....\n    ... 10 more\n"
         );
+    }
+
+    #[test]
+    fn what_a_device_says_commands_no_terminal_and_begins_no_line() {
+        let hostile = "a\u{1b}]0;t\u{7}\r\n\u{9b}31m\u{202e}\u{7f}".to_owned();
+        let (source, time, topic) = (hostile.clone(), "2026-01-01T00:00:00Z".to_owned(), Some(hostile.clone()));
+        let all = [
+            Shown::Bytes {
+                source: source.clone(),
+                topic: topic.clone(),
+                time: time.clone(),
+                length: 3,
+                hex: "1b9b0a".into(),
+            },
+            Shown::Refused { source, topic, reason: hostile.clone(), what: hostile.clone() },
+            Shown::Reading {
+                time: time.clone(),
+                time_source: TimeSource::Arrival,
+                sensor: hostile.clone(),
+                value: Value::Text(hostile.as_str().into()),
+                unit: Some(hostile.clone()),
+                outcome: hostile.clone(),
+                alarms: Vec::new(),
+            },
+            Shown::Acted {
+                time,
+                sensor: hostile.clone(),
+                alarm: hostile,
+                severity: Severity::High,
+                change: Change::Raised,
+            },
+        ];
+        for (shown, lines) in all.iter().zip([2, 1, 2, 2]) {
+            let text = words(shown);
+            assert_eq!(text.lines().count(), lines, "{text:?}");
+            assert!(!text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{text:?}");
+            assert!(text.contains("a\\u{1b}]0;t\\u{7}\\r\\n\\u{9b}31m\\u{202e}\\u{7f}"), "{text:?}");
+            assert!(text.ends_with('\n'), "{text:?}");
+        }
     }
 }

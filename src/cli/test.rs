@@ -205,7 +205,7 @@ fn unhex(text: &[u8]) -> Result<Vec<u8>, String> {
     let digits: Vec<u32> = text
         .iter()
         .filter(|byte| !byte.is_ascii_whitespace())
-        .map(|byte| char::from(*byte).to_digit(16).ok_or_else(|| format!("`{}` is no hex digit", char::from(*byte))))
+        .map(|byte| char::from(*byte).to_digit(16).ok_or_else(|| format!("`{}` is no hex digit", byte.escape_ascii())))
         .collect::<Result<_, _>>()?;
     if digits.len() % 2 == 1 {
         return Err(format!("{} hex digits: one is missing or one too many", digits.len()));

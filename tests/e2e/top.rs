@@ -25,7 +25,26 @@ struct Terminal {
     child: Child,
     ours: File,
     theirs: OwnedFd,
-    shown: Arc<Mutex<Vec<u8>>>,
+    shown: Arc<Mutex<Shown>>,
+}
+
+/// What somebody in front of the terminal sees. A program writes only the cells that change, so that what it wrote says
+/// little by itself.
+#[derive(Default)]
+struct Shown {
+    parser: vt100::Parser,
+    /// A program has had the screen to itself.
+    was_taken: bool,
+}
+
+impl Shown {
+    fn take(&mut self, bytes: &[u8]) {
+        // One by one: taken and given back may come in one piece.
+        for byte in bytes {
+            self.parser.process(std::slice::from_ref(byte));
+            self.was_taken |= self.parser.screen().alternate_screen();
+        }
+    }
 }
 
 impl Terminal {
@@ -36,18 +55,20 @@ impl Terminal {
         rustix::pty::unlockpt(&ours).unwrap();
         let name = rustix::pty::ptsname(&ours, Vec::new()).unwrap();
         let theirs = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
-        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let shown = Shown::default();
+        let (rows, columns) = shown.parser.screen().size();
+        let size = Winsize { ws_row: rows.get(), ws_col: columns.get(), ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(&theirs, size).unwrap();
         let end = || Stdio::from(theirs.try_clone().unwrap());
         command.stdin(end()).stdout(end()).stderr(end());
         command.env("TERM", "xterm-256color").env("LC_ALL", "C.UTF-8").env_remove("NO_COLOR");
         let child = command.spawn().unwrap();
-        let shown = Arc::new(Mutex::new(Vec::new()));
+        let shown = Arc::new(Mutex::new(shown));
         let (into, mut from) = (Arc::clone(&shown), File::from(ours.try_clone().unwrap()));
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(read @ 1..) = from.read(&mut buffer) {
-                into.lock().unwrap().extend_from_slice(&buffer[..read]);
+                into.lock().unwrap().take(&buffer[..read]);
             }
         });
         Self { child, ours: File::from(ours), theirs, shown }
@@ -61,19 +82,32 @@ impl Terminal {
         self.ours.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// What has been written since it was last forgotten. Words stand in one piece, the blanks between them may not.
+    /// What is on the screen.
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.shown.lock().unwrap()).into_owned()
+        self.shown.lock().unwrap().parser.screen().contents()
     }
 
-    fn forget(&self) {
-        self.shown.lock().unwrap().clear();
+    /// Somebody else's words wipe the screen, without the program's knowledge.
+    fn wipe(&self) {
+        self.shown.lock().unwrap().take(b"\x1b[2J");
     }
 
     #[track_caller]
     fn wait_for(&self, words: &str) {
         let is_shown = holds_within(PATIENT, || self.text().contains(words));
-        assert!(is_shown, "{words} is not shown: {:?}", self.text());
+        assert!(is_shown, "`{words}` is not shown:\n{}", self.text());
+    }
+
+    #[track_caller]
+    fn wait_for_none_of(&self, words: &str) {
+        let is_gone = holds_within(PATIENT, || !self.text().contains(words));
+        assert!(is_gone, "`{words}` is shown:\n{}", self.text());
+    }
+
+    /// The program has the screen to itself, and the cursor is hidden.
+    fn is_taken(&self) -> bool {
+        let shown = self.shown.lock().unwrap();
+        shown.parser.screen().alternate_screen() && shown.parser.screen().hide_cursor()
     }
 
     fn is_raw(&self) -> bool {
@@ -81,7 +115,7 @@ impl Terminal {
         !modes.contains(LocalModes::ICANON | LocalModes::ECHO)
     }
 
-    /// Waits for its end, and asserts that the terminal is as it was.
+    /// Waits for its end, and asserts that the terminal was taken and is as it was.
     #[track_caller]
     fn end(&mut self) -> ExitStatus {
         let mut ended = None;
@@ -89,8 +123,12 @@ impl Terminal {
             ended = self.child.try_wait().unwrap();
             ended.is_some()
         });
-        self.wait_for("\u{1b}[?1049l");
-        self.wait_for("\u{1b}[?25h");
+        // What it wrote last may still be on its way.
+        wait_until("the screen and the cursor to be given back", PATIENT, || {
+            let shown = self.shown.lock().unwrap();
+            let screen = shown.parser.screen();
+            shown.was_taken && !screen.alternate_screen() && !screen.hide_cursor()
+        });
         assert!(!self.is_raw(), "the terminal is given back");
         ended.unwrap()
     }
@@ -117,22 +155,28 @@ fn plant() -> Stage {
 fn the_terminal_shows_the_plant_follows_keys_and_is_given_back() {
     let mut stage = plant();
     let mut terminal = Terminal::top(&stage.path("control.sock"));
-    for words in ["\u{1b}[?1049h", "plant/oven1/value", "plant/attic/value", "upstream", "1 alarm is active", "20.25"] {
-        terminal.wait_for(words.split(' ').next_back().unwrap());
+    for words in ["gw1 1 alarm is active", "upstream connected", "plant/oven1/value", "plant/attic/value", "20.25 °C"]
+    {
+        terminal.wait_for(words);
     }
-    assert!(terminal.is_raw());
+    assert!(terminal.is_taken() && terminal.is_raw());
     // A new value comes by itself.
     stage.say("attic", 33.75, 3);
-    terminal.wait_for("33.75");
+    terminal.wait_for("33.75 °C");
+    terminal.wait_for_none_of("20.25");
     // To the left of the sensors are the alarms.
-    terminal.forget();
+    assert!(!terminal.text().contains("too-warm"), "{}", terminal.text());
     terminal.press("\u{1b}[D");
-    terminal.wait_for("too-warm");
+    terminal.wait_for("too-warm plant/oven1/value 80.5 °C");
     terminal.press("/att\r");
-    terminal.forget();
+    terminal.wait_for("Sensors 1 of 2");
+    terminal.wait_for_none_of("plant/oven1/value");
+    // Ctrl-L brings back what has been written over.
+    terminal.wipe();
     terminal.press("\u{c}");
-    terminal.wait_for("plant/attic/value");
-    assert!(!terminal.text().contains("plant/oven1/value"), "{:?}", terminal.text());
+    for words in ["gw1 1 alarm is active", "plant/attic/value", "q quit"] {
+        terminal.wait_for(words);
+    }
     terminal.press("q");
     assert!(terminal.end().success());
 }
@@ -142,13 +186,16 @@ fn a_gateway_that_goes_is_told_and_one_that_comes_back_is_shown() {
     let mut stage = plant();
     let mut terminal = Terminal::top(&stage.path("control.sock"));
     terminal.wait_for("plant/oven1/value");
-    terminal.forget();
     stage.gateway.kill();
-    terminal.wait_for("reachable,");
+    terminal.wait_for("gateway not reachable, trying again");
+    terminal.wait_for("is the gateway running?");
+    terminal.wait_for("what follows was so");
+    assert!(terminal.text().contains("plant/oven1/value"), "what was known stays: {}", terminal.text());
     assert!(terminal.child.try_wait().unwrap().is_none(), "it goes on");
     stage.gateway.start();
     stage.say("cellar", 55.5, 4);
     terminal.wait_for("plant/cellar/value");
+    terminal.wait_for_none_of("not reachable");
     // A signal, as from a session that ends.
     kill_process(Pid::from_child(&terminal.child), Signal::TERM).unwrap();
     assert!(terminal.end().success());
@@ -158,7 +205,7 @@ fn a_gateway_that_goes_is_told_and_one_that_comes_back_is_shown() {
 fn without_a_gateway_it_waits_for_one() {
     let dir = tempfile::tempdir().unwrap();
     let mut terminal = Terminal::top(&dir.path().join("none.sock"));
-    terminal.wait_for("reachable,");
+    terminal.wait_for("gateway not reachable, trying again");
     terminal.press("\u{3}");
     assert!(terminal.end().success());
     for flag in ["--once", "--json"] {
@@ -186,11 +233,13 @@ fn a_panic_gives_the_terminal_back_before_it_is_told() {
         "--test-threads",
         "1",
     ]);
+    // Its trace would scroll away what is looked for.
+    command.env("RUST_BACKTRACE", "0");
     let mut terminal = Terminal::run(&mut command);
     assert!(!terminal.end().success());
-    terminal.wait_for("something went wrong on purpose");
-    let text = terminal.text();
-    assert!(text.find("\u{1b}[?1049l") < text.find("something went wrong"), "{text:?}");
+    // Said before, it would have gone with the screen that was given back, or not begin at the left.
+    let is_told = holds_within(SOON, || terminal.text().lines().any(|line| line == "something went wrong on purpose"));
+    assert!(is_told, "{}", terminal.text());
 }
 
 #[test]
