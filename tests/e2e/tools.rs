@@ -197,6 +197,13 @@ fn a_sample_is_decoded_and_judged_without_a_gateway() {
     let (code, words) = test(&[&plant[..], &["--hex"]].concat(), "7b22 76616c 7565 223a 7b7d 7d");
     assert_eq!(code, Some(1), "{words}");
     assert!(words.contains("REFUSED plant sensors/oven/temp"), "{words}");
+    // A device's words are shown, not obeyed.
+    let (_, words) = test(&["--source", "plant", "--topic", "sensors/\u{1b}[2J\u{202e}oven/temp"], "{\"value\": 80}");
+    assert!(words.contains(r"/\u{1b}[2J\u{202e}oven/"), "{words}");
+    assert!(!words.contains(['\u{1b}', '\u{202e}']), "{words:?}");
+    let (code, words) = test(&[&plant[..], &["--hex"]].concat(), "7b \u{1b}[2J");
+    assert_eq!(code, Some(2), "{words}");
+    assert!(words.contains(r"`\x1b` is no hex digit"), "{words}");
     let lines = "{\"value\": 80}\nnonsense\n{\"value\": 20}\n";
     let (code, words) = test(&[&plant[..], &["--lines", "--json"]].concat(), lines);
     let kinds: Vec<Value> = words.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();

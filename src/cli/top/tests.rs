@@ -151,7 +151,8 @@ fn a_large_terminal_shows_all_panels_at_once() {
         assert_eq!(view.visible[0], 0);
         key(&mut view, KeyCode::End);
         let text = drawn(size, Some(&state), &mut view, &manner()).join("\n");
-        assert!(text.contains("plant/line-499/pressure"), "{text}");
+        // Its end, where there is no room for the whole name.
+        assert!(text.contains("/line-499/pressure "), "{text}");
         assert_eq!(view.visible.last(), Some(&499));
     }
 }
@@ -201,7 +202,7 @@ fn hostile_names_and_values_stay_texts_and_shift_nothing() {
     let lines = drawn((80, 24), Some(&state), &mut view, &manner());
     // Every cell holds one character here, so that they count columns.
     let column = |line: &String| Some(line[..line.find("9.5 °C")?].chars().count());
-    let columns: Vec<usize> = lines.iter().filter(|line| line.contains("a/")).filter_map(column).collect();
+    let columns: Vec<usize> = lines.iter().filter_map(column).collect();
     assert_eq!(columns.len(), hostile.len() - 1, "one of them has a text for a value: {lines:#?}");
     assert!(columns.iter().all(|column| *column == columns[0]), "{lines:#?}");
     let plain = plain::page(&state, &Manner { unicode: false, ..manner() });
