@@ -115,6 +115,8 @@ pub struct SourceCounters {
     pub lost_since: Counter,
     /// Values passed over as configured sentinels.
     pub ignored: Counter,
+    /// Requests to Sparkplug nodes for their birth.
+    pub rebirths: Counter,
     /// Where what it receives is shown to whoever looks on.
     pub tap: Arc<Tap>,
     /// Refused input by reason.

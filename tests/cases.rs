@@ -1,8 +1,8 @@
 //! Payloads of real kinds of devices, and the readings that must come of them.
 //!
 //! A case is two files in `tests/cases`: NAME.json says what the device sends and what is expected (its form is told in
-//! `tests/cases/README.md`), NAME.toml is the configuration a user would write for it. `TIDEGATE_CASES=FOLDER` takes
-//! another folder. One line is printed for each case; a case without a configuration fails.
+//! `tests/cases/README.md`), NAME.toml is the configuration a user would write for it; those of devices seen in the makers'
+//! own documentation are in `tests/cases/more`. `TIDEGATE_CASES=FOLDER` takes another folder. One line is printed for each case; a case without a configuration fails.
 
 #[path = "cases/compare.rs"]
 mod compare;
@@ -12,13 +12,20 @@ mod exchange;
 mod file;
 #[path = "cases/run.rs"]
 mod run;
+// Its test: what is fuzzed are sources that load, whatever becomes of their keys.
+#[allow(dead_code, clippy::unwrap_used, reason = "the rest of it belongs to tests/fuzz; its test may panic")]
+#[path = "fuzz/src/sources.rs"]
+mod sources;
 
 use std::path::{Path, PathBuf};
 
-fn folder() -> PathBuf {
+fn folders() -> Vec<PathBuf> {
     match std::env::var_os("TIDEGATE_CASES") {
-        Some(folder) => folder.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases"),
+        Some(folder) => vec![folder.into()],
+        None => {
+            let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+            vec![cases.join("more"), cases]
+        }
     }
 }
 
@@ -34,9 +41,10 @@ fn case(path: &Path) -> Result<(), String> {
 
 #[test]
 fn every_case_gives_its_readings() {
-    let folder = folder();
-    let mut names: Vec<PathBuf> = std::fs::read_dir(&folder)
-        .expect("the folder of the cases can be listed")
+    let folders = folders();
+    let mut names: Vec<PathBuf> = folders
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).expect("the folder of the cases can be listed"))
         .map(|entry| entry.expect("an entry of the folder can be read").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
         .collect();
@@ -59,6 +67,6 @@ fn every_case_gives_its_readings() {
         }
     }
     println!("{} of {count} cases passed", count - failed);
-    assert!(count > 0, "no case in {}", folder.display());
+    assert!(count > 0, "no case in {folders:?}");
     assert_eq!(failed, 0, "cases failed, see above");
 }

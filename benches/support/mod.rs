@@ -8,5 +8,6 @@ pub mod cloud_event;
 pub mod json;
 pub mod load;
 pub mod machine;
+pub mod pages;
 pub mod queue;
 pub mod stats;

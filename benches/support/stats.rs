@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::machine::processor_time;
+
 /// The value below which a share of all values lies.
 pub fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -36,6 +38,21 @@ pub fn beside(rounds: usize, items: usize, mut one: impl FnMut(), mut other: imp
 pub fn alone(rounds: usize, items: usize, mut one: impl FnMut()) -> f64 {
     let calls = calls(&mut one);
     median((0..rounds).map(|_| round(&mut one, calls, items)).collect())
+}
+
+/// [`beside`] for any number of ways, each with its own number of items a call, by processor time: on a busy machine the
+/// time by the clock says more of the others than of a step that waits for nothing.
+pub fn in_turn(rounds: usize, items: &[usize], ways: &mut [impl FnMut()]) -> Vec<f64> {
+    let calls: Vec<usize> = ways.iter_mut().map(|way| calls(way)).collect();
+    let mut took = vec![Vec::new(); ways.len()];
+    for _ in 0..rounds {
+        for (at, way) in ways.iter_mut().enumerate() {
+            let start = processor_time();
+            (0..calls[at]).for_each(|_| way());
+            took[at].push((processor_time() - start).as_secs_f64() * 1e9 / (calls[at] * items[at]) as f64);
+        }
+    }
+    took.into_iter().map(median).collect()
 }
 
 /// See [`beside`].

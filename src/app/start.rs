@@ -18,6 +18,7 @@ use crate::error::Failure;
 use crate::event::GatewayStarted;
 use crate::forward::{self, nudge::Nudge};
 use crate::ops::control::Routes;
+use crate::ops::look::{Live, LookAt};
 use crate::ops::metrics::Metrics;
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::systemd::ServiceManager;
@@ -122,11 +123,20 @@ impl App {
         };
         let mut aside = aside::Aside::new(hooks, surroundings);
         aside.follow(&config);
+        let metrics = Arc::new(Metrics::new(status.clone(), store.clone()));
+        let status: control::StatusFn = Arc::new(move || status.status());
+        let look_at = LookAt {
+            commands: commands.clone(),
+            status: Arc::clone(&status),
+            clock: Arc::clone(&clock),
+            store_path: config.store.path.as_path().into(),
+        };
         let routes = Routes {
             commands,
             log: log.clone(),
-            metrics: Arc::new(Metrics::new(status.clone(), store.clone())),
-            status: Arc::new(move || status.status()),
+            metrics,
+            status,
+            live: Live::spawn(look_at, Arc::clone(&counters)),
             store: store.clone(),
             replays,
             nudge,

@@ -24,6 +24,7 @@ use crate::error::Failure;
 use crate::forward::nudge::Nudge;
 use crate::ops::control::{self, Routes};
 use crate::ops::logging;
+use crate::ops::look::{Live, LookAt};
 use crate::ops::metrics::Metrics;
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::systemd::ServiceManager;
@@ -69,11 +70,20 @@ pub(super) async fn open(
         replays: Replays::none(),
         configured: shown_configured,
     };
+    let metrics = Arc::new(Metrics::new(sources.clone(), no_store.clone()));
+    let status_of: control::StatusFn = Arc::new(move || sources.status());
+    let look_at = LookAt {
+        commands: commands.clone(),
+        status: Arc::clone(&status_of),
+        clock: Arc::clone(clock),
+        store_path: config.store.path.as_path().into(),
+    };
     let routes = Routes {
         commands,
         log: log.clone(),
-        metrics: Arc::new(Metrics::new(sources.clone(), no_store.clone())),
-        status: Arc::new(move || sources.status()),
+        metrics,
+        status: status_of,
+        live: Live::spawn(look_at, Arc::clone(counters)),
         store: no_store.clone(),
         replays: Replays::none(),
         nudge: Nudge::default(),

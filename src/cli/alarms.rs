@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use clap::Args;
+
 use crate::cli::client;
+use crate::cli::top::text::tame;
 use crate::error::Failure;
 use crate::ops::control::alarms::{AlarmAnswer, AlarmLine, AlarmRequest};
 use crate::reading::Value;
@@ -14,6 +17,7 @@ Examples:
   tidegate alarms list
   tidegate alarms ack too-warm zigbee/cold-store/temperature
   tidegate alarms shelve too-warm 'zigbee/+/temperature' --for 2h
+  tidegate alarms unshelve too-warm 'zigbee/+/temperature' --json
 
 Exit codes: 0 done, 1 no gateway answers or there is no such alarm, 2 usage.";
 
@@ -35,15 +39,32 @@ pub fn list(socket: &Path, json: bool) -> Result<(), Failure> {
     })
 }
 
+/// One alarm, or some.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// The alarm's name
+    alarm: String,
+    /// The sensor's name, or a pattern with + and #
+    sensor: String,
+    /// For scripts
+    #[arg(long)]
+    json: bool,
+}
+
 /// Sends one command and says what came of it.
 ///
 /// # Errors
 /// No gateway answers, or no alarm was changed by it.
-pub fn tell(socket: &Path, what: &str, alarm: String, sensor: String, time: Option<Duration>) -> Result<(), Failure> {
+pub fn tell(socket: &Path, what: &str, which: Which, time: Option<Duration>) -> Result<(), Failure> {
+    let Which { alarm, sensor, json } = which;
     let request = AlarmRequest { alarm, sensor, for_seconds: time.map(whole_seconds) };
     let answer: AlarmAnswer = client::post(socket, &format!("/v1/alarms/{what}"), &request)?;
+    if json {
+        let text = client::to_json(&answer)?;
+        client::print(|out| writeln!(out, "{text}"))?;
+    }
     if answer.changed {
-        return client::print(|out| writeln!(out, "done"));
+        return if json { Ok(()) } else { client::print(|out| writeln!(out, "done")) };
     }
     let AlarmRequest { alarm, sensor, .. } = request;
     Err(Failure::Failed(format!(
@@ -82,5 +103,35 @@ fn line(alarm: &AlarmLine) -> String {
     if let Some(seconds) = alarm.shelved_s {
         line.push_str(&format!(", shelved for {}", humantime::format_duration(Duration::from_secs(seconds))));
     }
-    line
+    // A device's own words: they must not command the terminal.
+    tame(&line, true).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::Severity;
+    use crate::event::{AlarmState, Limit};
+
+    #[test]
+    fn what_a_device_says_does_not_command_the_terminal() {
+        let text = line(&AlarmLine {
+            alarm: "door".to_owned(),
+            sensor: "s/\u{202e}door/state".to_owned(),
+            severity: Severity::High,
+            condition: None,
+            state: AlarmState::Active,
+            since: None,
+            value: Some(Value::Text("\u{1b}[2Jopen\n".into())),
+            unit: None,
+            limit: Limit::Values(Vec::new()),
+            peak: None,
+            acknowledged: false,
+            waits_for_acknowledgement: false,
+            shelved_s: None,
+            suppressed: false,
+        });
+        assert!(!text.contains(['\u{1b}', '\n', '\u{202e}']), "{text:?}");
+        assert!(text.contains("\\u{1b}[2Jopen\\n"), "{text:?}");
+    }
 }

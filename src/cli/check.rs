@@ -3,57 +3,145 @@
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::cli::client;
-use crate::config::model::Upstream;
+use crate::config::model::{Config, Upstream};
 use crate::config::{self, Loaded};
 use crate::error::Failure;
 
-/// Checks a configuration file and `conf.d` beside it; with `files` also the certificates, keys and password files they
-/// name; with `environment` also everything around: the store's folder, the sources, the upstream. Each is tried,
-/// whatever the others say. Warnings and a summary go to standard output.
+/// What is wanted of a check.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Also the certificates, keys and password files that are named.
+    pub files: bool,
+    /// Also everything around: the store's folder, the sources, the upstream.
+    pub environment: bool,
+    /// For scripts.
+    pub json: bool,
+}
+
+/// What was tried of everything around.
+#[derive(Debug, Serialize)]
+struct Tried {
+    what: String,
+    good: bool,
+    /// What was found.
+    text: String,
+}
+
+/// For scripts.
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    good: bool,
+    errors: usize,
+    warnings: usize,
+    problems: Vec<config::Told<'a>>,
+    /// What was tried around, with `--environment`.
+    environment: &'a [Tried],
+}
+
+impl<'a> Told<'a> {
+    fn new(report: &'a config::Report, environment: &'a [Tried]) -> Self {
+        Self {
+            good: report.error_count() == 0 && environment.iter().all(|tried| tried.good),
+            errors: report.error_count(),
+            warnings: report.warning_count(),
+            problems: report.told().collect(),
+            environment,
+        }
+    }
+
+    fn print(&self) -> Result<(), Failure> {
+        let text = client::to_json(self)?;
+        client::print(|out| writeln!(out, "{text}"))
+    }
+}
+
+/// Checks a configuration file and `conf.d` beside it, and what else is wanted. Each thing around is tried, whatever the
+/// others say. Warnings and a summary go to standard output.
 ///
 /// # Errors
 /// [`Failure::Configuration`] with the whole report; [`Failure::Failed`] when something around is not as configured.
-pub fn run(path: &Path, files: bool, environment: bool) -> Result<(), Failure> {
+pub fn run(path: &Path, wanted: Wanted) -> Result<(), Failure> {
+    let Wanted { files, environment, json } = wanted;
     // Errors go to the one, warnings to the other.
     let colour = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
     let env = |name: &str| std::env::var(name).ok();
-    let loaded = check_to(path, files, colour, &env, &mut std::io::stdout().lock())?;
-    if !environment {
-        return Ok(());
+    let (config, report) = match json {
+        true => match load(path, files, &env) {
+            Ok((loaded, report)) => (loaded.config, report),
+            Err(report) => {
+                Told::new(&report, &[]).print()?;
+                return Err(Failure::Configuration(report.render(colour)));
+            }
+        },
+        false => {
+            (check_to(path, files, colour, &env, &mut std::io::stdout().lock())?.config, config::Report::default())
+        }
+    };
+    let mut tried: Vec<Tried> = Vec::new();
+    if environment {
+        look_around(&config, |what, found| {
+            let (good, text) = match found {
+                Ok(text) => (true, text),
+                Err(text) => (false, text),
+            };
+            tried.push(Tried { what, good, text });
+            match tried.last() {
+                Some(Tried { what, text, .. }) if !json => {
+                    let mark = if good { "ok   " } else { "WRONG" };
+                    client::print(|out| writeln!(out, "{mark} {what}: {text}"))
+                }
+                _ => Ok(()),
+            }
+        })?;
     }
+    if json {
+        Told::new(&report, &tried).print()?;
+    }
+    match tried.iter().filter(|tried| !tried.good).count() {
+        0 => Ok(()),
+        1 => Err(Failure::Failed("error: 1 thing around is not as configured, see above".to_owned())),
+        wrong => Err(Failure::Failed(format!("error: {wrong} things around are not as configured, see above"))),
+    }
+}
+
+/// Tries everything around; what was found is said as soon as it is known.
+fn look_around(
+    config: &Config,
+    mut say: impl FnMut(String, Result<String, String>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("error: the runtime cannot start: {error}")))?;
-    let config = &loaded.config;
-    let mut wrong = 0_usize;
-    let mut say = |what: &str, found: Result<String, String>| {
-        let (mark, text) = match found {
-            Ok(text) => ("ok   ", text),
-            Err(text) => {
-                wrong += 1;
-                ("WRONG", text)
-            }
-        };
-        client::print(|out| writeln!(out, "{mark} {what}: {text}"))
-    };
-    say("store", crate::store::probe(&config.store))?;
+    say("store".to_owned(), crate::store::probe(&config.store))?;
     for source in &config.sources {
-        say(&format!("source `{}`", source.name), runtime.block_on(crate::source::probe(source)))?;
+        say(format!("source `{}`", source.name), runtime.block_on(crate::source::probe(source)))?;
     }
     if let Some(upstream) = &config.upstream {
         for url in &upstream.urls {
             let name = if upstream.urls.len() > 1 { format!("upstream {}", url.host) } else { "upstream".to_owned() };
             let upstream = Upstream { url: url.clone(), ..upstream.clone() };
-            say(&name, runtime.block_on(crate::forward::probe(&upstream)))?;
+            say(name, runtime.block_on(crate::forward::probe(&upstream)))?;
         }
     }
-    match wrong {
-        0 => Ok(()),
-        1 => Err(Failure::Failed("error: 1 thing around is not as configured, see above".to_owned())),
-        _ => Err(Failure::Failed(format!("error: {wrong} things around are not as configured, see above"))),
+    Ok(())
+}
+
+/// Reads the configuration, and what it names if that is wanted; what is wrong is all of it, warnings too.
+fn load(
+    path: &Path,
+    files: bool,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Loaded, config::Report), config::Report> {
+    let loaded = config::load(path, env)?;
+    let mut report = loaded.warnings.clone();
+    if files {
+        report.extend(config::files::check(&loaded));
     }
+    if report.error_count() > 0 { Err(report) } else { Ok((loaded, report)) }
 }
 
 /// The check of the files alone, with the environment and the output given; returns what was loaded, for those who look
@@ -68,15 +156,7 @@ pub fn check_to(
     env: &dyn Fn(&str) -> Option<String>,
     out: &mut dyn Write,
 ) -> Result<Loaded, Failure> {
-    let refused = |report: &config::Report| Failure::Configuration(report.render(colour));
-    let loaded = config::load(path, env).map_err(|report| refused(&report))?;
-    let mut report = loaded.warnings.clone();
-    if files {
-        report.extend(config::files::check(&loaded));
-    }
-    if report.error_count() > 0 {
-        return Err(refused(&report));
-    }
+    let (loaded, report) = load(path, files, env).map_err(|report| Failure::Configuration(report.render(colour)))?;
     let separator = if report.is_empty() { "" } else { "\n" };
     let text = format!("{}{separator}{}", report.render(colour), summary(&loaded));
     client::print_to(out, |out| writeln!(out, "{text}"))?;

@@ -62,7 +62,8 @@ fn call_bytes(socket: &Path, method: Method, route: &str, body: Bytes) -> Result
         .map_err(|_| Failure::Failed("error: the gateway did not answer in time".to_owned()))?
 }
 
-async fn exchange(socket: &Path, method: Method, route: &str, body: Bytes) -> Result<Bytes, Failure> {
+/// One question and its answer.
+pub(super) async fn exchange(socket: &Path, method: Method, route: &str, body: Bytes) -> Result<Bytes, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::Failed(format!("error: asking the gateway failed: {error}"));
     let stream = tokio::net::UnixStream::connect(socket).await.map_err(|error| no_gateway(socket, &error))?;
     let (mut sender, connection) =

@@ -15,7 +15,7 @@ Examples:
   tidegate dead show 1042
   tidegate dead retry 1042
   tidegate dead retry --all
-  tidegate dead drop --all --yes
+  tidegate dead drop --all --yes --json
 
 An event is set aside when it cannot be sent, or when the broker ended three connections in a row rather than take it.
 It is announced upstream as lost (reason `dead-letter`); a retry that succeeds brings it after all, with its first id.
@@ -66,6 +66,9 @@ pub struct Letters {
     /// Every dead letter there is
     #[arg(long)]
     all: bool,
+    /// For scripts
+    #[arg(long)]
+    json: bool,
 }
 
 impl DeadCommand {
@@ -98,13 +101,15 @@ fn show(socket: &Path, letter: &str, json: bool) -> Result<(), Failure> {
 }
 
 fn retry(socket: &Path, letters: Letters) -> Result<(), Failure> {
+    let json = letters.json;
     let answer = tell(socket, "retry", letters)?;
-    client::print(|out| {
-        writeln!(
+    client::print(|out| match json {
+        true => writeln!(out, "{}", serde_json::json!({ "letters": answer })),
+        false => writeln!(
             out,
             "{} sent again behind new events; `tidegate dead list` shows what is refused again",
             count(answer)
-        )
+        ),
     })
 }
 
@@ -115,8 +120,12 @@ fn drop_letters(socket: &Path, letters: Letters, yes: bool) -> Result<(), Failur
                 .to_owned(),
         ));
     }
+    let json = letters.json;
     let answer = tell(socket, "drop", letters)?;
-    client::print(|out| writeln!(out, "{} dropped", count(answer)))
+    client::print(|out| match json {
+        true => writeln!(out, "{}", serde_json::json!({ "letters": answer })),
+        false => writeln!(out, "{} dropped", count(answer)),
+    })
 }
 
 /// Sends one command; that it is about no letter at all is an error when one was named.

@@ -21,6 +21,7 @@ Examples:
   tidegate log-level forward=trace --for 10m
   tidegate log-level app=debug                    a line for each event, with its id, sensor and correlation id
   tidegate log-level default
+  tidegate log-level --json | jq .targets
 
 Exit codes: 0 done, 1 no gateway answers, 2 usage.";
 
@@ -36,6 +37,9 @@ pub struct Arguments {
     /// The running gateway's control socket (gateway.control_socket)
     #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]
     socket: PathBuf,
+    /// For scripts
+    #[arg(long)]
+    json: bool,
 }
 
 /// Refuses on the command line what the gateway would not understand.
@@ -57,7 +61,8 @@ impl Arguments {
                 client::post(&self.socket, "/v1/log-level", &LogLevelRequest { what, for_s })?
             }
         };
-        client::print(|out| write!(out, "{}", shown(&levels)))
+        let text = if self.json { client::to_json(&levels)? + "\n" } else { shown(&levels) };
+        client::print(|out| write!(out, "{text}"))
     }
 }
 

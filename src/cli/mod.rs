@@ -22,6 +22,7 @@ pub mod replay;
 pub mod status;
 pub mod tap;
 pub mod test;
+pub mod top;
 pub mod upstream;
 
 use std::path::PathBuf;
@@ -67,8 +68,9 @@ Exit codes: 0 stopped when told to, 1 failed, 2 usage, 78 the configuration is w
 Examples:
   tidegate check
   tidegate check --config ./tidegate.toml --environment
+  tidegate check --json | jq '.problems[].message'
 
-Exit codes: 0 good, 1 the environment is not as configured, 78 the configuration is wrong.")]
+Exit codes: 0 good, 1 the environment is not as configured, 2 usage, 78 the configuration is wrong.")]
     Check {
         /// Configuration file; conf.d/*.toml beside it is read too
         #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
@@ -79,6 +81,9 @@ Exit codes: 0 good, 1 the environment is not as configured, 78 the configuration
         /// Leave out the certificates, keys and password files: for a configuration made on another machine
         #[arg(long, conflicts_with = "environment")]
         without_files: bool,
+        /// For scripts: every mistake and what was tried; the report for people goes to standard error
+        #[arg(long)]
+        json: bool,
     },
     /// Ask the running gateway how it is
     #[command(after_help = status::EXAMPLES)]
@@ -93,6 +98,9 @@ Exit codes: 0 good, 1 the environment is not as configured, 78 the configuration
         #[arg(long, short)]
         watch: bool,
     },
+    /// Watch the running gateway in a terminal: alarms, sensors, sources, events, queue
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::Arguments),
     /// Print the running gateway's metrics (OpenMetrics text)
     #[command(after_help = "\
 Examples:
@@ -166,6 +174,9 @@ Exit codes: 0 healthy, 1 damage found or unreadable, 2 usage, 78 the configurati
         /// First levels of its topics instead of the usual ones
         #[arg(long, value_name = "TOPIC", requires = "name")]
         base: Option<String>,
+        /// For scripts
+        #[arg(long)]
+        json: bool,
     },
     /// What waits to be sent upstream: show it, export it, give it up
     #[command(after_help = queue::EXAMPLES)]
@@ -226,40 +237,28 @@ enum AlarmsCommand {
     },
     /// Acknowledge: seen; ends a latched alarm whose condition is gone
     #[command(after_help = alarms::EXAMPLES)]
-    Ack {
-        /// The alarm's name
-        alarm: String,
-        /// The sensor's name, or a pattern with + and #
-        sensor: String,
-    },
+    Ack(alarms::Which),
     /// Take out of force for a while
     #[command(after_help = alarms::EXAMPLES)]
     Shelve {
-        /// The alarm's name
-        alarm: String,
-        /// The sensor's name, or a pattern with + and #
-        sensor: String,
+        #[command(flatten)]
+        which: alarms::Which,
         /// For how long: 30m, 2h, 1d
         #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
         time: std::time::Duration,
     },
     /// Put back into force
     #[command(after_help = alarms::EXAMPLES)]
-    Unshelve {
-        /// The alarm's name
-        alarm: String,
-        /// The sensor's name, or a pattern with + and #
-        sensor: String,
-    },
+    Unshelve(alarms::Which),
 }
 
 impl AlarmsCommand {
     fn execute(self, socket: &std::path::Path) -> Result<(), Failure> {
         match self {
             Self::List { json } => alarms::list(socket, json),
-            Self::Ack { alarm, sensor } => alarms::tell(socket, "acknowledge", alarm, sensor, None),
-            Self::Shelve { alarm, sensor, time } => alarms::tell(socket, "shelve", alarm, sensor, Some(time)),
-            Self::Unshelve { alarm, sensor } => alarms::tell(socket, "unshelve", alarm, sensor, None),
+            Self::Ack(which) => alarms::tell(socket, "acknowledge", which, None),
+            Self::Shelve { which, time } => alarms::tell(socket, "shelve", which, Some(time)),
+            Self::Unshelve(which) => alarms::tell(socket, "unshelve", which, None),
         }
     }
 }
@@ -269,9 +268,12 @@ impl Arguments {
     pub fn execute(self) -> Result<(), Failure> {
         match self.command {
             Command::Run { config } => crate::app::run(&config),
-            Command::Check { config, environment, without_files } => check::run(&config, !without_files, environment),
+            Command::Check { config, environment, without_files, json } => {
+                check::run(&config, check::Wanted { files: !without_files, environment, json })
+            }
             Command::Status { socket, json, watch: false } => status::status(&socket, json),
             Command::Status { socket, json, watch: true } => status::watch(&socket, json),
+            Command::Top(arguments) => arguments.execute(),
             Command::Metrics { socket } => metrics::metrics(&socket),
             Command::LogLevel(arguments) => arguments.execute(),
             Command::Alarms { socket, what } => what.execute(&socket),
@@ -280,7 +282,7 @@ impl Arguments {
                 doctor::run(doctor::Wanted { config, store, export, all, gateway, json })
             }
             Command::Events(arguments) => arguments.execute(),
-            Command::Presets { name, base } => presets::presets(name.as_deref(), base.as_deref()),
+            Command::Presets { name, base, json } => presets::presets(name.as_deref(), base.as_deref(), json),
             Command::Queue(arguments) => arguments.execute(),
             Command::Replay(arguments) => arguments.execute(),
             Command::Upstream(arguments) => arguments.execute(),
@@ -310,18 +312,40 @@ mod tests {
         command.get_subcommands().for_each(|inner| leaves(inner, &name, found));
     }
 
+    /// Commands without `--json`, and why.
+    const NO_JSON: [(&str, &str); 6] = [
+        ("tidegate run", "what it says is its log: gateway.log_format = \"json\""),
+        ("tidegate metrics", "OpenMetrics is for programs already"),
+        ("tidegate events export", "one CloudEvent in JSON a line already"),
+        ("tidegate queue export", "one CloudEvent in JSON a line already"),
+        ("tidegate completions", "a text for a shell"),
+        ("tidegate demo", "a show for people"),
+    ];
+
     #[test]
-    fn every_command_says_what_it_does_with_examples_and_exit_codes() {
+    fn every_command_says_what_it_does_with_examples_and_exit_codes_and_can_be_read_by_scripts() {
         let mut found = Vec::new();
         leaves(&Arguments::command(), "", &mut found);
         assert!(found.len() > 20, "{}", found.len());
-        for (name, command) in found {
+        for (name, command) in &found {
             assert!(command.get_about().is_some(), "{name} has no about");
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            for words in ["Examples:\n", "Exit codes: 0 "] {
+            for words in ["Examples:\n", "Exit codes: 0 ", "2 usage"] {
                 assert!(help.contains(words), "{name}: {words:?} is missing in {help:?}");
             }
+            assert!(help.contains(name.as_str()), "{name} is in none of its examples: {help}");
+            let undescribed = command.get_arguments().find(|one| one.get_help().is_none());
+            assert!(undescribed.is_none(), "{name}: {undescribed:?} has no help");
+            let has_json = command.get_arguments().any(|one| one.get_long() == Some("json"));
+            let is_excused = NO_JSON.iter().any(|(excused, _)| excused == name);
+            assert_ne!(has_json, is_excused, "{name} has --json, or a reason why not");
         }
+        let mut names = found.iter().map(|(name, _)| name.as_str());
+        for (excused, why) in NO_JSON {
+            let is_there = names.clone().any(|name| name == excused) || excused == "tidegate demo";
+            assert!(is_there, "{excused} ({why}) is no command any more");
+        }
+        assert!(names.any(|name| name == "tidegate top"));
     }
 
     #[test]

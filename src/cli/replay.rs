@@ -76,6 +76,9 @@ enum What {
         /// The running gateway's control socket (gateway.control_socket)
         #[arg(long, value_name = "PATH", default_value = super::DEFAULT_SOCKET)]
         socket: PathBuf,
+        /// For scripts
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -87,7 +90,7 @@ impl Arguments {
     pub fn execute(self) -> Result<(), Failure> {
         match self.what {
             Some(What::Status { socket, json }) => status(&socket, json),
-            Some(What::Cancel { socket }) => cancel(&socket),
+            Some(What::Cancel { socket, json }) => cancel(&socket, json),
             None => {
                 // Without it only a subcommand gets past the parser.
                 let since = self.since.ok_or_else(|| Failure::Failed("error: --since is missing".to_owned()))?;
@@ -172,8 +175,12 @@ fn status(socket: &Path, json: bool) -> Result<(), Failure> {
 ///
 /// # Errors
 /// No gateway answers, or there is none.
-fn cancel(socket: &Path) -> Result<(), Failure> {
+fn cancel(socket: &Path, json: bool) -> Result<(), Failure> {
     let answer: ReplayAnswer = client::post(socket, "/v1/replay/cancel", &())?;
+    if json {
+        let text = client::to_json(&answer.replay)?;
+        return client::print(|out| writeln!(out, "{text}"));
+    }
     client::print(|out| answer.replay.iter().try_for_each(|replay| writeln!(out, "{}", told(replay))))
 }
 

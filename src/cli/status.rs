@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::client;
+use crate::cli::top::text::tame;
 use crate::clock::ClockState;
 use crate::error::Failure;
 use crate::forward::breaker::State;
@@ -210,7 +211,9 @@ fn render(status: &Status) -> String {
             lines.push(format!("          refused {count}: {reason}"));
         }
     }
-    lines.join("\n")
+    // What brokers and the system say is in it: that must not command the terminal.
+    let tamed: Vec<_> = lines.iter().flat_map(|line| line.split('\n')).map(|line| tame(line, true)).collect();
+    tamed.join("\n")
 }
 
 #[cfg(test)]

@@ -21,10 +21,11 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 pub const EXAMPLES: &str = "\
 Examples:
   tidegate upstream reconnect      after repairing a cable, instead of waiting up to upstream.backoff_max
+  tidegate upstream reconnect --json | jq -r .outcome    connected, connected-already, trying, failed
 
 A connection that is up is left alone. If the attempt fails, the waits go on as before.
 
-Exit codes: 0 connected, or the attempt is still under way, 1 it failed, no gateway answers, or none is configured.";
+Exit codes: 0 connected, or the attempt is still under way, 1 it failed, no gateway answers, or none is configured, 2 usage.";
 
 /// The arguments.
 #[derive(Debug, Args)]
@@ -40,7 +41,11 @@ pub struct Arguments {
 enum What {
     /// Connect now instead of at the next attempt
     #[command(after_help = EXAMPLES)]
-    Reconnect,
+    Reconnect {
+        /// For scripts
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 impl Arguments {
@@ -50,29 +55,40 @@ impl Arguments {
     /// No gateway answers, none is configured, the attempt failed, or standard output cannot be written.
     pub fn execute(self) -> Result<(), Failure> {
         match self.what {
-            What::Reconnect => reconnect(&self.socket),
+            What::Reconnect { json } => reconnect(&self.socket, json),
         }
     }
 }
 
-fn reconnect(socket: &Path) -> Result<(), Failure> {
+/// Tells what came of it; for scripts, what it is called.
+fn tell(json: bool, outcome: &str, words: &str) -> Result<(), Failure> {
+    client::print(|out| match json {
+        true => writeln!(out, "{}", serde_json::json!({ "outcome": outcome })),
+        false => writeln!(out, "{words}"),
+    })
+}
+
+fn reconnect(socket: &Path, json: bool) -> Result<(), Failure> {
     let before = asked(socket)?;
     let answer: ReconnectAnswer = client::post(socket, "/v1/upstream/reconnect", &())?;
     if answer.reconnect == Reconnect::Connected {
-        return client::print(|out| writeln!(out, "connected already; nothing to do"));
+        return tell(json, "connected-already", "connected already; nothing to do");
     }
     let until = Instant::now() + OUTCOME_WITHIN;
     loop {
         let now = asked(socket)?;
         if now.connected {
-            return client::print(|out| writeln!(out, "connected"));
+            return tell(json, "connected", "connected");
         }
         if now.next_attempt.is_some() && now.breaker.failures != before.breaker.failures {
             let why = now.last_error.unwrap_or_default();
+            if json {
+                client::print(|out| writeln!(out, "{}", serde_json::json!({ "outcome": "failed", "error": why })))?;
+            }
             return Err(Failure::Failed(format!("error: not connected: {why}")));
         }
         if Instant::now() >= until {
-            return client::print(|out| writeln!(out, "trying; `tidegate status` tells what comes of it"));
+            return tell(json, "trying", "trying; `tidegate status` tells what comes of it");
         }
         std::thread::sleep(ASK_EVERY);
     }

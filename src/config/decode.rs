@@ -37,6 +37,12 @@ const DAY: Duration = Duration::from_secs(86_400);
 enum Form {
     Json,
     Cbor,
+    Query,
+    Influx,
+    Pattern,
+    CayenneLpp,
+    BtHome,
+    Sml,
     Senml,
     SparkplugB,
     Homie,
@@ -55,7 +61,10 @@ enum Form {
 impl Form {
     /// Whether values are found by the paths of a document.
     fn has_paths(self) -> bool {
-        matches!(self, Self::Json | Self::Cbor)
+        matches!(
+            self,
+            Self::Json | Self::Cbor | Self::Query | Self::Influx | Self::Pattern | Self::CayenneLpp | Self::BtHome
+        )
     }
 
     /// Whether the payload names its sensors itself.
@@ -77,6 +86,12 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         ("vedirect", Form::VeDirect),
         ("scale", Form::Scale),
         ("cbor", Form::Cbor),
+        ("query", Form::Query),
+        ("influx", Form::Influx),
+        ("pattern", Form::Pattern),
+        ("cayenne-lpp", Form::CayenneLpp),
+        ("bthome", Form::BtHome),
+        ("sml", Form::Sml),
         ("senml", Form::Senml),
         ("sparkplug-b", Form::SparkplugB),
         ("homie", Form::Homie),
@@ -96,6 +111,12 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
     let format = match form {
         Form::Json => Some(Format::Json),
         Form::Cbor => Some(Format::Cbor),
+        Form::Query => Some(Format::Query),
+        Form::Influx => Some(Format::Influx),
+        Form::Pattern => reach::pattern(ctx, section),
+        Form::CayenneLpp => Some(Format::CayenneLpp),
+        Form::BtHome => Some(Format::BtHome),
+        Form::Sml => Some(Format::Sml),
         Form::Senml => Some(Format::Senml),
         Form::SparkplugB => Some(Format::SparkplugB),
         Form::Homie => Some(Format::Homie),
@@ -118,11 +139,12 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         ("iso8601", TsUnit::Iso8601),
         ("auto", TsUnit::Auto),
     ];
-    let ts_unit = section.choice(ctx, "ts_unit", &units).unwrap_or(TsUnit::Iso8601);
+    let usual = if form == Form::Influx { TsUnit::Nanos } else { TsUnit::Iso8601 };
+    let ts_unit = section.choice(ctx, "ts_unit", &units).unwrap_or(usual);
     for name in ["ts_unit", "ts_format", "time_zone", "max_future_skew", "max_age"] {
         if let Some(entry) = section.entry(name)
             && section.lacks(ctx, "ts_field")
-            && !matches!(form, Form::Number | Form::P1)
+            && !matches!(form, Form::Number | Form::P1 | Form::Influx)
             && !form.names_itself()
         {
             ctx.warning(entry.key, format!("`{name}` has no effect without `ts_field`"));
@@ -139,7 +161,7 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         format: format?,
         device: device?,
         fields: fields.into_iter().map(|(field, _)| field).collect(),
-        ts_field: ts_field.map(|text| text.value),
+        ts_field: ts_field.map(|text| text.value).or_else(|| (form == Form::Influx).then(|| "time".to_owned())),
         ts_unit,
         time_zone,
         max_future_skew,
@@ -176,7 +198,7 @@ fn place_template(
             TemplatePart::Match(index) if !form.has_paths() => {
                 ctx.error(
                     text.spot,
-                    format!("`{{match[{index}]}}`: only paths of format = \"json\" and \"cbor\" have wildcards"),
+                    format!("`{{match[{index}]}}`: only paths of format = \"json\", \"cbor\" and others that are read as documents have wildcards"),
                 );
             }
             TemplatePart::TopicLevel(level) | TemplatePart::TopicFrom(level) => {

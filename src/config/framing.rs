@@ -21,20 +21,24 @@ enum By {
     Start,
     Gap,
     Slip,
+    Hdlc,
     Cobs,
     P1,
+    Sml,
     VeDirect,
 }
 
-const WAYS: [(&str, By); 9] = [
+const WAYS: [(&str, By); 11] = [
     ("line", By::Line),
     ("delimiter", By::Delimiter),
     ("length", By::Length),
     ("start", By::Start),
     ("gap", By::Gap),
     ("slip", By::Slip),
+    ("hdlc", By::Hdlc),
     ("cobs", By::Cobs),
     ("p1", By::P1),
+    ("sml", By::Sml),
     ("vedirect", By::VeDirect),
 ];
 
@@ -88,8 +92,10 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Framing> {
         By::Length | By::Start => Framing::Block(Block { gap, checksum, ..block?? }),
         By::Gap => Framing::Gap { gap: gap?, common },
         By::Slip => Framing::Slip(common),
+        By::Hdlc => Framing::Hdlc(common),
         By::Cobs => Framing::Cobs(common),
         By::P1 => Framing::P1 { max_bytes, unchecked },
+        By::Sml => Framing::Sml { max_bytes },
         By::VeDirect => Framing::VeDirect { max_bytes },
     })
 }

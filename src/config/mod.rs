@@ -47,7 +47,7 @@ mod tests;
 pub use general::host_name;
 pub use load::{ALARMS_MAX, FILE_BYTES_MAX, FILES_MAX, Loaded, SOURCES_MAX, load, load_text};
 pub use reference::reference;
-pub use report::{Level, Report};
+pub use report::{Level, Report, Told};
 pub use tree::{FileReference, Role};
 
 /// Longest name of a gateway, source, alarm or group, bytes: they are parts of topics.

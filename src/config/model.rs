@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use alarm::{Alarm, Condition, RateDirection, ScheduleSpan, SetPoint, Severity};
-pub use decode::{Decode, EventPart, Field, Format, Template, TemplatePart, TsUnit};
+pub use decode::{Decode, EventPart, Field, Format, Template, TemplatePart, TsUnit, Written};
 pub use framing::{Block, BlockLength, CHECKSUMS, Checksum, ChecksumKind, Common, Crc, Framing};
 pub use gateway::{CONTROL_SOCKET, Gateway, LogFormat, LogLevel};
 pub use reach::{Packing, Reach};

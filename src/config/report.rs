@@ -8,13 +8,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::render::render_problem;
 
 /// Problems written out; more than this helps nobody and a damaged 1 MiB file could have 100,000.
 const SHOWN_MAX: usize = 100;
 
 /// Whether a problem stops the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Level {
     /// The configuration is refused.
     Error,
@@ -167,6 +170,23 @@ impl Problem {
     }
 }
 
+/// A problem for programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Told<'a> {
+    /// Whether it stops the program.
+    pub level: Level,
+    /// The file, where there is one to name.
+    pub file: Option<&'a Path>,
+    /// Line, from 1.
+    pub line: Option<usize>,
+    /// Column in characters, from 1.
+    pub column: Option<usize>,
+    /// What is wrong.
+    pub message: &'a str,
+    /// What to do.
+    pub help: &'a [String],
+}
+
 /// Every problem of a configuration.
 #[derive(Clone, Default)]
 pub struct Report {
@@ -196,6 +216,21 @@ impl Report {
     /// Adds another report's problems to this one.
     pub fn extend(&mut self, other: Report) {
         self.problems.extend(other.problems);
+    }
+
+    /// Each problem for programs, without the text it is about: that may be a secret.
+    pub fn told(&self) -> impl Iterator<Item = Told<'_>> {
+        self.problems.iter().map(|problem| {
+            let place = problem.place.as_ref();
+            Told {
+                level: problem.level,
+                file: place.map(|place| place.file.path()).or(problem.path.as_deref()),
+                line: place.map(Place::line),
+                column: place.map(Place::column),
+                message: &problem.message,
+                help: &problem.helps,
+            }
+        })
     }
 
     /// Sorts by file (in the order of the paths given), then by position.

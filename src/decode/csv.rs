@@ -27,6 +27,7 @@ struct Column {
 #[derive(Debug)]
 pub(super) struct Csv {
     reader: Reader,
+    delimiter: u8,
     comment: Option<u8>,
     header: bool,
     decimal_comma: bool,
@@ -63,7 +64,8 @@ impl Csv {
             if joined {
                 time = path.split('+').map(|name| name.trim().to_owned()).collect();
             }
-            !joined
+            // A header may name a column that has a `+` in its name.
+            !joined || header
         });
         if !header && let Some(name) = time.iter().find(|name| !columns.contains(name)) {
             return Err(format!("`{name}` is not one of the csv columns {}", columns.join(", ")));
@@ -73,6 +75,7 @@ impl Csv {
         }
         let mut csv = Self {
             reader: ReaderBuilder::new().delimiter(delimiter).comment(comment).build(),
+            delimiter,
             comment,
             header,
             decimal_comma,
@@ -140,7 +143,7 @@ impl Csv {
             return;
         }
         for (column, text) in self.columns.iter().zip(cells) {
-            let raw = Raw::Bare { text, strip_unit: false };
+            let raw = Raw::Bare { text, strip_unit: sink.rules.strip_unit };
             for slot in &column.slots {
                 sink.put(*slot, &raw);
             }
@@ -148,8 +151,8 @@ impl Csv {
                 sink.other(&column.name, &raw);
             }
         }
-        if !self.time.is_empty() {
-            let cell = |name: &String| self.columns.iter().position(|column| column.name == *name).map(|at| cells[at]);
+        let cell = |name: &String| self.columns.iter().position(|column| column.name == *name).map(|at| cells[at]);
+        if !self.time.is_empty() && self.time.iter().all(|name| cell(name).is_some()) {
             let parts: Vec<&str> = self.time.iter().filter_map(cell).filter(|cell| !cell.is_empty()).collect();
             sink.put(Slot::Time, &Raw::Text(&parts.join(" ")));
         }
@@ -167,6 +170,12 @@ impl Format for Csv {
             return Ok(());
         }
         self.reader.reset();
+        // Columns that are filled up with blanks: several between two are one.
+        let squeezed = (self.delimiter == b' ').then(|| {
+            let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+            payload.lines().map(line).collect::<Vec<_>>().join("\n")
+        });
+        let payload = squeezed.as_deref().unwrap_or(payload);
         let mut input = payload.as_bytes();
         while let Some(count) = self.next_record(&mut input)? {
             // Taken out so that the cells can be lent while the columns change.

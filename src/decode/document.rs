@@ -14,7 +14,7 @@ use super::select::{Bound, each_mut, sibling, walk};
 use super::sink::{CARRY_BYTES_MAX, Sink};
 use super::tree::{Tree, from_cbor, from_json};
 use super::value::Raw;
-use super::{BinaryFormat, Format, carry, packed, units};
+use super::{BinaryFormat, Format, carry, layout, packed, units};
 use crate::config::model::{self, Packing, Template, TemplatePart};
 use crate::config::template::{self, Place};
 use crate::counters::Reject;
@@ -41,6 +41,8 @@ struct Wanted {
     is_open: bool,
     quantity: Vec<Part>,
     unit: Option<Vec<Step>>,
+    /// Where the value is in the bytes that the path leads to, and as it was written.
+    layout: Option<(layout::Place, String)>,
 }
 
 /// The plan.
@@ -48,7 +50,8 @@ struct Wanted {
 pub(super) struct Document {
     fields: Vec<Wanted>,
     device: Vec<Part>,
-    time: Option<Vec<Step>>,
+    /// Where the time is, in several parts perhaps.
+    time: Vec<Vec<Step>>,
     carry: Vec<Vec<Step>>,
     skip: Vec<Vec<Step>>,
     unpack: Vec<(Vec<Step>, Packing)>,
@@ -64,7 +67,10 @@ pub(super) fn is_needed(decode: &model::Decode) -> bool {
         || !reach.unpack.is_empty()
         || has_match(&decode.device)
         || decode.device.0.iter().any(|part| matches!(part, TemplatePart::Payload(path) if path.contains(['|', '*'])))
-        || decode.fields.iter().any(|f| f.unit_path.is_some() || is_wild(&f.path) || f.quantity.contains('{'))
+        || decode
+            .fields
+            .iter()
+            .any(|f| f.unit_path.is_some() || f.bytes.is_some() || is_wild(&f.path) || f.quantity.contains('{'))
         || decode.ts_field.as_deref().is_some_and(is_wild)
         || decode.carry.iter().any(|path| is_wild(path))
 }
@@ -78,10 +84,14 @@ impl Document {
             let template = template::parse(&field.quantity, Place::Quantity).map_err(|(_, why)| why)?;
             let path = steps(&field.path)?;
             let unit = field.unit_path.as_deref().map(steps).transpose()?;
-            fields.push(wanted(Some(rule), path, parts(&template, each)?, unit));
+            let place = |written: &String| Ok::<_, String>((layout::parse(written)?, written.clone()));
+            let layout = field.bytes.as_ref().map(place).transpose()?;
+            fields.push(Wanted { layout, ..wanted(Some(rule), path, parts(&template, each)?, unit) });
         }
+        // Values of several parts are a level of their own there.
+        let everything = if decode.format == model::Format::CayenneLpp { "**" } else { "*" };
         if fields.is_empty() || decode.reach.others {
-            let path = path::parse(&each.map_or_else(|| "*".to_owned(), |each| format!("{each}.*")))?;
+            let path = path::parse(&each.map_or_else(|| everything.to_owned(), |each| format!("{each}.*")))?;
             let last = wildcards(&path) - 1;
             fields.push(wanted(None, path, vec![Part::Match(last)], None));
         }
@@ -102,7 +112,10 @@ impl Document {
         Ok(Self {
             fields,
             device: parts(&decode.device, each)?,
-            time: decode.ts_field.as_deref().map(steps).transpose()?,
+            time: match &decode.ts_field {
+                Some(path) => super::time_parts(path).into_iter().map(steps).collect::<Result<_, _>>()?,
+                None => Vec::new(),
+            },
             carry: decode.carry.iter().map(|path| steps(path)).collect::<Result<_, _>>()?,
             skip: decode.reach.skip.iter().map(|path| steps(path)).collect::<Result<_, _>>()?,
             unpack: decode
@@ -114,7 +127,7 @@ impl Document {
         })
     }
 
-    fn read(&self, mut tree: Tree, sink: &mut Sink<'_>) -> Result<(), Refusal> {
+    pub(super) fn read(&self, mut tree: Tree, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         for (steps, packing) in &self.unpack {
             let mut refused = None;
             each_mut(steps, &mut tree, &mut |packed| match packed::open(packed, *packing) {
@@ -135,12 +148,21 @@ impl Document {
                 take_below(value, &mut taken);
             });
         }
+        // What names, dates or goes along with the readings is none itself, unless a field says so.
+        for steps in self.time.iter().chain(&self.carry).chain(self.device_paths()) {
+            walk(steps, tree, &mut Vec::new(), &mut |value, _| {
+                taken.insert(place(value));
+            });
+        }
         for field in &self.fields {
             walk(&field.steps, tree, &mut Vec::new(), &mut |value, bound| {
-                if !taken.insert(place(value)) && field.is_wild {
+                if field.layout.is_some() {
+                    // The same bytes hold the values of other fields.
+                    take_below(value, &mut taken);
+                } else if !taken.insert(place(value)) && field.is_wild {
                     return;
                 }
-                if field.is_open && !is_reading(field, value, sink) {
+                if field.is_open && field.layout.is_none() && !is_reading(field, value, sink) {
                     return;
                 }
                 found = true;
@@ -155,6 +177,14 @@ impl Document {
         Ok(())
     }
 
+    fn device_paths(&self) -> impl Iterator<Item = &Vec<Step>> {
+        let paths = self.device.iter().filter_map(|part| match part {
+            Part::Path(tried, _) => Some(tried),
+            _ => None,
+        });
+        paths.flatten()
+    }
+
     fn value(
         &self,
         field: &Wanted,
@@ -167,19 +197,38 @@ impl Document {
         if matches!(value, Tree::Null) || matches!(value, Tree::List(items) if items.is_empty()) {
             return Ok(());
         }
+        // An uplink without a payload says no value.
+        if field.layout.is_some() && matches!(value, Tree::Text(text) if text.is_empty()) {
+            return Ok(());
+        }
+        let bytes;
+        let raw = match &field.layout {
+            None => value.raw(),
+            Some((place, written)) => {
+                bytes = packed::bytes_of(value).map_err(|what| (Reject::NotANumber, what))?;
+                let short = || (Reject::Malformed, format!("{} bytes, too few for `{written}`", bytes.len()));
+                place.read(&bytes).ok_or_else(short)?
+            }
+        };
         let topic = sink.message.topic;
         let device = fill(&self.device, topic, bound, tree)?;
         let name = fill(&field.quantity, topic, bound, tree)?;
         let unit = field.unit.as_ref().and_then(|steps| sibling(steps, tree, bound)).and_then(Tree::name);
-        let stamp = self.time.as_ref().and_then(|steps| sibling(steps, tree, bound));
+        let stamp = match self.time.as_slice() {
+            [whole] => sibling(whole, tree, bound).and_then(|value| sink.rules.time.read(&value.raw())),
+            parts => {
+                let parts = parts.iter().filter_map(|steps| sibling(steps, tree, bound)?.name());
+                sink.rules.time.read(&Raw::Text(&parts.collect::<Vec<_>>().join(" ")))
+            }
+        };
         let attributes = self.attributes(bound, tree, sink);
         let item = Item {
             rule: field.rule,
             device: Some(&device),
             unit: unit.map(|unit| units::spelled(&unit).into()),
-            stamp: stamp.and_then(|value| sink.rules.time.read(&value.raw())),
+            stamp,
             attributes,
-            ..Item::new(&name, value.raw())
+            ..Item::new(&name, raw)
         };
         sink.item(item);
         Ok(())
@@ -222,7 +271,7 @@ fn wildcards(steps: &[Step]) -> usize {
 
 fn wanted(rule: Option<usize>, steps: Vec<Step>, quantity: Vec<Part>, unit: Option<Vec<Step>>) -> Wanted {
     let is_open = matches!(steps.last(), Some(Step::Any | Step::Deep));
-    Wanted { rule, is_wild: path::is_wild(&steps), is_open, steps, quantity, unit }
+    Wanted { rule, is_wild: path::is_wild(&steps), is_open, steps, quantity, unit, layout: None }
 }
 
 /// A path as seen from the document: `$.` starts at its top, all others at the element of `each`.

@@ -40,7 +40,7 @@ impl Sink<'_> {
     /// A text as the number and unit that it may be written as.
     pub(super) fn stripped<'r>(&self, raw: Raw<'r>) -> Raw<'r> {
         match raw {
-            Raw::Text(text) if self.rules.strip_unit => Raw::Bare { text: text.trim_ascii(), strip_unit: true },
+            Raw::Text(text) if self.rules.strip_unit => Raw::Bare { text: text.trim(), strip_unit: true },
             other => other,
         }
     }

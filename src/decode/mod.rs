@@ -6,16 +6,21 @@
 //! that is refused never takes the good ones of its message with it; a message that is malformed yields nothing.
 
 mod binary;
+mod bthome;
 mod carry;
+mod choice;
 mod csv;
 mod document;
 pub mod framing;
+mod grammar;
 mod homie;
+mod influx;
 mod item;
 mod jq;
 mod json;
 mod key_value;
 mod layout;
+mod lpp;
 pub mod modbus;
 mod name;
 mod nmea;
@@ -23,11 +28,14 @@ mod number;
 mod p1;
 mod packed;
 mod path;
+mod query;
 mod record;
+mod records;
 mod scale;
 mod select;
 mod senml;
 mod sink;
+mod sml;
 mod sparkplug;
 #[cfg(test)]
 mod tests;
@@ -36,6 +44,7 @@ mod tree;
 mod units;
 mod value;
 mod vedirect;
+mod wants;
 
 use std::fmt;
 use std::sync::Arc;
@@ -49,6 +58,7 @@ use self::sink::{Rules, Sink, Slot, Want};
 use self::time::TimeRule;
 use self::units::Units;
 use self::value::Rule;
+use self::wants::{attribute_names, by_name, time_parts, wants};
 use crate::clock::{ClockState, WallTime};
 use crate::config::model::{self, SourceKind, Template, TemplatePart};
 use crate::config::pattern;
@@ -57,6 +67,7 @@ use crate::counters::Reject;
 use crate::reading::Reading;
 
 pub use self::sink::{CARRY_BYTES_MAX, READINGS_PER_MESSAGE_MAX};
+pub use self::sparkplug::rebirth::{Birth, request as rebirth_request};
 
 /// What a source received.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +91,8 @@ pub struct Decoded {
     pub rejects: Vec<(Reject, String)>,
     /// Values that were configured sentinels, and messages that the configuration passes over.
     pub ignored: u64,
+    /// Sparkplug nodes whose birth is missing, or no longer is.
+    pub births: Vec<Birth>,
 }
 
 impl Decoded {
@@ -88,6 +101,7 @@ impl Decoded {
         self.readings.clear();
         self.rejects.clear();
         self.ignored = 0;
+        self.births.clear();
     }
 }
 
@@ -129,9 +143,17 @@ fn reader(decode: &model::Decode, wants: &[Want]) -> Result<Reader, String> {
         model::Format::Json if document::is_needed(decode) => Reader::text(document::Document::new(decode)?),
         model::Format::Json => Reader::text(json::Json::new(wants)?),
         model::Format::Cbor => Reader::binary(document::Document::new(decode)?),
+        model::Format::Query => Reader::text(records::TextRecords::query(decode)?),
+        model::Format::Influx => Reader::text(records::TextRecords::influx(decode)?),
+        model::Format::Pattern { pattern } => Reader::text(records::TextRecords::pattern(pattern, decode)?),
+        model::Format::CayenneLpp => Reader::binary(records::ByteRecords::new(records::Bytes::CayenneLpp, decode)?),
+        model::Format::BtHome => Reader::binary(records::ByteRecords::new(records::Bytes::BtHome, decode)?),
+        model::Format::Sml => Reader::binary(sml::Sml::new(wants)),
         model::Format::Jq { expression } => Reader::text(jq::Jq::new(expression)?),
         model::Format::Senml => Reader::binary(senml::Senml),
-        model::Format::SparkplugB => Reader::binary(sparkplug::Sparkplug::new(decode.reach.online)),
+        model::Format::SparkplugB => {
+            Reader::binary(sparkplug::Sparkplug::new(decode.reach.online, !decode.reach.no_rebirth))
+        }
         model::Format::Homie => Reader::text(homie::Homie::new(decode.reach.online)),
         model::Format::Skip => Reader::Skip,
         model::Format::Number { .. } => Reader::text(number::Number { quantity: number_quantity(decode)? }),
@@ -161,6 +183,9 @@ pub struct Decoder {
 struct Branch {
     /// Filters; empty: all messages.
     topics: Vec<String>,
+    choice: choice::Choice,
+    /// Its messages may be several documents, one a line.
+    is_json: bool,
     reader: Reader,
     rules: Rules,
     state: State,
@@ -185,9 +210,20 @@ impl Decoder {
         }
     }
 
+    /// Whether a message of this topic is none of the readings that the configuration wants.
+    pub fn passes_over(&self, topic: &str) -> bool {
+        let message = Message { topic: Some(topic), payload: &[], retained: false, arrival: WallTime(0) };
+        let branch = self.branches.iter().find(|branch| branch.is_for(&message));
+        branch.is_none_or(|branch| matches!(branch.reader, Reader::Skip))
+    }
+
     /// Adds what a message holds to `out`.
     pub fn decode(&mut self, message: &Message<'_>, out: &mut Decoded) {
-        match self.branches.iter_mut().find(|branch| branch.is_for(message)) {
+        let last = self.branches.len() - 1;
+        let is_meant =
+            |at: usize, branch: &Branch| branch.is_for(message) && branch.choice.takes(message.payload, at == last);
+        let found = self.branches.iter_mut().enumerate().find(|(at, branch)| is_meant(*at, branch));
+        match found.map(|(_, branch)| branch) {
             Some(branch) => branch.decode(message, out),
             None => out.ignored += 1,
         }
@@ -211,7 +247,7 @@ impl Branch {
         {
             return Err(format!("{part:?} needs an MQTT topic, and a serial source has none"));
         }
-        let units = Units::new(&decode.reach.units);
+        let units = Units::new(&decode.reach.units, usual_units(decode));
         for field in fields.iter_mut().filter(|field| field.unit.is_none()) {
             field.unit = units.of(&field.quantity);
         }
@@ -240,7 +276,9 @@ impl Branch {
             },
         };
         let state = State::new(fields, names, rules.carry.len(), device);
-        Ok(Self { topics: decode.reach.topics.clone(), reader: reader(decode, &wants)?, rules, state })
+        let choice = choice::Choice::new(decode)?;
+        let is_json = matches!(decode.format, model::Format::Json | model::Format::Jq { .. });
+        Ok(Self { topics: decode.reach.topics.clone(), choice, is_json, reader: reader(decode, &wants)?, rules, state })
     }
 
     fn is_for(&self, message: &Message<'_>) -> bool {
@@ -265,6 +303,14 @@ impl Branch {
         let mut sink = Sink { rules: &self.rules, state: &mut self.state, message, out };
         let read = match &mut self.reader {
             Reader::Text(format) => match std::str::from_utf8(payload) {
+                Ok(payload) if self.is_json && is_json_lines(payload) => {
+                    for line in payload.lines().filter(|line| !line.trim().is_empty()) {
+                        if let Err((reject, what)) = format.read(line, &mut sink) {
+                            sink.refuse(reject, what);
+                        }
+                    }
+                    Ok(())
+                }
                 Ok(payload) => format.read(payload, &mut sink),
                 Err(error) => Err((Reject::NotUtf8, format!("not UTF-8 from byte {} on", error.valid_up_to()))),
             },
@@ -275,6 +321,24 @@ impl Branch {
             out.rejects.push(refusal);
         }
     }
+}
+
+/// Whether a payload is several documents, one a line. A document that is laid out over lines has none that is one alone.
+fn is_json_lines(payload: &str) -> bool {
+    let mut lines = payload.lines().map(str::trim).filter(|line| !line.is_empty());
+    let is_document = |line: &str| line.starts_with('{') && line.ends_with('}');
+    payload.trim_ascii().contains('\n') && lines.all(is_document)
+}
+
+/// Units that the standard gives to what a payload names.
+fn usual_units(decode: &model::Decode) -> Vec<(&'static str, &'static str)> {
+    use model::Packing;
+    let packings = || decode.reach.unpack.iter().map(|(_, packing)| packing);
+    let is_lpp = decode.format == model::Format::CayenneLpp || packings().any(|p| matches!(p, Packing::Lpp { .. }));
+    let is_bthome = decode.format == model::Format::BtHome || packings().any(|p| matches!(p, Packing::BtHome { .. }));
+    let lpp = is_lpp.then(lpp::units).into_iter().flatten();
+    let bthome = is_bthome.then(bthome::units).into_iter().flatten();
+    lpp.chain(bthome).collect()
 }
 
 /// A text without the mark that some editors and loggers put before it; empty where it is blank.
@@ -305,45 +369,4 @@ fn check_number(decode: &model::Decode, quantity: &Template) -> Result<(), Strin
 
 fn is_topic(part: &TemplatePart) -> bool {
     matches!(part, TemplatePart::Topic | TemplatePart::TopicLevel(_) | TemplatePart::TopicFrom(_))
-}
-
-/// All values that a payload is asked for.
-fn wants(decode: &model::Decode) -> Vec<Want> {
-    let want = |path: &str, slot| Want { path: path.to_owned(), slot };
-    let mut wants: Vec<Want> =
-        decode.fields.iter().enumerate().map(|(index, field)| want(&field.path, Slot::Field(index))).collect();
-    wants.extend(decode.ts_field.iter().map(|path| want(path, Slot::Time)));
-    wants.extend(decode.carry.iter().enumerate().map(|(index, path)| want(path, Slot::Carry(index))));
-    let parts = decode.device.0.iter().filter_map(|part| match part {
-        TemplatePart::Payload(path) => Some(path),
-        _ => None,
-    });
-    wants.extend(parts.enumerate().map(|(index, path)| want(path, Slot::Device(index))));
-    wants
-}
-
-/// What the carried fields are called in the event: the last part of their path, or all of it where that is not unique.
-fn attribute_names(decode: &model::Decode) -> Result<Vec<Arc<str>>, String> {
-    if !matches!(decode.format, model::Format::Json | model::Format::Cbor) {
-        return Ok(decode.carry.clone());
-    }
-    let mut names: Vec<Arc<str>> = Vec::new();
-    for path in &decode.carry {
-        names.push(path::last_name(&path::parse(path)?).into());
-    }
-    let unique = |index: usize| names.iter().filter(|name| **name == names[index]).count() == 1;
-    let finished = decode.carry.iter().enumerate();
-    Ok(finished.map(|(index, path)| Arc::clone(if unique(index) { &names[index] } else { path })).collect())
-}
-
-/// Wants gathered by name, for formats that know fields by one.
-fn by_name(wants: &[Want]) -> Vec<(String, Vec<Slot>)> {
-    let mut names: Vec<(String, Vec<Slot>)> = Vec::new();
-    for want in wants {
-        match names.iter_mut().find(|(name, _)| *name == want.path) {
-            Some((_, slots)) => slots.push(want.slot),
-            None => names.push((want.path.clone(), vec![want.slot])),
-        }
-    }
-    names
 }

@@ -16,7 +16,7 @@ pub(super) struct Number {
 
 impl Format for Number {
     fn read(&mut self, payload: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
-        let raw = Raw::Bare { text: payload.trim_ascii(), strip_unit: sink.rules.strip_unit };
+        let raw = Raw::Bare { text: payload.trim(), strip_unit: sink.rules.strip_unit };
         match &self.quantity {
             None => {
                 sink.put(Slot::Field(0), &raw);

@@ -104,7 +104,8 @@ impl Format for P1 {
 /// The lines with a code. A line that begins with a parenthesis belongs to the one before.
 fn lines(payload: &str) -> Vec<Line<'_>> {
     let mut lines: Vec<Line<'_>> = Vec::new();
-    for line in payload.lines().map(str::trim).take(LINES_MAX) {
+    // The readout of mode C marks its first line with STX.
+    for line in payload.lines().map(|line| line.trim().trim_start_matches('\u{2}')).take(LINES_MAX) {
         let Some((code, rest)) = line.split_once('(') else { continue };
         let groups = rest.strip_suffix(')').unwrap_or(rest).split(")(");
         match lines.last_mut() {

@@ -2,13 +2,23 @@
 //!
 //! Owns the unpacking of one value in place. Base64 is taken in both alphabets, with and without padding.
 
+use std::borrow::Cow;
+
 use super::tree::{Tree, from_cbor, from_json};
+use super::{bthome, lpp};
 use crate::config::model::Packing;
 
 /// What a packed value holds; `None` where there is nothing to unpack, an error where it is broken.
 pub(super) fn open(value: &Tree, packing: Packing) -> Result<Option<Tree>, String> {
+    let is_hex = matches!(packing, Packing::Hex | Packing::Lpp { hex: true } | Packing::BtHome { hex: true });
+    let digits;
     let text = match value {
         Tree::Text(text) => text.trim(),
+        // Hexadecimal digits in a text without quotes, that happen to be decimal ones.
+        Tree::Integer(whole) if is_hex && *whole >= 0 => {
+            digits = whole.to_string();
+            &digits
+        }
         _ => return Ok(None),
     };
     if text.is_empty() {
@@ -22,12 +32,33 @@ pub(super) fn open(value: &Tree, packing: Packing) -> Result<Option<Tree>, Strin
         Packing::Cbor => {
             from_cbor(&bytes(base64(text), "base64")?).map_err(|why| format!("the CBOR inside a text: {why}"))?
         }
+        Packing::Lpp { hex: true } => lpp::read(&bytes(hex(text), "hex")?)?,
+        Packing::Lpp { hex: false } => lpp::read(&bytes(base64(text), "base64")?)?,
+        Packing::BtHome { hex: true } => bthome::read(&bytes(hex(text), "hex")?)?,
+        Packing::BtHome { hex: false } => bthome::read(&bytes(base64(text), "base64")?)?,
     }))
 }
 
 /// Bytes as a list of numbers, so that paths reach each: `frm_payload[2]`.
 fn list(bytes: &[u8]) -> Tree {
     Tree::List(bytes.iter().map(|byte| Tree::Integer(i64::from(*byte))).collect())
+}
+
+/// The bytes that a value is; an error says what it is instead.
+pub(super) fn bytes_of(value: &Tree) -> Result<Cow<'_, [u8]>, String> {
+    match value {
+        Tree::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+        Tree::List(items) => {
+            let byte = |item: &Tree| match item {
+                Tree::Integer(byte) => u8::try_from(*byte).ok(),
+                _ => None,
+            };
+            let bytes: Option<Vec<u8>> = items.iter().map(byte).collect();
+            bytes.map(Cow::Owned).ok_or_else(|| "a list of other things than bytes".to_owned())
+        }
+        Tree::Text(_) => Err("a text where bytes are wanted: `unpack` makes them of base64 or hex".to_owned()),
+        _ => Err("no bytes".to_owned()),
+    }
 }
 
 /// The bytes of a base64 text.

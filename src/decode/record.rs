@@ -50,6 +50,7 @@ pub(super) struct State {
     /// Something that could be a value was there.
     pub(super) found: bool,
     pub(super) stamp: Option<Stamp>,
+    pub(super) time_parts: Vec<Option<String>>,
     pub(super) carried: Vec<Option<serde_json::Value>>,
     pub(super) device: Vec<Option<String>>,
     pub(super) carried_bytes: usize,
@@ -71,6 +72,7 @@ impl State {
             pending: Vec::new(),
             found: false,
             stamp: None,
+            time_parts: Vec::new(),
             carried: vec![None; carried],
             device: vec![None; device],
             carried_bytes: 0,
@@ -96,6 +98,7 @@ impl State {
         self.pending.clear();
         self.found = false;
         self.stamp = None;
+        self.time_parts.clear();
         self.carried.fill(None);
         self.device.fill(None);
     }

@@ -33,6 +33,8 @@ pub(super) enum Slot {
     Field(usize),
     /// The message's time.
     Time,
+    /// A part of it, by its index, where it stands in several places.
+    TimePart(usize),
     /// An attribute, by its index.
     Carry(usize),
     /// A part of the device's name, by its index.
@@ -100,6 +102,11 @@ impl Sink<'_> {
         match slot {
             Slot::Field(index) => self.field(index, raw),
             Slot::Time => self.state.stamp = self.rules.time.read(raw),
+            Slot::TimePart(index) => {
+                let parts = &mut self.state.time_parts;
+                parts.resize(parts.len().max(index + 1), None);
+                parts[index] = device_text(raw);
+            }
             Slot::Carry(index) => {
                 if let Some(value) = carried(raw) {
                     self.carry(index, value, carried_bytes(raw));
@@ -202,6 +209,10 @@ impl Sink<'_> {
 
     /// The record is whole: its values become readings.
     pub(super) fn end_record(&mut self) {
+        let parts: Vec<&str> = self.state.time_parts.iter().flatten().map(String::as_str).collect();
+        if !parts.is_empty() {
+            self.state.stamp = self.rules.time.read(&Raw::Text(&parts.join(" ")));
+        }
         if !self.state.found {
             let what = self.expected();
             self.refuse(Reject::MissingField, what);
@@ -290,7 +301,7 @@ fn carried_bytes(raw: &Raw<'_>) -> usize {
 }
 
 /// A value as a part of a name; `None` where there is nothing to name with. Its length is checked with the name's.
-fn device_text(raw: &Raw<'_>) -> Option<String> {
+pub(super) fn device_text(raw: &Raw<'_>) -> Option<String> {
     Some(match *raw {
         Raw::Null | Raw::Composite | Raw::Bare { text: "", .. } | Raw::Measured { text: "", .. } => return None,
         Raw::Bool(state) => state.to_string(),

@@ -3,14 +3,18 @@
 //! Owns what births declared: the names, types and units of metrics by their aliases, for each node and device, bounded.
 //! Sensors are `group/node[/device]/metric`. Data by an alias that no birth declared is refused and counted, as is a gap
 //! in the sequence numbers; a death forgets what was declared. With `online` birth and death are readings, too.
-//! `bdSeq` and `Node Control/*` are no sensors.
+//! `bdSeq` and `Node Control/*` are no sensors. Says whose birth is to be asked for (`rebirth`); asking is the source's.
 
 mod protobuf;
+pub(super) mod rebirth;
+mod sequence;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use self::protobuf::{Metric, Payload, Scalar};
+use self::rebirth::Birth;
+use self::sequence::{Sequence, Step};
 use super::BinaryFormat;
 use super::item::Item;
 use super::name::Refusal;
@@ -50,16 +54,18 @@ impl Born {
 #[derive(Debug)]
 pub(super) struct Sparkplug {
     online: bool,
+    /// Births that are missing are told of.
+    rebirth: bool,
     /// By `group/node[/device]`.
     born: HashMap<Box<str>, Born>,
-    /// The next sequence number of a node.
-    next: HashMap<Box<str>, u8>,
+    /// The sequence numbers of a node.
+    sequences: HashMap<Box<str>, Sequence>,
     metrics: usize,
 }
 
 impl Sparkplug {
-    pub(super) fn new(online: bool) -> Self {
-        Self { online, born: HashMap::new(), next: HashMap::new(), metrics: 0 }
+    pub(super) fn new(online: bool, rebirth: bool) -> Self {
+        Self { online, rebirth, born: HashMap::new(), sequences: HashMap::new(), metrics: 0 }
     }
 
     /// Forgets a node or device; a node with all its devices.
@@ -100,20 +106,36 @@ impl Sparkplug {
     /// Counts a gap in a node's sequence.
     fn sequence(&mut self, node: &str, kind: &str, payload: &Payload<'_>, sink: &mut Sink<'_>) {
         let Some(seq) = payload.seq.map(|seq| seq as u8) else { return };
-        if self.next.len() >= NODES_MAX && !self.next.contains_key(node) {
+        let has_room = self.sequences.len() < NODES_MAX;
+        let Some(known) = self.sequences.get_mut(node) else {
+            if has_room {
+                self.sequences.insert(node.into(), Sequence::after(seq));
+            }
+            return;
+        };
+        if kind == "NBIRTH" {
+            *known = Sequence::after(seq);
             return;
         }
-        let before = self.next.insert(node.into(), seq.wrapping_add(1));
-        if let Some(next) = before
-            && next != seq
-            && kind != "NBIRTH"
-        {
-            let what = format!("{}: sequence {seq} where {next} was due: messages were lost", quote(node));
-            sink.refuse(Reject::MissingField, what);
+        match known.next(seq) {
+            Step::InOrder => {}
+            Step::Late { complete } => {
+                if complete && self.rebirth {
+                    sink.out.births.push(Birth::Settled(node.into()));
+                }
+            }
+            Step::Gap { due } => {
+                let what = format!("{}: sequence {seq} where {due} was due: messages were lost", quote(node));
+                sink.refuse(Reject::MissingField, what);
+                if self.rebirth {
+                    sink.out.births.push(Birth::Missing(node.into()));
+                }
+            }
         }
     }
 
-    fn data(&self, place: &str, payload: &Payload<'_>, sink: &mut Sink<'_>) {
+    fn data(&self, node: &str, place: &str, payload: &Payload<'_>, sink: &mut Sink<'_>) {
+        let mut is_missing = false;
         let born = self.born.get(place);
         for metric in &payload.metrics {
             let by_alias = || born?.by_alias.get(&metric.alias?);
@@ -134,6 +156,7 @@ impl Sparkplug {
                         let alias = metric.alias.unwrap_or_default();
                         let what = format!("{}: alias {alias} was declared by no birth seen so far", quote(place));
                         sink.refuse(Reject::MissingField, what);
+                        is_missing = true;
                         continue;
                     }
                 },
@@ -142,6 +165,10 @@ impl Sparkplug {
                 continue;
             }
             reading(place, name, datatype, unit, metric, payload, sink);
+        }
+        // A device's birth comes with its node's.
+        if is_missing && self.rebirth {
+            sink.out.births.push(Birth::Missing(node.into()));
         }
     }
 }
@@ -241,14 +268,18 @@ impl BinaryFormat for Sparkplug {
             "NDEATH" | "DDEATH" => {
                 self.forget(&place);
                 if kind == "NDEATH" {
-                    self.next.remove(&*node);
+                    self.sequences.remove(&*node);
                 }
                 online = Some(false);
             }
             _ => {}
         }
         if online != Some(false) {
-            self.data(&place, &payload, sink);
+            self.data(&node, &place, &payload, sink);
+        }
+        // One that is gone cannot answer, and will begin with its birth.
+        if self.rebirth && matches!(kind, "NBIRTH" | "NDEATH") {
+            sink.out.births.push(Birth::Settled((*node).into()));
         }
         match online {
             Some(state) if self.online => {

@@ -8,6 +8,8 @@ mod device_tests;
 mod json_tests;
 mod line_tests;
 mod number_tests;
+mod packed_tests;
+mod sparkplug_tests;
 
 use std::sync::Arc;
 use std::time::Duration;

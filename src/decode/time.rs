@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use jiff::civil;
 use jiff::fmt::strtime;
 use jiff::fmt::temporal::DateTimeParser;
 use jiff::tz::TimeZone;
@@ -25,6 +26,8 @@ const LIFE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 pub(super) enum Stamp {
     /// Nanoseconds since the epoch.
     At(i64),
+    /// Nanoseconds since midnight: only the time of the day is told.
+    OfDay(i64),
     /// There is one, but it makes no sense.
     Unreadable,
 }
@@ -43,10 +46,25 @@ pub(super) struct TimeRule {
 impl TimeRule {
     /// Reads a time; `None` where the payload says that there is none.
     pub(super) fn read(&self, raw: &Raw<'_>) -> Option<Stamp> {
+        if let Some(format) = &self.format {
+            let whole;
+            let text = match *raw {
+                Raw::Null => return None,
+                Raw::Text(text) | Raw::Bare { text, .. } | Raw::Measured { text, .. } => text.trim(),
+                // "20260301120000" is a number to formats that know numbers.
+                Raw::Integer(number) => {
+                    whole = number.to_string();
+                    &whole
+                }
+                Raw::Unsigned(number) => {
+                    whole = number.to_string();
+                    &whole
+                }
+                Raw::Number(_) | Raw::Bool(_) | Raw::Composite => return Some(Stamp::Unreadable),
+            };
+            return (!text.is_empty()).then(|| self.formatted(format, text).unwrap_or(Stamp::Unreadable));
+        }
         let nanos = match *raw {
-            // "20260301120000" is a number to formats that know numbers.
-            Raw::Integer(whole) if self.format.is_some() => self.text(&whole.to_string()),
-            Raw::Unsigned(whole) if self.format.is_some() => self.text(&whole.to_string()),
             Raw::Null | Raw::Text("") | Raw::Bare { text: "", .. } | Raw::Measured { text: "", .. } => return None,
             Raw::Text(text) | Raw::Bare { text, .. } | Raw::Measured { text, .. } => self.text(text),
             Raw::Integer(whole) => self.sized(whole as f64).whole(i128::from(whole)),
@@ -61,6 +79,10 @@ impl TimeRule {
     /// arrival; all that is certain then is that it is later than our build.
     pub(super) fn resolve(&self, stamp: Option<Stamp>, arrival: WallTime, is_known: bool) -> (WallTime, TimeSource) {
         let is_plausible = |time| if is_known { self.is_plausible(time, arrival) } else { self.is_possible(time) };
+        let stamp = match stamp {
+            Some(Stamp::OfDay(nanos)) if is_known => self.latest(nanos, arrival).map(Stamp::At).or(stamp),
+            other => other,
+        };
         match stamp {
             None => (arrival, TimeSource::Arrival),
             Some(Stamp::At(nanos)) if is_plausible(WallTime(nanos)) => (WallTime(nanos), TimeSource::Payload),
@@ -109,9 +131,6 @@ impl TimeRule {
 
     fn text(&self, text: &str) -> Option<i64> {
         let text = text.trim_ascii();
-        if let Some(format) = &self.format {
-            return self.formatted(format, text);
-        }
         let number = match self.unit {
             TsUnit::Auto => parse(text, false),
             _ => None,
@@ -134,13 +153,30 @@ impl TimeRule {
         }
     }
 
-    fn formatted(&self, format: &str, text: &str) -> Option<i64> {
+    fn formatted(&self, format: &str, text: &str) -> Option<Stamp> {
         let pieces = strtime::parse(format, text).ok()?;
-        let stamp = match pieces.offset() {
-            Some(_) => pieces.to_timestamp().ok()?,
-            None => self.zone.to_timestamp(pieces.to_datetime().ok()?).ok()?,
+        let stamp = match (pieces.to_timestamp(), pieces.to_datetime(), pieces.to_time()) {
+            (Ok(stamp), ..) => stamp,
+            (_, Ok(local), _) => self.zone.to_timestamp(local).ok()?,
+            (_, _, Ok(time)) => {
+                let seconds = (i64::from(time.hour()) * 60 + i64::from(time.minute())) * 60 + i64::from(time.second());
+                return Some(Stamp::OfDay(seconds * 1_000_000_000 + i64::from(time.subsec_nanosecond())));
+            }
+            _ => return None,
         };
-        i64::try_from(stamp.as_nanosecond()).ok()
+        i64::try_from(stamp.as_nanosecond()).ok().map(Stamp::At)
+    }
+
+    /// The time of the day on the last day that does not put it too far into the future.
+    fn latest(&self, of_day: i64, arrival: WallTime) -> Option<i64> {
+        let arrived = jiff::Timestamp::from_nanosecond(i128::from(arrival.0)).ok()?;
+        let today = arrived.to_zoned(self.zone.clone()).date();
+        let time = civil::Time::midnight().checked_add(jiff::SignedDuration::from_nanos(of_day)).ok()?;
+        let days = [today.yesterday(), Ok(today), today.tomorrow()];
+        let at = |day: civil::Date| self.zone.to_timestamp(day.to_datetime(time)).ok();
+        let stamps = days.into_iter().flatten().filter_map(at).filter_map(|at| i64::try_from(at.as_nanosecond()).ok());
+        let ahead = i64::try_from(self.max_future_skew.as_nanos()).unwrap_or(i64::MAX);
+        stamps.filter(|at| *at <= arrival.0.saturating_add(ahead)).max()
     }
 
     fn iso8601(&self, text: &str) -> Option<i64> {
@@ -279,6 +315,18 @@ mod tests {
         }
         let compact = TimeRule { format: Some("%Y%m%d%H%M%S".to_owned()), ..rule(TsUnit::Iso8601) };
         assert_eq!(compact.read(&Raw::Integer(20_260_301_130_000)), Some(Stamp::At(NOON)));
+    }
+
+    #[test]
+    fn a_time_of_the_day_is_on_the_last_day_that_is_not_ahead() {
+        // It is 13:01 in Berlin.
+        let rule = TimeRule { format: Some("%H:%M:%S".to_owned()), ..rule(TsUnit::Iso8601) };
+        let at = |text| rule.resolve(rule.read(&Raw::Text(text)), ARRIVAL, true);
+        assert_eq!(at("13:00:00"), (WallTime(NOON), TimeSource::Payload));
+        assert_eq!(at("13:02:00"), (WallTime(NOON + 120_000_000_000), TimeSource::Payload));
+        assert_eq!(at("23:59:00"), (WallTime(NOON - 13 * 3_600_000_000_000 - 60_000_000_000), TimeSource::Payload));
+        assert_eq!(at("25:00:00"), (ARRIVAL, TimeSource::Doubtful));
+        assert_eq!(rule.resolve(rule.read(&Raw::Text("13:00:00")), ARRIVAL, false), (ARRIVAL, TimeSource::Doubtful));
     }
 
     #[test]

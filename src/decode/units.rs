@@ -11,8 +11,10 @@ use std::sync::Arc;
 pub(super) struct Units(Vec<(Box<str>, Arc<str>)>);
 
 impl Units {
-    pub(super) fn new(units: &[(Arc<str>, Arc<str>)]) -> Self {
-        Self(units.iter().map(|(name, unit)| (name.to_lowercase().into(), Arc::clone(unit))).collect())
+    /// The configured ones, and behind them those that go without saying.
+    pub(super) fn new(units: &[(Arc<str>, Arc<str>)], usual: Vec<(&str, &str)>) -> Self {
+        let configured = units.iter().map(|(name, unit)| (name.to_lowercase().into(), Arc::clone(unit)));
+        Self(configured.chain(usual.into_iter().map(|(name, unit)| (name.into(), unit.into()))).collect())
     }
 
     /// The unit that goes with a name.
@@ -48,12 +50,12 @@ mod tests {
 
     #[test]
     fn the_last_part_decides_without_case_and_number() {
-        let units = Units::new(&[("temperature".into(), "°C".into()), ("power".into(), "W".into())]);
+        let units = Units::new(&[("temperature".into(), "°C".into()), ("power".into(), "W".into())], vec![]);
         for name in ["temperature", "BME280.Temperature", "a/temperature_1", "temperature:0", "temperature2"] {
             assert_eq!(units.of(name).as_deref(), Some("°C"), "{name}");
         }
         assert_eq!(units.of("ENERGY.Power[0]").as_deref(), Some("W"));
-        let ends = Units::new(&[("*_kWh".into(), "kWh".into()), ("*temperature".into(), "°C".into())]);
+        let ends = Units::new(&[("*_kWh".into(), "kWh".into()), ("*temperature".into(), "°C".into())], vec![]);
         assert_eq!(ends.of("total_kwh").as_deref(), Some("kWh"));
         assert_eq!(ends.of("room_temperature_2").as_deref(), Some("°C"));
         assert_eq!(units.of("temperature.offset"), None);

@@ -135,3 +135,45 @@ fn a_unit_glued_to_the_number_is_cut_off_and_kept() {
     let comma = rule.convert(&Raw::Bare { text: "21,5C", strip_unit: true }, true);
     assert_eq!(comma, Converted::Value(Value::Number(21.5), Some("C".into())));
 }
+
+#[test]
+fn bits_of_a_number_and_hexadecimal_texts_are_read() {
+    let mut field = field();
+    field.written.bits = Some((2, 1));
+    assert_eq!(value(&field, &Raw::Integer(0x14)), Some(Value::Number(1.0)));
+    assert_eq!(value(&field, &Raw::Number(20.0)), Some(Value::Number(1.0)));
+    assert_eq!(reject(&field, &Raw::Number(20.5)), Some(Reject::NotANumber));
+    field.written = model::Written { hex: true, bits: Some((0, 16)), signed: true };
+    for (text, expected) in [("0xFF9C", -100.0), ("7fff", 32_767.0), (" 0X8000", -32_768.0), ("10", 16.0)] {
+        assert_eq!(value(&field, &Raw::Text(text)), Some(Value::Number(expected)), "{text}");
+    }
+    assert_eq!(value(&field, &Raw::Integer(10)), Some(Value::Number(16.0)), "digits that lost their quotes");
+    assert_eq!(reject(&field, &Raw::Text("xyz")), Some(Reject::NotANumber));
+    field.written = model::Written { hex: true, bits: Some((63, 1)), signed: false };
+    assert_eq!(value(&field, &Raw::Text("8000000000000000")), Some(Value::Number(1.0)));
+}
+
+#[test]
+fn texts_can_be_sentinels_and_an_empty_text_is_no_state() {
+    let mut field = field();
+    field.ignore_texts = vec!["---".into(), "unavailable".into()];
+    let ignored = |raw: Raw<'_>| Rule::new(&field).convert(&raw, false) == Converted::Ignored;
+    assert!(ignored(Raw::Text("---")) && ignored(Raw::Bare { text: "unavailable", strip_unit: false }));
+    assert!(!ignored(Raw::Text("--")));
+    field.text = true;
+    assert_eq!(Rule::new(&field).convert(&Raw::Text(""), false), Converted::Nothing);
+}
+
+#[test]
+fn numbers_are_read_as_people_write_them() {
+    let rule = Rule::new(&field());
+    let read = |text, comma| match rule.convert(&Raw::Bare { text, strip_unit: true }, comma) {
+        Converted::Value(Value::Number(number), unit) => Some((number, unit.unwrap_or_default().to_string())),
+        _ => None,
+    };
+    assert_eq!(read("\u{2212}3.5", false), Some((-3.5, String::new())));
+    assert_eq!(read("\u{2212}3.5\u{a0}\u{b0}C", false), Some((-3.5, "\u{b0}C".to_owned())));
+    assert_eq!(read("1\u{a0}013,2 hPa", true), Some((1013.2, "hPa".to_owned())));
+    assert_eq!(read("1 013,2", true), Some((1013.2, String::new())));
+    assert_eq!(read("1 01,2", true), None);
+}

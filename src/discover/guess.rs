@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
+use super::blocks;
+
 /// How deep into a document values are looked for.
 const DEPTH_MAX: usize = 4;
 
@@ -26,6 +28,53 @@ pub enum Kind {
     KeyValue,
     /// Cells between this character.
     Csv(u8),
+    /// RFC 8428.
+    Senml,
+    /// NMEA 0183.
+    Nmea,
+    /// A smart meter's telegram.
+    P1,
+    /// A Victron text block.
+    VeDirect,
+}
+
+impl Kind {
+    /// As written in `format`.
+    pub fn format(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Number => "number",
+            Self::KeyValue => "key-value",
+            Self::Csv(_) => "csv",
+            Self::Senml => "senml",
+            Self::Nmea => "nmea",
+            Self::P1 => "p1",
+            Self::VeDirect => "vedirect",
+        }
+    }
+
+    /// How a port's bytes of it are cut, as written in `framing`.
+    pub fn framing(self) -> &'static str {
+        match self {
+            Self::P1 => "p1",
+            Self::VeDirect => "vedirect",
+            _ => "line",
+        }
+    }
+
+    /// For people.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Json => "JSON",
+            Self::Number => "numbers",
+            Self::KeyValue => "key=value",
+            Self::Csv(_) => "CSV",
+            Self::Senml => "SenML (RFC 8428)",
+            Self::Nmea => "NMEA 0183",
+            Self::P1 => "a smart meter's telegrams (P1, DSMR)",
+            Self::VeDirect => "Victron's VE.Direct",
+        }
+    }
 }
 
 /// A value in a payload.
@@ -41,7 +90,12 @@ pub enum Seen {
 
 /// The format of a payload and its values by their path; `None` where it is none of those known here.
 pub fn look(payload: &[u8]) -> Option<(Kind, Vec<(String, Seen)>)> {
-    let text = std::str::from_utf8(payload).ok()?.trim();
+    let Ok(text) = std::str::from_utf8(payload).map(str::trim) else {
+        return is_senml_cbor(payload).then(|| (Kind::Senml, Vec::new()));
+    };
+    if let Some(kind) = of_its_own(text) {
+        return Some((kind, Vec::new()));
+    }
     if text.starts_with('{') {
         let document: Json = serde_json::from_str(text).ok()?;
         let mut values = Vec::new();
@@ -52,6 +106,45 @@ pub fn look(payload: &[u8]) -> Option<(Kind, Vec<(String, Seen)>)> {
         return Some((Kind::Number, vec![("value".to_owned(), Seen::Number(number))]));
     }
     key_value(text).or_else(|| csv(text))
+}
+
+/// A format that names its values itself.
+fn of_its_own(text: &str) -> Option<Kind> {
+    let lines = || text.lines().map(str::as_bytes);
+    if blocks::is_nmea(text.as_bytes()) {
+        Some(Kind::Nmea)
+    } else if text.starts_with('/') && lines().filter(|line| blocks::is_obis(line)).count() >= 2 {
+        Some(Kind::P1)
+    } else if lines().filter(|line| blocks::is_ve_direct(line)).count() >= 3 && text.contains("Checksum\t") {
+        Some(Kind::VeDirect)
+    } else if text.starts_with('[') && is_senml(text) || is_senml_cbor(text.as_bytes()) {
+        Some(Kind::Senml)
+    } else {
+        None
+    }
+}
+
+/// Whether a document is a list of records with names and values.
+fn is_senml(text: &str) -> bool {
+    let Ok(Json::Array(records)) = serde_json::from_str(text) else { return false };
+    let has = |record: &Json, names: &[&str]| names.iter().any(|name| record.get(name).is_some());
+    records.iter().any(|record| has(record, &["n", "bn"]))
+        && records.iter().any(|record| has(record, &["v", "vb", "vs"]))
+}
+
+/// The same in CBOR: names are -2 and 0, values 2, 3 and 4 (RFC 8428, 6).
+fn is_senml_cbor(payload: &[u8]) -> bool {
+    use ciborium::Value;
+    if !payload.first().is_some_and(|first| (0x81..=0x9f).contains(first)) {
+        return false;
+    }
+    let Ok(Value::Array(records)) = ciborium::from_reader::<Value, _>(payload) else { return false };
+    let has = |labels: &[i64]| {
+        records.iter().filter_map(Value::as_map).flatten().any(|(label, _)| {
+            label.as_integer().is_some_and(|label| labels.iter().any(|wanted| label == (*wanted).into()))
+        })
+    };
+    has(&[-2, 0]) && has(&[2, 3, 4])
 }
 
 fn number(text: &str) -> Option<f64> {
@@ -159,6 +252,25 @@ mod tests {
             assert_eq!(kind(nonsense), None, "{nonsense:?}");
         }
         assert_eq!(look(b"\xff\xfe"), None);
+    }
+
+    #[test]
+    fn formats_that_name_their_values_are_told_from_what_looks_alike() {
+        let kind = |payload: &[u8]| look(payload).map(|(kind, _)| kind);
+        let meter = "/KFM5\r\n\r\n1-0:1.8.1(000123.4*kWh)\r\n1-0:2.8.1(000.0*kWh)\r\n";
+        let block = "PID\t0xA053\r\nV\t12800\r\nI\t-15\r\nChecksum\t\u{3}";
+        for (payload, expected) in [
+            (&br#"[{"bn":"dev1/","n":"t","u":"Cel","v":21.5}]"#[..], Some(Kind::Senml)),
+            (b"\x81\xa2\x00\x61t\x02\x05", Some(Kind::Senml)),
+            (b"\x81\xa2\x00\x61t\x08\x05", None),
+            (b"$WIMWV,214.8,R,10.2,N,A*1F", Some(Kind::Nmea)),
+            (b"$5,20*pieces", None),
+            (meter.as_bytes(), Some(Kind::P1)),
+            (block.as_bytes(), Some(Kind::VeDirect)),
+            (br#"[{"n":"t"}]"#, None),
+        ] {
+            assert_eq!(kind(payload), expected, "{}", String::from_utf8_lossy(payload));
+        }
     }
 
     #[test]

@@ -1,20 +1,22 @@
 //! From what was overheard to a configuration to begin with.
 //!
-//! Owns the grouping of messages that look alike and the text of the proposal. Pure. Nothing is guessed silently: each
-//! source, field and limit says how often it was seen, and each source has been tried on the very messages it was made
-//! from, by the decoder that will read it.
+//! Owns the grouping of messages that look alike and the text of the proposal. Pure. What has the address of a known kind
+//! of device gets its preset (`preset`), a format that names its values itself is taken as it is, and only the rest is
+//! guessed at. Nothing is guessed silently: each source, field and limit says how often it was seen, and each source has
+//! been tried on the very messages it was made from, by the decoder that will read it (`tried`).
 
+mod blocks;
 pub mod guess;
+pub mod modbus;
+mod preset;
+mod shape;
 #[cfg(test)]
 mod tests;
+mod tried;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
 
-use crate::clock::WallTime;
-use crate::config;
-use crate::decode::{Decoded, Decoder, Message};
 use guess::{Kind, Seen};
 
 /// Sources proposed at most; a broker with more kinds of messages is better asked for a part of its topics.
@@ -42,6 +44,15 @@ pub struct Place {
     pub name: String,
     /// The lines of [[source]] that say how it is reached, with comments.
     pub keys: String,
+    /// A serial port: what was heard are lines, and a source needs its `framing`.
+    pub is_port: bool,
+}
+
+impl Place {
+    /// The name of its source with this number, from 0.
+    fn numbered(&self, number: usize) -> String {
+        if number == 0 { self.name.clone() } else { format!("{}-{}", self.name, number + 1) }
+    }
 }
 
 /// A value of messages that look alike.
@@ -63,12 +74,16 @@ struct Group<'a> {
 
 /// The proposal, and how many sources it has.
 pub fn propose(place: &Place, heard: &[Heard]) -> (String, usize) {
-    let (groups, unknown) = group(heard);
-    let mut text = String::new();
-    let mut sources = 0;
+    let (blocks, sure) = if place.is_port { blocks::of_lines(heard) } else { (Vec::new(), None) };
+    let heard: Vec<&Heard> = if place.is_port { blocks.iter().collect() } else { heard.iter().collect() };
+    let (proposed, left) = preset::take(place, heard);
+    let mut sources = proposed.len();
+    let mut text: String = proposed.concat();
+    let is_told_of = |heard: &&Heard| heard.topic.as_deref().is_some_and(shape::is_home_assistant);
+    let (told_of, left): (Vec<&Heard>, Vec<&Heard>) = left.into_iter().partition(is_told_of);
+    let (groups, unknown) = group(&left, sure);
     for group in groups.iter().take(SOURCES_MAX) {
-        let name = if sources == 0 { place.name.clone() } else { format!("{}-{}", place.name, sources + 1) };
-        match source(&name, place, group) {
+        match source(&place.numbered(sources), place, group) {
             Ok(proposed) => {
                 text.push_str(&proposed);
                 sources += 1;
@@ -82,11 +97,14 @@ pub fn propose(place: &Place, heard: &[Heard]) -> (String, usize) {
         let _ =
             writeln!(text, "# {} more kinds of messages; ask for a part with --topic\n", groups.len() - SOURCES_MAX);
     }
+    if !told_of.is_empty() {
+        let _ = writeln!(text, "# {} messages tell Home Assistant of devices, and are no readings\n", told_of.len());
+    }
     if !unknown.is_empty() {
         let topics: BTreeSet<&str> = unknown.iter().filter_map(|heard| heard.topic.as_deref()).collect();
         let _ = writeln!(
             text,
-            "# {} messages are neither JSON, a number, key=value nor CSV{}\n",
+            "# {} messages are of no format that is recognised (JSON, a number, key=value, CSV, SenML, NMEA 0183, P1, VE.Direct){}\n",
             unknown.len(),
             if topics.is_empty() { String::new() } else { format!(": {}", some(&topics)) }
         );
@@ -97,11 +115,12 @@ pub fn propose(place: &Place, heard: &[Heard]) -> (String, usize) {
 /// What tells groups apart: format, topics' length, and (for a bare number) the last level, which says what it is.
 type Alike = (Kind, usize, String, Vec<String>);
 
-fn group(heard: &[Heard]) -> (Vec<Group<'_>>, Vec<&Heard>) {
-    let mut groups: BTreeMap<Alike, Group<'_>> = BTreeMap::new();
+fn group<'h>(heard: &[&'h Heard], sure: Option<Kind>) -> (Vec<Group<'h>>, Vec<&'h Heard>) {
+    let mut groups: BTreeMap<Alike, Group<'h>> = BTreeMap::new();
     let mut unknown = Vec::new();
-    for message in heard {
-        let Some((kind, values)) = guess::look(&message.payload) else {
+    for message in heard.iter().copied() {
+        let looked = sure.map(|kind| (kind, Vec::new())).or_else(|| guess::look(&message.payload));
+        let Some((kind, values)) = looked else {
             unknown.push(message);
             continue;
         };
@@ -109,7 +128,9 @@ fn group(heard: &[Heard]) -> (Vec<Group<'_>>, Vec<&Heard>) {
         let last = if kind == Kind::Number { levels.last().copied().unwrap_or_default() } else { "" };
         // Devices of one kind do not always send all fields: the names alone would tell too many apart.
         let shape = match kind {
-            Kind::Json | Kind::KeyValue | Kind::Number => Vec::new(),
+            Kind::Json | Kind::KeyValue | Kind::Number | Kind::Senml | Kind::Nmea | Kind::P1 | Kind::VeDirect => {
+                Vec::new()
+            }
             Kind::Csv(_) => vec![values.len().to_string()],
         };
         let first = levels.first().copied().unwrap_or_default();
@@ -150,16 +171,19 @@ fn source(name: &str, place: &Place, group: &Group<'_>) -> Result<String, String
     if let Some(topics) = &topics {
         let _ = writeln!(body, "topics = [{}]", quoted(&topics.filter));
     }
+    if place.is_port {
+        let _ = writeln!(body, "framing = {{ by = \"{}\" }}", group.kind.framing());
+    }
     body.push_str("[source.decode]\n");
-    let format = match group.kind {
-        Kind::Json => "json",
-        Kind::Number => "number",
-        Kind::KeyValue => "key-value",
-        Kind::Csv(_) => "csv",
-    };
-    let _ = writeln!(body, "format = \"{format}\"");
+    let _ = writeln!(body, "format = \"{}\"", group.kind.format());
+    if group.kind == Kind::Senml {
+        return whole(&body, group);
+    }
     if let Some(device) = topics.as_ref().and_then(|topics| topics.device.as_ref()) {
         let _ = writeln!(body, "device = {}", quoted(device));
+    }
+    if matches!(group.kind, Kind::Nmea | Kind::P1 | Kind::VeDirect) {
+        return whole(&body, group);
     }
     if let Kind::Csv(delimiter) = group.kind {
         let columns: Vec<String> = (1..=group.fields.len()).map(|number| format!("\"column{number}\"")).collect();
@@ -227,7 +251,7 @@ fn source(name: &str, place: &Place, group: &Group<'_>) -> Result<String, String
     for what in left_out {
         let _ = writeln!(body, "# left out: {what}");
     }
-    let understood = verify(&body, group)?;
+    let understood = tried::read(&tried::load(&body)?, group.messages.iter().copied())?.understood;
     let mut text = format!("# {total} messages {}; {understood} of them understood by this source.\n", of(group));
     text.push_str(&body);
     let _ = write!(text, "\n{alarms}\n");
@@ -256,23 +280,17 @@ fn alarm(text: &mut String, sensor: &str, quantity: &str, field: &Field) {
     );
 }
 
-/// Loads the source as it stands and lets it read what it was made from.
-fn verify(source: &str, group: &Group<'_>) -> Result<usize, String> {
-    let loaded = config::load_text(Path::new("proposal"), source, &|_| None)
-        .map_err(|report| format!("a source for them would be refused: {}", report.to_string().replace('\n', " ")))?;
-    let source = loaded.config.sources.first().ok_or("no source")?;
-    let mut decoder = Decoder::new(source)?;
-    let mut decoded = Decoded::default();
-    let understood = group.messages.iter().filter(|heard| {
-        decoded.clear();
-        let (topic, payload) = (heard.topic.as_deref(), heard.payload.as_slice());
-        decoder.decode(&Message { topic, payload, retained: false, arrival: WallTime(0) }, &mut decoded);
-        !decoded.readings.is_empty()
-    });
-    match understood.count() {
-        0 => Err("none of them would be understood".to_owned()),
-        understood => Ok(understood),
-    }
+/// A source of a format that names its values itself: all of them, and which those are.
+fn whole(body: &str, group: &Group<'_>) -> Result<String, String> {
+    let tried = tried::read(&tried::load(body)?, group.messages.iter().copied())?;
+    Ok(format!(
+        "# {} messages {}: {}; {} of them understood by this source. Its sensors, and what they said:\n{}{body}\n",
+        group.messages.len(),
+        of(group),
+        group.kind.about(),
+        tried.understood,
+        tried.sensors(),
+    ))
 }
 
 /// What the topics of a group have in common.

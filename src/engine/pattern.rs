@@ -10,11 +10,19 @@ pub(super) fn is_exact(pattern: &str) -> bool {
     pattern.split('/').all(|level| level != "+" && level != "#")
 }
 
-/// All patterns as one tree of levels, so that a new sensor is matched without trying each alarm.
+/// All patterns, so that a new sensor is matched without trying each alarm: those that are simply a name by that name,
+/// the others as a tree of levels.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    exact: HashMap<Box<str>, Index>,
-    any: Option<Box<Index>>,
+    /// A node of the tree takes ten times as much memory as an entry here, and names may be many.
+    names: HashMap<Box<str>, Vec<u32>>,
+    tree: Node,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    exact: HashMap<Box<str>, Node>,
+    any: Option<Box<Node>>,
     here: Vec<u32>,
     rest: Vec<u32>,
 }
@@ -22,7 +30,13 @@ pub(super) struct Index {
 impl Index {
     /// Adds a pattern that leads to `rule`.
     pub(super) fn insert(&mut self, pattern: &str, rule: u32) {
-        let mut node = self;
+        if is_exact(pattern) {
+            let rules = self.names.entry(pattern.into()).or_default();
+            rules.reserve_exact(1);
+            rules.push(rule);
+            return;
+        }
+        let mut node = &mut self.tree;
         for level in pattern.split('/') {
             node = match level {
                 "#" => {
@@ -38,13 +52,15 @@ impl Index {
 
     /// All rules with a matching pattern, ascending, each once.
     pub(super) fn find(&self, name: &str) -> Vec<u32> {
-        let mut found = Vec::new();
-        self.collect(Some(name), &mut found);
+        let mut found = self.names.get(name).cloned().unwrap_or_default();
+        self.tree.collect(Some(name), &mut found);
         found.sort_unstable();
         found.dedup();
         found
     }
+}
 
+impl Node {
     /// Each node is reached by one path only, so the work is bounded by the tree, and the depth by the name's levels.
     fn collect(&self, name: Option<&str>, found: &mut Vec<u32>) {
         found.extend_from_slice(&self.rest);

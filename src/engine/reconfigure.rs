@@ -106,7 +106,9 @@ impl Engine {
         let mut groups: HashMap<&str, Vec<u16>> = HashMap::new();
         let mut ring_max = 0;
         // The positions fit: a configuration has far fewer alarms.
-        for (rule, machine) in self.patterns.find(&sensor.name).into_iter().zip(0..u16::MAX) {
+        let rules = self.patterns.find(&sensor.name);
+        sensor.machines.reserve_exact(rules.len());
+        for (rule, machine) in rules.into_iter().zip(0..u16::MAX) {
             let alarm = &self.rules[rule as usize].alarm;
             let mut made = Machine::new(rule);
             if let Some(group) = &alarm.group {

@@ -306,6 +306,10 @@ impl Sensor {
             while self.ring.len() >= self.ring_max {
                 self.ring.pop_front();
             }
+            if self.ring.len() == self.ring.capacity() {
+                // No more than is wanted: among many sensors the usual doubling adds up.
+                self.ring.reserve_exact(self.ring.len().max(4).min(self.ring_max - self.ring.len()));
+            }
             self.ring.push_back((Sample { time: before.time, value: before.value }, before.time_source));
         }
     }

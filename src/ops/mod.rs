@@ -9,6 +9,7 @@ pub mod home_assistant;
 pub mod hooks;
 pub mod http;
 pub mod logging;
+pub mod look;
 pub mod metrics;
 pub mod ports;
 pub mod progress;

@@ -33,6 +33,8 @@ const WRITE_EVERY: Duration = Duration::from_secs(60);
 pub struct RecordCounters {
     /// Readings written to the folder.
     pub written: Counter,
+    /// Bytes written for them.
+    pub bytes: Counter,
     /// Readings that were not: the disk was too slow or could not be written.
     pub dropped: Counter,
 }
@@ -171,9 +173,10 @@ impl Writer {
         if readings == 0 {
             return;
         }
-        match self.encoder.finish().and_then(|frame| self.ring.write(&frame)) {
-            Ok(()) => {
+        match self.encoder.finish().and_then(|frame| self.ring.write(&frame).map(|()| frame.len() as u64)) {
+            Ok(bytes) => {
                 self.counters.record.written.add(readings);
+                self.counters.record.bytes.add(bytes);
                 if std::mem::take(&mut self.failed) {
                     tracing::info!(folder = self.folder, "readings are recorded again");
                 }
@@ -232,6 +235,12 @@ mod tests {
         recorder.offer(arrival(500), vec![reading(1.0), reading(2.0)]);
         recorder.stop().unwrap().join().unwrap();
         assert_eq!((counters.record.written.get(), counters.record.dropped.get()), (502, 0));
+        let in_files: u64 = ["one", "two"]
+            .iter()
+            .flat_map(|name| ring::files(&dir.path().join(name)).unwrap())
+            .map(|(_, path)| std::fs::metadata(path).unwrap().len() - block::MAGIC.len() as u64)
+            .sum();
+        assert_eq!(counters.record.bytes.get(), in_files);
         let mut seen = Vec::new();
         let mut input = Input::default();
         for name in ["one", "two"] {
@@ -239,6 +248,30 @@ mod tests {
         }
         assert_eq!(seen, (0..500).chain([500, 500]).map(arrival).collect::<Vec<_>>());
         assert_eq!((input.readings, input.bad.count, input.sensors.len()), (502, 0, 1));
+    }
+
+    #[test]
+    fn a_reading_costs_as_many_bytes_as_the_reference_says() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let (mut bytes, mut readings) = (0, 0);
+        let mut values = [[21.5, 48.0, 1013.2]; 5];
+        for minute in 0..10 {
+            let mut encoder = Encoder::default();
+            for message in 0..30 {
+                let since_ms = 60_000 * minute + 2_000 * message;
+                let arrival = WallTime(1_800_000_000_000_000_000 + since_ms * 1_000_000 + random.i64(..4_000) * 1_000);
+                let device = message as usize % 5;
+                for (quantity, value) in ["temperature", "humidity", "pressure"].into_iter().zip(&mut values[device]) {
+                    *value = ((*value * 10.0) as i64 + random.i64(-1..=1)) as f64 / 10.0;
+                    let sensor = SensorId::new(format!("plant/{device}/{quantity}"));
+                    encoder.push(arrival, &Reading { sensor, time: arrival, ..self::reading(*value) });
+                }
+            }
+            readings += encoder.readings;
+            bytes += encoder.finish().unwrap().len();
+        }
+        let each = bytes as f64 / readings as f64;
+        assert!((3.0..=17.0).contains(&each), "{each} bytes");
     }
 
     #[test]

@@ -7,9 +7,10 @@
 //! - **Acknowledged after commit.** A message is acknowledged when its [`Ack`] comes back from the store, in the order
 //!   of the messages (`ledger`); one that makes no reading at once, in its turn. The session is persistent, so what
 //!   was not acknowledged when a connection ends comes again: readings may repeat, none is lost.
-//! - **Bounded.** Nothing is read from the socket while `inflight_max` messages are unacknowledged or while a message
-//!   waits for room in the engine's channel; what is in flight then stays with TCP and the broker. Pings go on all the
-//!   while, so the broker does not give us up; whether *it* still lives is not judged until we read again.
+//! - **Bounded.** Nothing is read from the socket while `inflight_max` messages are unacknowledged, while a message
+//!   waits for room in the engine's channel or while a whole one is here that is not taken yet; what is in flight then
+//!   stays with TCP and the broker. Pings go on all the while, so the broker does not give us up; whether *it* still
+//!   lives is not judged until we read again.
 //! - **Never stalled.** A message over `packet_bytes_max`, with a topic that is no text or of a subscription that is
 //!   not ours any more is refused, counted and acknowledged.
 //! - QoS 2 is acknowledged by PUBREC after commit; any PUBREL is answered. It is at-least-once here as well.
@@ -17,6 +18,8 @@
 mod connect;
 mod ledger;
 mod packets;
+mod rebirth;
+mod subscription;
 #[cfg(test)]
 mod tests;
 
@@ -24,21 +27,24 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::{Packet, QoS, Subscribe, SubscribeFilter, SubscribeReasonCode};
+use rumqttc::{Packet, QoS};
 use tokio::io::{AsyncReadExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use self::connect::{Connection, Stream};
 use self::ledger::Ledger;
 use self::packets::{Inbox, Incoming, Outgoing, Publish};
+use self::rebirth::Rebirths;
+use self::subscription::{Granted, SUBSCRIBE_ID};
 use super::outbox::EngineGone;
 use super::{FromSource, Parts};
 use crate::ack::Ack;
 use crate::config::model::MqttSource;
 use crate::config::pattern;
 use crate::counters::Reject;
+use crate::decode::rebirth_request;
 use crate::forward::backoff::Backoff;
 use crate::forward::explain::{self, Explanation, Phase};
 use crate::forward::link::Fault;
@@ -52,9 +58,6 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a stop waits for the broker to close the connection.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Packet id of the one SUBSCRIBE of a connection.
-const SUBSCRIBE_ID: u16 = 1;
 
 /// Why a connection, or the attempt at one, ended.
 enum End {
@@ -82,16 +85,16 @@ struct Task {
     granted: Vec<Granted>,
     /// Whether a topic of an earlier subscription has been told of.
     stray_told: bool,
+    /// Sparkplug nodes to be asked for their birth.
+    rebirths: Rebirths,
 }
-
-/// A QoS, or `None` for a refusal.
-type Granted = Option<u8>;
 
 /// Runs an MQTT source until shutdown.
 pub(super) async fn run(config: MqttSource, parts: Parts) {
     let (release, releases) = mpsc::unbounded_channel();
     let granted = vec![Some(config.qos); config.topics.len()];
-    let mut task = Task { config, parts, ledger: Ledger::default(), releases, release, granted, stray_told: false };
+    let (ledger, rebirths) = (Ledger::default(), Rebirths::default());
+    let mut task = Task { config, parts, ledger, releases, release, granted, stray_told: false, rebirths };
     let mut backoff = Backoff::new(RETRY.0, RETRY.1);
     loop {
         let mut clock = task.parts.intake.clock.changes();
@@ -178,18 +181,18 @@ impl Task {
         // Since the last tick: whether something was heard, and whether we listened all the time.
         let (mut heard, mut listened) = (true, true);
         loop {
-            while self.may_take() {
-                match inbox.next() {
-                    Ok(Some(packet)) => self.packet(packet, outgoing)?,
-                    Ok(None) => break,
-                    Err(error) => return Err(End::Lost(connect::violation(&self.config, &error))),
-                }
-            }
+            let is_hungry = self.take_whole(inbox, outgoing)?;
             while let Some(acknowledgement) = self.ledger.next() {
                 outgoing.acknowledge(acknowledgement);
             }
-            let may_read = self.may_take();
+            if !is_hungry && self.may_take() {
+                // That has made room for what is already here.
+                continue;
+            }
+            // Only what is missing of a packet is read: what waits here would be bounded by the broker alone.
+            let may_read = is_hungry && self.may_take();
             listened &= may_read;
+            let (asks, ask) = self.rebirths.next_due().map_or((false, tick), |due| (true, due));
             tokio::select! {
                 biased;
                 () = self.parts.shutdown.wait() => return Err(End::Stop),
@@ -201,6 +204,11 @@ impl Task {
                     }
                 }
                 flushed = self.parts.outbox.flush(), if !self.parts.outbox.is_empty() => flushed?,
+                () = sleep_until(ask), if asks => {
+                    while let Some(node) = self.rebirths.take(Instant::now()) {
+                        self.ask_for_birth(&node, outgoing)?;
+                    }
+                }
                 () = sleep_until(tick) => {
                     if listened && !heard {
                         let silent = Fault::NoPong(self.config.keep_alive);
@@ -223,6 +231,18 @@ impl Task {
         }
     }
 
+    /// Takes the packets that are here, as long as another message can be held. True when no whole one is left.
+    fn take_whole(&mut self, inbox: &mut Inbox, outgoing: &mut Outgoing) -> Result<bool, End> {
+        while self.may_take() {
+            match inbox.next() {
+                Ok(Some(packet)) => self.packet(packet, outgoing)?,
+                Ok(None) => return Ok(true),
+                Err(error) => return Err(End::Lost(connect::violation(&self.config, &error))),
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether another message can be held.
     fn may_take(&self) -> bool {
         self.parts.outbox.is_empty() && self.ledger.len() < usize::from(self.config.inflight_max)
@@ -230,19 +250,6 @@ impl Task {
 
     fn broken(&self, error: &io::Error) -> End {
         End::Lost(explain::io(error, &connect::view(&self.config), Phase::Connected))
-    }
-
-    fn subscribe(&self, outgoing: &mut Outgoing) -> Result<(), End> {
-        let qos = match self.config.qos {
-            0 => QoS::AtMostOnce,
-            1 => QoS::AtLeastOnce,
-            _ => QoS::ExactlyOnce,
-        };
-        let filters = self.config.topics.iter().map(|topic| SubscribeFilter::new(topic.clone(), qos));
-        let mut subscribe = Subscribe::new_many(filters);
-        subscribe.pkid = SUBSCRIBE_ID;
-        let added = outgoing.packet(&Packet::Subscribe(subscribe));
-        added.map_err(|error| End::Lost(connect::violation(&self.config, &error)))
     }
 
     fn packet(&mut self, packet: Incoming, outgoing: &mut Outgoing) -> Result<(), End> {
@@ -271,6 +278,16 @@ impl Task {
         self.parts.outbox.push(FromSource::Readings { readings, arrived, ack })
     }
 
+    /// Asks a Sparkplug node for its birth.
+    fn ask_for_birth(&self, node: &str, outgoing: &mut Outgoing) -> Result<(), End> {
+        let intake = &self.parts.intake;
+        let Some((topic, payload)) = rebirth_request(node, intake.clock.wall()) else { return Ok(()) };
+        intake.counts.rebirths.add(1);
+        info!(source = %intake.name, node, "its birth is missing; asked for it (Node Control/Rebirth)");
+        let request = Packet::Publish(rumqttc::Publish::new(topic, QoS::AtMostOnce, payload));
+        outgoing.packet(&request).map_err(|error| End::Lost(connect::violation(&self.config, &error)))
+    }
+
     /// What a message says; nothing where it is refused.
     fn readings(&mut self, publish: &Publish) -> Vec<crate::reading::Reading> {
         let intake = &mut self.parts.intake;
@@ -281,6 +298,11 @@ impl Task {
         };
         if let Some(bytes) = publish.skipped {
             intake.counts.messages.add(1);
+            // As Zigbee2MQTT's `bridge/devices` of a large network: it would not have been looked at.
+            if intake.decoder.passes_over(topic) {
+                intake.counts.ignored.add(1);
+                return Vec::new();
+            }
             let what = format!("{bytes} bytes, `packet_bytes_max` is {}", self.config.packet_bytes_max);
             intake.refuse(Reject::TooLong, Some(topic), &what, &[]);
             return Vec::new();
@@ -295,44 +317,11 @@ impl Task {
             }
             return Vec::new();
         }
-        intake.take(Some(topic), publish.payload(), publish.retain)
-    }
-
-    /// Tells of topics that the broker grants otherwise than before.
-    fn subscribed(&mut self, codes: &[SubscribeReasonCode]) -> Result<(), End> {
-        let source = &self.parts.intake.name;
-        let asked = self.config.qos;
-        for ((topic, before), code) in self.config.topics.iter().zip(&mut self.granted).zip(codes) {
-            let now = match code {
-                SubscribeReasonCode::Success(qos) => Some(*qos as u8),
-                SubscribeReasonCode::Failure => None,
-            };
-            if std::mem::replace(before, now) == now {
-                continue;
-            }
-            match now {
-                None => {
-                    let help = "allow it in the broker's access rules, or take it out of `topics`";
-                    error!(%source, topic, help, "the broker refuses a topic");
-                }
-                Some(granted) if granted < asked => {
-                    let help = "messages may be lost while this gateway or the broker is away";
-                    warn!(%source, topic, asked, granted, help, "the broker grants a lower QoS");
-                }
-                Some(granted) => info!(%source, topic, granted, "the broker grants a topic again"),
-            }
+        let readings = intake.take(Some(topic), publish.payload(), publish.retain);
+        for birth in intake.decoded.births.drain(..) {
+            self.rebirths.note(birth, Instant::now());
         }
-        let place = explain::place(&connect::view(&self.config));
-        if codes.iter().all(|code| *code == SubscribeReasonCode::Failure) {
-            return Err(End::Lost(Explanation::plain(format!(
-                "{place} refuses every topic of this source; allow them in the broker's access rules"
-            ))));
-        }
-        // Only now: a broker that lets us in and gives us nothing is no better than none.
-        if let Some(restored) = self.parts.link.up(&format!("subscribed at {place}")) {
-            self.parts.outbox.push(restored)?;
-        }
-        Ok(())
+        readings
     }
 
     /// Hands on what waits, acknowledges what the store still releases, and says goodbye.

@@ -253,7 +253,10 @@ fn cut(
 /// Opens the port and closes it again.
 pub(super) async fn probe(config: &SerialSource) -> Result<String, String> {
     match port::open(config) {
-        Ok(_) => Ok(format!("{} opens at {} baud", config.port.display(), config.baud)),
-        Err(error) => Err(port::explain(&error, &config.port).text),
+        Ok(_) => Ok(port::opened(&config.port, config.baud)),
+        Err(error) => match port::held_by_gateway(&error, &config.port) {
+            Some(held) => Ok(held),
+            None => Err(port::explain(&error, &config.port).text),
+        },
     }
 }

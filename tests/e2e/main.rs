@@ -48,6 +48,7 @@ mod systemd;
 mod terms;
 mod tls;
 mod tools;
+mod top;
 mod unit;
 mod versions;
 mod waiting;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{FIELDS_MAX, Form, IGNORE_VALUES_MAX, MAP_MAX, PATH_BYTES_MAX, QUANTITY_BYTES_MAX, UNIT_BYTES_MAX};
 use crate::config::keys::{FIELD, UNIT_PATH};
-use crate::config::model::Field;
+use crate::config::model::{Field, Written};
 use crate::config::section::Section;
 use crate::config::template::{self, Place};
 use crate::config::text::{Text, number, text, wrong_type};
@@ -68,6 +68,11 @@ fn field(ctx: &mut Context<'_>, entry: &Entry, form: Form) -> Option<(Field, Tex
     if let Some(path) = &path {
         field.path.clone_from(&path.value);
     }
+    if section.has("bytes") && !form.has_paths() {
+        ctx.error(section.spot("bytes"), "only in a JSON or CBOR document a path leads to bytes")
+            .help("with format = \"binary\" the place goes into `path`");
+    }
+    field.bytes = section.filled_text(ctx, "bytes", PATH_BYTES_MAX).map(|place| place.value);
     if let Some(Node { spot, data: Data::Table(entries) }) = section.entry("unit").map(|entry| &entry.value) {
         let unit = Section::new(ctx, &UNIT_PATH, *spot, &[entries]);
         unit.require(ctx, "path");
@@ -80,7 +85,38 @@ fn field(ctx: &mut Context<'_>, entry: &Entry, form: Form) -> Option<(Field, Tex
     }
     rules(ctx, &section, &mut field);
     field.text = section.boolean(ctx, "text").unwrap_or(false);
+    field.written = Written {
+        hex: section.boolean(ctx, "hex").unwrap_or(false),
+        bits: bits(ctx, &section),
+        signed: section.boolean(ctx, "signed").unwrap_or(false),
+    };
+    if field.written.signed && section.lacks(ctx, "bits") {
+        ctx.error(section.spot("signed"), "`signed` has no meaning without `bits`")
+            .help("say how wide the number is: bits = \"0-15\" for 16 bits");
+    }
     Some((field, path.unwrap_or(own_name)))
+}
+
+/// `bits`: a number, or a text `LOW-HIGH`.
+fn bits(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<(u32, u32)> {
+    let entry = section.entry("bits")?;
+    let (low, high) = match &entry.value.data {
+        Data::Integer(Some(bit)) => (u32::try_from(*bit).ok(), u32::try_from(*bit).ok()),
+        Data::Text(_) => {
+            let text = text(ctx, &entry.value, "`bits`")?.value;
+            let (low, high) = text.split_once('-').unwrap_or((&text, &text));
+            (low.trim().parse().ok(), high.trim().parse().ok())
+        }
+        _ => (None, None),
+    };
+    match (low, high) {
+        (Some(low), Some(high)) if low <= high && high <= 63 => Some((low, high - low + 1)),
+        _ => {
+            ctx.error(entry.value.spot, "these are no bits")
+                .label("expected a bit from 0 to 63, or a range such as \"4-7\"");
+            None
+        }
+    }
 }
 
 /// Reports a key that cannot be the name of a quantity.
@@ -113,7 +149,14 @@ pub fn rules(ctx: &mut Context<'_>, section: &Section<'_>, field: &mut Field) {
     field.offset = section.number(ctx, "offset").unwrap_or(0.0);
     field.valid_range = section.range(ctx, "valid_range");
     let ignored = section.list(ctx, "ignore_values", IGNORE_VALUES_MAX).unwrap_or_default();
-    field.ignore_values = ignored.iter().filter_map(|item| number(ctx, item, "an entry of `ignore_values`")).collect();
+    for item in ignored {
+        match &item.data {
+            Data::Text(_) => field
+                .ignore_texts
+                .extend(text(ctx, item, "an entry of `ignore_values`").map(|text| Arc::from(text.value.trim()))),
+            _ => field.ignore_values.extend(number(ctx, item, "an entry of `ignore_values`")),
+        }
+    }
     field.map = map(ctx, section);
 }
 

@@ -10,6 +10,7 @@ use crate::config::section::Section;
 use crate::config::suggest::one_of;
 use crate::config::text::{text, wrong_type};
 use crate::config::tree::{Context, Data};
+use crate::config::value;
 
 /// Filters of one `decode`.
 const TOPICS_MAX: usize = 64;
@@ -17,6 +18,10 @@ const TOPICS_MAX: usize = 64;
 const UNITS_MAX: usize = 256;
 /// Entries of `skip` and `unpack`.
 const PATHS_MAX: usize = 64;
+/// Entries of `when`.
+const WHEN_MAX: usize = 16;
+/// Longest pattern, bytes.
+const PATTERN_BYTES_MAX: usize = 1024;
 /// Longest expression, bytes.
 const EXPRESSION_BYTES_MAX: usize = 4 * 1024;
 
@@ -24,6 +29,7 @@ const EXPRESSION_BYTES_MAX: usize = 4 * 1024;
 pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[String]>) -> Reach {
     Reach {
         topics: filters(ctx, section, topics),
+        when: when(ctx, section),
         each: section.filled_text(ctx, "each", PATH_BYTES_MAX).map(|text| text.value),
         others: section.boolean(ctx, "others").unwrap_or(false),
         units: units(ctx, section),
@@ -32,6 +38,7 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         // Of key-value it is the format's own key.
         strip_unit: section.boolean(ctx, "strip_unit").unwrap_or(false),
         online: section.boolean(ctx, "online").unwrap_or(false),
+        no_rebirth: section.boolean(ctx, "rebirth") == Some(false),
         ts_format: section.filled_text(ctx, "ts_format", PATH_BYTES_MAX).map(|text| text.value),
     }
 }
@@ -44,6 +51,29 @@ pub fn expression(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Format
         return None;
     }
     Some(Format::Jq { expression: text.value })
+}
+
+/// The pattern of format = "pattern".
+pub fn pattern(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Format> {
+    let text = section.text(ctx, "pattern")?;
+    if text.value.is_empty() || text.value.len() > PATTERN_BYTES_MAX {
+        ctx.error(text.spot, format!("a pattern has 1 to {PATTERN_BYTES_MAX} bytes"));
+        return None;
+    }
+    match regex_lite::Regex::new(&text.value) {
+        Ok(regex) if regex.capture_names().any(|name| name.is_some()) => Some(Format::Pattern { pattern: text.value }),
+        Ok(_) => {
+            ctx.error(text.spot, "the pattern has no named group")
+                .label("what is to be read stands in `(?<name>...)`")
+                .help("pattern = 'T(?<temperature>[-+.0-9]+)H(?<humidity>[0-9]+)'");
+            None
+        }
+        Err(error) => {
+            ctx.error(text.spot, format!("this is no regular expression: {error}"))
+                .help("write it in single quotes, where a backslash stands for itself");
+            None
+        }
+    }
 }
 
 fn filters(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[String]>) -> Vec<String> {
@@ -65,6 +95,32 @@ fn filters(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[String
         }
     }
     filters
+}
+
+/// `when`: places and what must stand there, as texts.
+fn when(ctx: &mut Context<'_>, section: &Section<'_>) -> Vec<(String, Vec<String>)> {
+    let Some(entry) = section.entry("when") else {
+        return Vec::new();
+    };
+    let Data::Table(entries) = &entry.value.data else {
+        wrong_type(ctx, &entry.value, "`when`", "a table such as { model = \"WH65B\" } or { \"0:u8\" = 0x02 }");
+        return Vec::new();
+    };
+    if entries.is_empty() || entries.len() > WHEN_MAX {
+        ctx.error(entry.value.spot, format!("`when` holds {} entries", entries.len()))
+            .label(format!("1 to {WHEN_MAX} are useful"));
+    }
+    let mut when = Vec::new();
+    for entry in entries.iter().take(WHEN_MAX) {
+        let items = match &entry.value.data {
+            Data::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(&entry.value),
+        };
+        let what = format!("what `{}` must be", entry.name);
+        let values = items.iter().filter_map(|item| value::read(ctx, item, &what)).map(|value| value.to_string());
+        when.push((entry.name.clone(), values.collect()));
+    }
+    when
 }
 
 fn units(ctx: &mut Context<'_>, section: &Section<'_>) -> Vec<(Arc<str>, Arc<str>)> {
@@ -96,8 +152,16 @@ fn unpack(ctx: &mut Context<'_>, section: &Section<'_>) -> Vec<(String, Packing)
     let Some(entry) = section.entry("unpack") else {
         return Vec::new();
     };
-    let words =
-        [("json", Packing::Json), ("base64", Packing::Base64), ("hex", Packing::Hex), ("base64-cbor", Packing::Cbor)];
+    let words = [
+        ("json", Packing::Json),
+        ("base64", Packing::Base64),
+        ("hex", Packing::Hex),
+        ("base64-cbor", Packing::Cbor),
+        ("base64-cayenne-lpp", Packing::Lpp { hex: false }),
+        ("hex-cayenne-lpp", Packing::Lpp { hex: true }),
+        ("base64-bthome", Packing::BtHome { hex: false }),
+        ("hex-bthome", Packing::BtHome { hex: true }),
+    ];
     let Data::Table(entries) = &entry.value.data else {
         wrong_type(ctx, &entry.value, "`unpack`", "a table such as { data = \"base64\" }");
         return Vec::new();

@@ -3,7 +3,7 @@
 use super::{KeyTable, optional, required, with_default};
 
 /// The ways whose frames can be checked as a whole.
-const CHECKED: &[&str] = &["delimiter", "length", "start", "gap", "slip", "cobs"];
+const CHECKED: &[&str] = &["delimiter", "length", "start", "gap", "slip", "hdlc", "cobs"];
 const BLOCK: &[&str] = &["length", "start"];
 const START: &[&str] = &["start"];
 
@@ -18,10 +18,10 @@ pub static FRAMING: KeyTable = KeyTable {
     keys: &[
         required(
             "by",
-            "\"line\", \"delimiter\", \"length\", \"start\", \"gap\", \"slip\", \"cobs\", \"p1\" or \"vedirect\"",
+            "\"line\", \"delimiter\", \"length\", \"start\", \"gap\", \"slip\", \"hdlc\", \"cobs\", \"p1\", \"sml\" or \"vedirect\"",
             "`line`: ends at CR, LF or CRLF. `delimiter`: ends at any bytes. `length`: always the same length. `start`: \
-             begins with known bytes, then a length or an end. `gap`: ends at a pause. `slip`: RFC 1055. `cobs`: ends at \
-             a zero byte. `p1`: a smart meter's telegram. `vedirect`: a Victron text block.",
+             begins with known bytes, then a length or an end. `gap`: ends at a pause. `slip`: RFC 1055. `hdlc`: between 0x7E, escaped by 0x7D. `cobs`: ends at \
+             a zero byte. `p1`: a smart meter's telegram. `sml`: a German meter's binary file. `vedirect`: a Victron text block.",
         )
         .near(&["type", "kind", "mode"]),
         with_default("max_bytes", "size, 16 B to 1 MiB", "\"12KiB\"", "A longer frame is refused and counted.")
@@ -41,7 +41,7 @@ pub static FRAMING: KeyTable = KeyTable {
             "The same for other frames. One whose checksum fits is kept in any case.",
         )
         .near(&["first", "keep_first", "skip_first"])
-        .only(&["delimiter", "gap", "slip", "cobs"]),
+        .only(&["delimiter", "gap", "slip", "hdlc", "cobs"]),
         required("delimiter", "sequence of bytes", "What a frame ends with; it is cut off.")
             .near(&["separator", "end", "terminator"])
             .only(&["delimiter"]),

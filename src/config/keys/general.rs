@@ -194,7 +194,8 @@ pub static RECORD: KeyTable = KeyTable {
     noun: "[record]",
     selector: "",
     meaning: "Keeps recent readings, so that `tidegate backtest` can say what other alarms would have done. Off unless \
-              this table is there. About 3 to 15 bytes a reading on the disk, written once a minute or every 64 kB; \
+              this table is there. About 8 bytes a reading on the disk (3 to 17, by what it is) where five sensors of a \
+              kind speak every ten seconds, 6 at one a second, 14 at one a minute; written once a minute or every 64 kB; \
               attributes (`carry`) are not kept. A kill costs the last minute.",
     keys: &[
         required(

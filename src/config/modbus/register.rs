@@ -104,6 +104,9 @@ fn register(ctx: &mut Context<'_>, entry: &Entry, defaults: Defaults) -> Option<
     let mut field = Field::plain(name);
     field.unit = decode::unit(ctx, &section);
     rules(ctx, &section, &mut field);
+    if !field.ignore_texts.is_empty() {
+        ctx.error(section.spot("ignore_values"), "a register holds no text").label("expected numbers, as in [65535]");
+    }
     let sunspec = section.boolean(ctx, "sunspec").unwrap_or(defaults.sunspec);
     let scale = section.entry("scale_register").and_then(|entry| match &entry.value.data {
         Data::Text(_) => {

@@ -52,6 +52,21 @@ pub enum Format {
         /// `expression`
         expression: String,
     },
+    /// `"query"`: `tempf=70.1&humidity=45`.
+    Query,
+    /// `"influx"`: line protocol.
+    Influx,
+    /// `"pattern"`: text by a regular expression with named groups.
+    Pattern {
+        /// `pattern`
+        pattern: String,
+    },
+    /// `"cayenne-lpp"`: the Cayenne Low Power Payload.
+    CayenneLpp,
+    /// `"bthome"`: BTHome version 2.
+    BtHome,
+    /// `"sml"`: the Smart Message Language of electricity meters.
+    Sml,
     /// `"skip"`: messages that are no readings.
     Skip,
     /// `"number"`: the whole payload is one value. Quantity from the single `fields` entry, or `quantity`
@@ -139,6 +154,8 @@ pub struct Field {
     pub quantity: Arc<str>,
     /// `path`: `ENERGY.Power`, `channels[0].value`; for key-value the key, for CSV the column. Default the quantity.
     pub path: String,
+    /// `bytes`: where the value is in the bytes that the path leads to, as in [`Format::Binary`].
+    pub bytes: Option<String>,
     /// `unit`
     pub unit: Option<Arc<str>>,
     /// `unit = { path = ".." }`: where the payload names it.
@@ -151,10 +168,25 @@ pub struct Field {
     pub valid_range: Option<(f64, f64)>,
     /// `ignore_values`: raw sentinels that mean "no value".
     pub ignore_values: Vec<f64>,
+    /// The texts among `ignore_values`.
+    pub ignore_texts: Vec<Arc<str>>,
+    /// How its raw number is written.
+    pub written: Written,
     /// `map = { ON = 1, open = true }`: raw text (or `true`/`false`) to value; with a map an unlisted text is refused.
     pub map: Vec<(Arc<str>, Value)>,
     /// `text`: keep texts as they are, for `equals`. Default false: a text that is no number and not mapped is refused.
     pub text: bool,
+}
+
+/// How a raw number is written where it is not simply a decimal number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// `hex`: a text is hexadecimal digits, with or without `0x`.
+    pub hex: bool,
+    /// `bits`: which bits of a whole number are the value: the lowest, and how many.
+    pub bits: Option<(u32, u32)>,
+    /// `signed`: they are a two's complement.
+    pub signed: bool,
 }
 
 /// Unit of a payload's time.

@@ -31,6 +31,8 @@ pub enum Framing {
     },
     /// `{ by = "slip" }`: RFC 1055.
     Slip(Common),
+    /// `{ by = "hdlc" }`: between 0x7E, with the escapes of RFC 1662.
+    Hdlc(Common),
     /// `{ by = "cobs" }`: consistent overhead byte stuffing, frames end at a zero byte.
     Cobs(Common),
     /// `{ by = "p1" }`: a meter's telegram, `/` to `!` and its CRC.
@@ -39,6 +41,11 @@ pub enum Framing {
         max_bytes: usize,
         /// `unchecked = "keep"`: take telegrams without a CRC (DSMR 2 and 3).
         unchecked: bool,
+    },
+    /// `{ by = "sml" }`: a file of the Smart Message Language with its CRC.
+    Sml {
+        /// `max_bytes`
+        max_bytes: usize,
     },
     /// `{ by = "vedirect" }`: a Victron text block with its checksum.
     VeDirect {

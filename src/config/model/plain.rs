@@ -4,7 +4,7 @@ use std::time::Duration;
 
 #[cfg(test)]
 use super::{Alarm, Condition, Severity};
-use super::{Decode, Field, Format, Reach, Template, TsUnit};
+use super::{Decode, Field, Format, Reach, Template, TsUnit, Written};
 
 impl Decode {
     /// For sources whose kind knows what its bytes mean.
@@ -33,10 +33,13 @@ impl Field {
             path: quantity.to_owned(),
             unit: None,
             unit_path: None,
+            bytes: None,
             scale: 1.0,
             offset: 0.0,
             valid_range: None,
             ignore_values: Vec::new(),
+            ignore_texts: Vec::new(),
+            written: Written::default(),
             map: Vec::new(),
             text: false,
         }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 pub struct Reach {
     /// `topics`: which of the source's messages this is for; empty: all.
     pub topics: Vec<String>,
+    /// `when`: what stands at places of the messages that this is for: one of these texts.
+    pub when: Vec<(String, Vec<String>)>,
     /// `each`: the path of the elements that paths start from.
     pub each: Option<String>,
     /// `others`: numbers and booleans that no field names are taken, too.
@@ -21,6 +23,8 @@ pub struct Reach {
     pub strip_unit: bool,
     /// `online`: a device's birth and death are readings of a quantity `online`.
     pub online: bool,
+    /// `rebirth`: a Sparkplug node whose birth is missing is not asked for it. Named for its default: the key is true.
+    pub no_rebirth: bool,
     /// `ts_format`: how a time is written that is not ISO 8601, in strftime's letters.
     pub ts_format: Option<String>,
 }
@@ -34,4 +38,12 @@ pub enum Packing {
     Hex,
     /// CBOR as base64.
     Cbor,
+    /// The Cayenne Low Power Payload, as base64 or in hexadecimal digits.
+    Lpp {
+        hex: bool,
+    },
+    /// BTHome's service data, as base64 or in hexadecimal digits.
+    BtHome {
+        hex: bool,
+    },
 }

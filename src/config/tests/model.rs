@@ -134,7 +134,7 @@ fn carrier(table: &'static keys::KeyTable, key: &keys::Key) -> String {
             format!("{PORT}[source.framing]\n{way}\n{{}}")
         }
         "checksum" => format!("{PORT}[source.framing]\nby = \"slip\"\n[source.framing.checksum]\nkind = \"sum8\"\n{{}}"),
-        "decode" if key.only.len() == 1 && matches!(key.only[0], "nmea" | "scale") => {
+        "decode" if key.only.len() == 1 && matches!(key.only[0], "nmea" | "scale" | "sparkplug-b") => {
             source(&format!("format = \"{}\"\n{{}}", key.only[0]))
         }
         "decode" if key.name == "online" => source("format = \"homie\"\n{}"),
@@ -263,6 +263,9 @@ fn every_key_with_a_default_changes_the_configuration_when_set() {
             if key.name == "mode" {
                 // Binary mode needs MQTT 5.
                 carrier = carrier.replace("{}", "protocol = \"5\"\n{}");
+            }
+            if key.name == "signed" {
+                carrier = carrier.replace("{}", "bits = \"0-7\"\n{}");
             }
             if key.name == "header" {
                 // The two ways of naming columns exclude each other.

@@ -14,11 +14,11 @@ fn a_preset_stands_under_the_keys_of_its_source() {
         _ => unreachable!("an MQTT source"),
     };
     let plain = source("preset = \"zigbee2mqtt\"");
-    assert_eq!(topics(&plain), ["zigbee2mqtt/+", "zigbee2mqtt/+/availability"]);
+    assert_eq!(topics(&plain), ["zigbee2mqtt/#"]);
     let json = plain.further.last().unwrap();
     let moved =
         source("preset = \"zigbee2mqtt\"\nbase = \"a/b\"\ndecode = { max_age = \"1d\", fields = { x = \"V\" } }");
-    assert_eq!(topics(&moved), ["a/b/+", "a/b/+/availability"]);
+    assert_eq!(topics(&moved), ["a/b/#"]);
     let decode = moved.further.last().unwrap();
     assert_eq!(&*decode.fields[0].quantity, "x", "own fields come first");
     assert_eq!(decode.fields.len(), json.fields.len() + 1);

@@ -14,6 +14,7 @@ mod gap;
 mod line;
 mod p1;
 mod slip;
+mod sml;
 #[cfg(test)]
 mod tests;
 mod vedirect;
@@ -23,6 +24,8 @@ use std::time::Duration;
 
 use crate::config::model::{Common, Framing};
 use crate::counters::Reject;
+
+pub(super) use sml::body as sml_body;
 
 /// What came out of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +69,10 @@ impl Framer {
             Framing::Block(block) => Box::new(block::Blocks::new(block)),
             Framing::Gap { gap, common } => Box::new(gap::Gaps::new(*gap, common)),
             Framing::Slip(common) => Box::new(slip::Slip::new(common)),
+            Framing::Hdlc(common) => Box::new(slip::Slip::hdlc(common)),
             Framing::Cobs(common) => Box::new(cobs::Cobs::new(common)),
             Framing::P1 { max_bytes, unchecked } => Box::new(p1::Telegrams::new(*max_bytes, *unchecked)),
+            Framing::Sml { max_bytes } => Box::new(sml::Files::new(*max_bytes)),
             Framing::VeDirect { max_bytes } => Box::new(vedirect::TextBlocks::new(*max_bytes)),
         };
         cut.reset(Duration::ZERO);

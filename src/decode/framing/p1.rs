@@ -1,7 +1,10 @@
 //! Telegrams of a meter's P1 port (DSMR, IEC 62056-21 mode D): from `/` to a line with `!` and, from DSMR 4 on, a CRC.
 //!
-//! The CRC is CRC-16/ARC over everything from `/` to `!`, in four hexadecimal digits. A telegram that lost its end is found
-//! out by the `/` of the next one; where even the line end was lost, by a CRC that fits from a later `/` on.
+//! A readout of mode C has STX before its first value and, behind the line with `!`, ETX and a check character: the
+//! exclusive or of everything behind STX, ETX included. Older and newer meters alike send it when asked (`/?!`).
+//!
+//! The CRC is CRC-16/ARC over everything from `/` to `!`, in four hexadecimal digits. A telegram that lost its end is
+//! found out by the `/` of the next one; where even the line end was lost, by a CRC that fits from a later `/` on.
 
 use std::time::Duration;
 
@@ -11,6 +14,9 @@ use crate::config::model::{ChecksumKind, Crc};
 use crate::counters::Reject;
 
 const ARC: ChecksumKind = ChecksumKind::Crc(Crc { width: 16, poly: 0x8005, init: 0, reflected: true, xor_out: 0 });
+
+const STX: u8 = 2;
+const ETX: u8 = 3;
 
 /// Collects a telegram.
 #[derive(Debug)]
@@ -24,12 +30,23 @@ pub(super) struct Telegrams {
     outside: usize,
     /// Whether what is outside has been told of already.
     told: bool,
+    /// The telegram is whole but for ETX and the check character, from the place behind STX on.
+    awaits_check: Option<usize>,
     first: bool,
 }
 
 impl Telegrams {
     pub(super) fn new(bytes_max: usize, unchecked: bool) -> Self {
-        Self { bytes_max, unchecked, telegram: Vec::new(), line: 0, outside: 0, told: false, first: true }
+        Self {
+            bytes_max,
+            unchecked,
+            telegram: Vec::new(),
+            line: 0,
+            outside: 0,
+            told: false,
+            awaits_check: None,
+            first: true,
+        }
     }
 
     fn begin(&mut self, each: &mut Each<'_>) {
@@ -46,6 +63,13 @@ impl Telegrams {
     fn end_line(&mut self, each: &mut Each<'_>) {
         match self.telegram[self.line] {
             b'!' => {
+                let stx = self.telegram.iter().position(|byte| *byte == STX);
+                if let Some(stx) = stx
+                    && self.telegram[self.line + 1..].trim_ascii().is_empty()
+                {
+                    self.awaits_check = Some(stx + 1);
+                    return;
+                }
                 self.end(each);
                 self.telegram.clear();
                 self.line = 0;
@@ -59,6 +83,33 @@ impl Telegrams {
             _ => {}
         }
         self.line = self.telegram.len();
+    }
+
+    /// The byte behind the last line, or the one behind that.
+    fn check(&mut self, from: usize, byte: u8, each: &mut Each<'_>) {
+        self.telegram.push(byte);
+        let covered = &self.telegram[..self.telegram.len() - 1];
+        if !covered.ends_with(&[ETX]) && byte == ETX {
+            return;
+        }
+        if covered.ends_with(&[ETX]) {
+            let said = covered[from..].iter().fold(0, |sum, byte| sum ^ byte);
+            match said == byte {
+                true => each(Frame::Message(&self.telegram[..self.line])),
+                false => {
+                    let what = format!("the check character is {byte:02X}, the telegram gives {said:02X}");
+                    each(Frame::Refused(Reject::Checksum, format!("{what}: {}", dump(covered))));
+                }
+            }
+        } else {
+            each(Frame::Refused(Reject::Malformed, "a readout without ETX and a check character".to_owned()));
+        }
+        self.telegram.clear();
+        self.line = 0;
+        self.awaits_check = None;
+        if byte == b'/' {
+            self.telegram.push(byte);
+        }
     }
 
     fn end(&self, each: &mut Each<'_>) {
@@ -101,6 +152,10 @@ impl Cut for Telegrams {
 
     fn push(&mut self, bytes: &[u8], _now: Duration, each: &mut Each<'_>) {
         for byte in bytes {
+            if let Some(from) = self.awaits_check {
+                self.check(from, *byte, each);
+                continue;
+            }
             if self.telegram.is_empty() && *byte != b'/' {
                 self.outside += usize::from(!byte.is_ascii_whitespace());
                 if self.outside > self.bytes_max {

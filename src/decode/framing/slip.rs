@@ -1,5 +1,8 @@
 //! SLIP, RFC 1055: a frame ends at 0xC0; inside, 0xDB 0xDC stands for 0xC0 and 0xDB 0xDD for 0xDB.
 //!
+//! HDLC's way (RFC 1662) is the same with other bytes: a frame stands between 0x7E, and 0x7D means that the next byte
+//! has its sixth bit (0x20) turned over.
+//!
 //! A frame with any other escape is refused as a whole. Many senders also begin a frame with 0xC0: an empty frame.
 
 use std::time::Duration;
@@ -8,14 +11,33 @@ use super::{Cut, Each, Gate, too_long};
 use crate::config::model::Common;
 use crate::counters::Reject;
 
-const END: u8 = 0xc0;
-const ESCAPE: u8 = 0xdb;
-const ESCAPED_END: u8 = 0xdc;
-const ESCAPED_ESCAPE: u8 = 0xdd;
+/// What a byte behind an escape stands for; nothing where it may not be there.
+type Unescape = fn(u8) -> Option<u8>;
+
+/// A way of marking ends.
+#[derive(Clone, Copy, Debug)]
+struct Marks {
+    end: u8,
+    escape: u8,
+    unescape: Unescape,
+}
+
+const SLIP: Marks = Marks {
+    end: 0xc0,
+    escape: 0xdb,
+    unescape: |byte| match byte {
+        0xdc => Some(0xc0),
+        0xdd => Some(0xdb),
+        _ => None,
+    },
+};
+
+const HDLC: Marks = Marks { end: 0x7e, escape: 0x7d, unescape: |byte| Some(byte ^ 0x20) };
 
 /// Collects a frame, its escapes undone.
 #[derive(Debug)]
 pub(super) struct Slip {
+    marks: Marks,
     gate: Gate,
     frame: Vec<u8>,
     escaped: bool,
@@ -25,7 +47,16 @@ pub(super) struct Slip {
 
 impl Slip {
     pub(super) fn new(common: &Common) -> Self {
-        Self { gate: Gate::new(common), frame: Vec::new(), escaped: false, dropping: false }
+        Self::marked(SLIP, common)
+    }
+
+    /// The same with HDLC's marks.
+    pub(super) fn hdlc(common: &Common) -> Self {
+        Self::marked(HDLC, common)
+    }
+
+    fn marked(marks: Marks, common: &Common) -> Self {
+        Self { marks, gate: Gate::new(common), frame: Vec::new(), escaped: false, dropping: false }
     }
 
     fn begin(&mut self) {
@@ -50,7 +81,7 @@ impl Cut for Slip {
     fn push(&mut self, bytes: &[u8], _now: Duration, each: &mut Each<'_>) {
         for byte in bytes {
             let plain = match (*byte, self.escaped) {
-                (END, escaped) => {
+                (byte, escaped) if byte == self.marks.end => {
                     if escaped && !self.dropping {
                         self.drop_frame(Reject::Malformed, "it ends inside an escape".to_owned(), each);
                     } else if !self.frame.is_empty() && !self.dropping {
@@ -61,16 +92,18 @@ impl Cut for Slip {
                     continue;
                 }
                 _ if self.dropping => continue,
-                (ESCAPE, false) => {
+                (byte, false) if byte == self.marks.escape => {
                     self.escaped = true;
                     continue;
                 }
-                (ESCAPED_END, true) => END,
-                (ESCAPED_ESCAPE, true) => ESCAPE,
-                (other, true) => {
-                    self.drop_frame(Reject::Malformed, format!("DB {other:02X} is no escape"), each);
-                    continue;
-                }
+                (other, true) => match (self.marks.unescape)(other) {
+                    Some(plain) => plain,
+                    None => {
+                        let what = format!("{:02X} {other:02X} is no escape", self.marks.escape);
+                        self.drop_frame(Reject::Malformed, what, each);
+                        continue;
+                    }
+                },
                 (other, false) => other,
             };
             self.escaped = false;

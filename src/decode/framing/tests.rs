@@ -195,6 +195,14 @@ fn a_slip_frame_with_a_fitting_checksum_is_kept_even_if_it_is_the_first() {
     assert_eq!(cuts, [Err(Reject::Partial), Err(Reject::Checksum)]);
 }
 
+#[test]
+fn hdlc_frames_stand_between_flags_with_their_escapes() {
+    let framing = Framing::Hdlc(common(None));
+    let stream = b"old\x7e\x7e\x01\x7d\x5e\x7d\x5d\x02\x7e\x05\x7d\x7e\x06\x7e";
+    let found = [Err(Reject::Partial), message(b"\x01\x7e\x7d\x02"), Err(Reject::Malformed), message(b"\x06")];
+    assert_eq!(cut(&framing, &[stream]), found);
+}
+
 // ---- cobs ----
 
 /// Stuffs as the paper says.
@@ -264,6 +272,18 @@ fn a_telegram_without_a_crc_is_kept_only_when_told_so() {
     assert_eq!(cut(&p1(true), &[b"/x\r\n", &[b'y'; 300], b"\r\n", old]).len(), 2);
 }
 
+#[test]
+fn a_readout_with_stx_is_checked_by_its_last_character() {
+    let lines = b"/LGZ5\r\n\x021.8.0(1.5*kWh)\r\n!\r\n";
+    let from = lines.iter().position(|byte| *byte == 2).unwrap() + 1;
+    let readout = |check: u8| [&lines[..], &[3, check]].concat();
+    let check = lines[from..].iter().fold(3, |sum, byte| sum ^ byte);
+    let found = message(&lines[..lines.len() - 3]);
+    assert_eq!(cut(&p1(false), &[&readout(check), &readout(check)]), [found.clone(), found.clone()]);
+    let cuts = cut(&p1(false), &[&readout(check ^ 1), lines, &readout(check)]);
+    assert_eq!(cuts, [Err(Reject::Checksum), Err(Reject::Malformed), found]);
+}
+
 // ---- vedirect ----
 
 fn ve_block(lines: &str) -> Vec<u8> {
@@ -314,6 +334,7 @@ fn framings() -> Vec<Framing> {
         start(&[0xaa, 0xaa], BlockLength::UntilEnd { after: 1 }, &[0xc0, 0], Some(usual("xor8"))),
         start(&[0x7e], BlockLength::Field { at: 40, width: 4, big_endian: false, add: -3 }, &[0], None),
         Framing::Gap { gap: Duration::from_secs(1), common: common(None) },
+        Framing::Hdlc(common(None)),
         Framing::Slip(common(None)),
         Framing::Slip(common(Some("sum8"))),
         Framing::Cobs(common(None)),

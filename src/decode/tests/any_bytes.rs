@@ -16,6 +16,13 @@ fn decoders() -> Vec<Decoder> {
         "format = \"cbor\", fields = { \"{match[0]}\" = { path = \"**\", text = true } }",
         "format = \"sparkplug-b\", online = true",
         "format = \"homie\", online = true",
+        "format = \"query\", ts_field = \"a+b\", ts_format = \"%d.%m.%Y %H:%M\"",
+        "format = \"influx\", device = \"{payload.measurement}\"",
+        "format = \"pattern\", pattern = '(?<a>[a-c]+)(?<b>[-.0-9]*)', fields = { a = { hex = true, bits = \"0-3\", signed = true }, b = {} }",
+        "format = \"cayenne-lpp\"",
+        "format = \"bthome\", others = true",
+        "format = \"sml\"",
+        "format = \"json\", when = { a = 1 }, ts_field = \"b\", ts_format = \"%H:%M\", unpack = { c = \"hex-bthome\", d = \"base64-cayenne-lpp\" }",
         "format = \"json\", each = \"a[*]\", unpack = { \"a[*].b\" = \"base64-cbor\", c = \"json\" }, skip = [\"a.x\"]",
         "format = \"jq\", expression = \".. | objects | to_entries[] | {sensor: .key, value: .value, ts: .value}\"",
     ];

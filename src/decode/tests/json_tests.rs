@@ -169,3 +169,15 @@ fn a_device_that_is_not_in_the_payload_is_refused_once() {
     assert_eq!(bench.readings("t", r#"{"a":2,"id":"hall"}"#), ["src/hall/a=2"]);
     assert_eq!(bench.readings("t", r#"{"a":3,"id":7}"#), ["src/7/a=3"]);
 }
+
+#[test]
+fn what_is_passed_over_is_known_by_its_topic_alone() {
+    let text = "[[source]]\nname = \"s\"\ntype = \"mqtt\"\nurl = \"mqtt://[::1]\"\npreset = \"zigbee2mqtt\"\n";
+    let source = crate::config::load_text("t.toml".as_ref(), text, &|_| None).unwrap().config.sources.remove(0);
+    let decoder = Decoder::new(&source).unwrap();
+    for (topic, passed) in
+        [("bridge/devices", true), ("hall/lamp/set", true), ("hall/lamp", false), ("lamp/availability", false)]
+    {
+        assert_eq!(decoder.passes_over(&format!("zigbee2mqtt/{topic}")), passed, "{topic}");
+    }
+}

@@ -1,7 +1,9 @@
-//! The board: what was seen last, kept in memory for whoever looks (the local page).
+//! The board: what was seen last, kept in memory for whoever looks (the local page, and
+//! `tidegate top`).
 //!
 //! Owns a bounded memory of each sensor's last hour, of refused input, of events, and of what became of the sources.
-//! Written by the data path in passing: a look-up and a few stores, nothing while nobody may look (`[http]` is off).
+//! Written by the data path in passing: a look-up and a few stores, nothing while nobody looks
+//! or may look at any time (`[http]` is off).
 //! Never read by the data path, never on disk: a restart begins with an empty board. All tasks share one thread, so
 //! its locks are never waited for. Memory: see [`sensors`], [`refused`] and [`told`]; about 2.5 KB a sensor at most,
 //! 5 MB with as many sensors as are kept, and nothing before there is something to keep.
@@ -13,7 +15,7 @@ pub mod told;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::BootTime;
@@ -49,6 +51,10 @@ pub struct Serving {
 #[derive(Debug, Default)]
 pub struct Board {
     is_on: AtomicBool,
+    /// The local page is on.
+    page: AtomicBool,
+    /// Terminals that look.
+    onlookers: AtomicU32,
     sensors: Mutex<Sensors>,
     refused: Mutex<Refused>,
     told: Mutex<Told>,
@@ -59,8 +65,24 @@ pub struct Board {
 }
 
 impl Board {
-    /// Begins or ends to keep things; what was kept is forgotten at the end.
-    pub fn switch(&self, on: bool) {
+    /// The page is switched on or off. While it is on things are kept; what was kept is forgotten when nobody looks any
+    /// more.
+    pub fn switch(&self, page: bool) {
+        self.page.store(page, Ordering::Relaxed);
+        self.update();
+    }
+
+    /// Somebody in a terminal begins or ends to look; see [`Board::switch`].
+    pub fn onlooker(&self, comes: bool) {
+        match comes {
+            true => self.onlookers.fetch_add(1, Ordering::Relaxed),
+            false => self.onlookers.fetch_sub(1, Ordering::Relaxed),
+        };
+        self.update();
+    }
+
+    fn update(&self) {
+        let on = self.page.load(Ordering::Relaxed) || self.onlookers.load(Ordering::Relaxed) > 0;
         if self.is_on.swap(on, Ordering::Relaxed) && !on {
             *lock(&self.sensors) = Sensors::default();
             *lock(&self.refused) = Refused::default();
@@ -154,6 +176,20 @@ mod tests {
         assert_eq!(board.refused().iter().count(), 1);
         board.switch(false);
         assert_eq!(board.refused().iter().count(), 0);
+    }
+
+    #[test]
+    fn a_terminal_that_looks_keeps_it_on_and_the_last_one_to_leave_switches_it_off() {
+        let board = Board::default();
+        board.onlooker(true);
+        board.onlooker(true);
+        board.switch(true);
+        board.switch(false);
+        assert!(board.is_on(), "the page is off, two terminals look");
+        board.onlooker(false);
+        assert!(board.is_on());
+        board.onlooker(false);
+        assert!(!board.is_on());
     }
 
     #[test]

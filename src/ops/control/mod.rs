@@ -10,10 +10,11 @@ pub mod events;
 pub mod log;
 pub mod queue;
 pub mod replay;
+pub mod state;
 pub mod tap;
 pub mod upstream;
 
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use crate::clock::SystemClock;
 use crate::forward::nudge::Nudge;
 use crate::ops::command::Command;
 use crate::ops::logging;
+use crate::ops::look::Live;
 use crate::ops::metrics::{self, Metrics};
 use crate::ops::status::Status;
 use crate::replay::Replays;
@@ -70,6 +72,8 @@ pub struct Routes {
     pub events: Arc<events::Events>,
     /// Looks on.
     pub tap: Arc<Tap>,
+    /// Shows the whole state, once a second.
+    pub live: Live,
 }
 
 /// Opens the socket and serves it until shutdown. An error is in words and leaves the gateway running without control.
@@ -87,19 +91,34 @@ pub async fn spawn(path: &Path, routes: Routes, mut shutdown: Shutdown) -> Resul
         .merge(metrics::routes())
         .merge(queue::routes())
         .merge(replay::routes())
+        .merge(state::routes())
         .merge(tap::routes())
         .merge(upstream::routes())
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(routes);
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     let path = path.to_owned();
+    let ours = identity(&path);
+    let live = routes.live.clone();
+    let router = router.with_state(routes);
     Ok(tokio::spawn(async move {
-        let stop = async move { shutdown.wait().await };
+        let stop = async move {
+            shutdown.wait().await;
+            live.close().await;
+        };
         if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
             tracing::warn!(%error, "the control socket stopped");
         }
-        // Gone already is as good.
-        let _ = std::fs::remove_file(path);
+        // Who was still being answered may have kept us until another socket has taken the place of this one.
+        if ours.is_some() && identity(&path) == ours {
+            // Gone already is as good.
+            let _ = std::fs::remove_file(path);
+        }
     }))
+}
+
+/// Which file it is, whatever its name.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 /// Binds, replacing the socket file of a process that is gone.

@@ -14,7 +14,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::guard::Guard;
-use super::live::Live;
 use super::token::Token;
 use super::{Page, router};
 use crate::config::model::Http;
@@ -56,10 +55,9 @@ pub async fn run(config: Http, routes: Routes, counters: Arc<Counters>, mut shut
             Ok((listener, token)) => {
                 let uname = rustix::system::uname();
                 let guard = Guard::new(&config, token, &routes.gateway, &uname.nodename().to_string_lossy());
-                let live = Live::spawn(routes.clone(), Arc::clone(&counters));
                 serving(None);
                 tracing::info!(url = %format_args!("http://{}/", config.listen), "the local page is served");
-                let page = Page { routes, counters, guard: Arc::new(guard), live };
+                let page = Page { routes, counters, guard: Arc::new(guard) };
                 serve(&listener, page, shutdown).await;
                 break;
             }

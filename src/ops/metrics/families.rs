@@ -149,6 +149,14 @@ impl Scrape {
         let each = |of: fn(&SourceCounters) -> u64| {
             sources.iter().map(move |(name, counts)| ([("source", &**name)], of(counts))).collect::<Vec<_>>()
         };
+        // What comes over a Modbus line is counted by its units `line/unit`, and told once: sums over `source` are right.
+        let is_line = |name: &str| {
+            sources.iter().any(|(other, _)| other.strip_prefix(name).is_some_and(|unit| unit.starts_with('/')))
+        };
+        let counted: Vec<_> = sources.iter().filter(|(name, _)| !is_line(name)).collect();
+        let each_counted = |of: fn(&SourceCounters) -> u64| {
+            counted.iter().map(|(name, counts)| ([("source", &**name)], of(counts))).collect::<Vec<_>>()
+        };
         page.gauges(
             "tidegate_source_connected_state",
             "1 while the source's broker or port is there.",
@@ -167,15 +175,24 @@ impl Scrape {
         page.counters(
             "tidegate_source_messages",
             "Messages, lines or frames received.",
-            each(|counts| counts.messages.get()),
+            each_counted(|counts| counts.messages.get()),
         )?;
-        page.counters("tidegate_source_readings", "Readings decoded from them.", each(|counts| counts.readings.get()))?;
+        page.counters(
+            "tidegate_source_readings",
+            "Readings decoded from them.",
+            each_counted(|counts| counts.readings.get()),
+        )?;
         page.counters(
             "tidegate_source_ignored_readings",
             "Values passed over as configured sentinels.",
-            each(|counts| counts.ignored.get()),
+            each_counted(|counts| counts.ignored.get()),
         )?;
-        let rejects: Vec<_> = sources
+        page.counters(
+            "tidegate_source_rebirth_attempts",
+            "Requests to Sparkplug nodes for their birth.",
+            each_counted(|counts| counts.rebirths.get()),
+        )?;
+        let rejects: Vec<_> = counted
             .iter()
             .flat_map(|(name, counts)| counts.rejects().into_iter().map(move |(reason, count)| (name, reason, count)))
             .collect();
@@ -183,6 +200,17 @@ impl Scrape {
             "tidegate_source_rejects",
             "Input refused, by reason.",
             rejects.iter().map(|(name, reason, count)| ([("source", &***name), ("reason", reason.as_str())], *count)),
+        )?;
+        page.counter(
+            "tidegate_recorded_readings",
+            "Readings kept for backtests ([record]).",
+            counters.record.written.get(),
+        )?;
+        page.counter("tidegate_recorded_bytes", "Bytes written for them.", counters.record.bytes.get())?;
+        page.counter(
+            "tidegate_recorded_dropped_readings",
+            "Readings not kept: the disk was too slow or could not be written.",
+            counters.record.dropped.get(),
         )
     }
 

@@ -34,6 +34,10 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::of(&["plant", "boiler-2"])
+    }
+
+    fn of(sources: &[&str]) -> Self {
         let counters: Arc<Counters> = Arc::default();
         let clock = Arc::new(SystemClock::new());
         let (status, store) = watch::channel(StoreStatus { bytes: 1 << 20, ..StoreStatus::default() });
@@ -51,7 +55,7 @@ impl Scene {
         let view = UpstreamView { connected: true, window: 256, certificates, ..UpstreamView::default() };
         let (upstream, view) = watch::channel(view);
         let (configure, configured) = watch::channel(Configured {
-            sources: vec!["plant".into(), "boiler-2".into()],
+            sources: sources.iter().map(|name| Arc::from(*name)).collect(),
             watches_itself: true,
             upstream: Some(view),
             store_bytes_max: 4 << 20,
@@ -91,6 +95,8 @@ async fn counters_gauges_and_histograms_say_what_was_counted() {
     let plant = scene.counters.source(&"plant".into());
     plant.readings.add(7);
     plant.reject(Reject::Malformed);
+    scene.counters.record.bytes.add(41);
+    scene.counters.record.written.add(9);
     // A source that a reload has removed is not shown any more.
     scene.counters.source(&"gone".into()).readings.add(1);
 
@@ -105,6 +111,9 @@ async fn counters_gauges_and_histograms_say_what_was_counted() {
     assert_eq!(after.find("tidegate_source_readings_total", &[("source", "gone")]), None);
     let refused = [("source", "plant"), ("reason", "malformed")];
     assert_eq!(after.get("tidegate_source_rejects_total", &refused), 1.0);
+    assert_eq!(after.get("tidegate_recorded_bytes_total", &[]), 41.0);
+    assert_eq!(after.get("tidegate_recorded_readings_total", &[]), 9.0);
+    assert_eq!(after.get("tidegate_recorded_dropped_readings_total", &[]), 0.0);
     assert_eq!(after.get("tidegate_stored_latency_seconds_count", &[]), 1.0);
     assert_eq!(after.get("tidegate_stored_latency_seconds_bucket", &[("le", "0.002")]), 0.0);
     assert_eq!(after.get("tidegate_stored_latency_seconds_bucket", &[("le", "0.005")]), 1.0);
@@ -119,6 +128,23 @@ async fn counters_gauges_and_histograms_say_what_was_counted() {
     assert_eq!(after.sum("tidegate_upstream_breaker_state"), 1.0);
     assert_eq!(after.sum("tidegate_clock_state"), 1.0);
     assert!(after.get("tidegate_process_resident_bytes", &[]) > 100_000.0);
+}
+
+#[tokio::test]
+async fn what_came_over_a_modbus_line_is_counted_once_in_sums_over_the_sources() {
+    let scene = Scene::of(&["line", "line/meter", "line/pump", "line-2"]);
+    for (name, readings) in [("line", 5), ("line/meter", 3), ("line/pump", 2), ("line-2", 10)] {
+        let counts = scene.counters.source(&name.into());
+        counts.readings.add(readings);
+        counts.messages.add(1);
+        counts.up.set(1);
+        counts.reject(Reject::DeviceError);
+    }
+    let page = scene.scrape().await;
+    assert_eq!(page.sum("tidegate_source_readings_total"), 15.0);
+    assert_eq!(page.sum("tidegate_source_messages_total"), 3.0);
+    assert_eq!(page.sum("tidegate_source_rejects_total"), 3.0);
+    assert_eq!(page.get("tidegate_source_connected_state", &[("source", "line")]), 1.0, "the port is there or not");
 }
 
 #[tokio::test]

@@ -15,6 +15,9 @@ use super::ledger::Acknowledgement;
 /// Bytes asked from the connection at once: some hundred small messages.
 const READ_BYTES: usize = 16 * 1024;
 
+/// Room kept between two readings from the socket, when nothing waits in it.
+const KEPT_BYTES_MAX: usize = 4 * READ_BYTES;
+
 /// Largest packet other than PUBLISH. A SUBACK has a byte a topic; the others have four bytes at most.
 const CONTROL_BYTES_MAX: usize = 64 * 1024;
 
@@ -80,6 +83,10 @@ impl Inbox {
 
     /// Where the next bytes go. Call [`Inbox::arrived`] when they are there.
     pub(super) fn room(&mut self) -> &mut BytesMut {
+        if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BYTES_MAX {
+            // A large message has come and gone; among many sources their sum would stay.
+            self.buffer = BytesMut::new();
+        }
         self.buffer.reserve(READ_BYTES);
         &mut self.buffer
     }

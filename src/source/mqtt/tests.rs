@@ -8,6 +8,7 @@ mod wire;
 
 use std::sync::Arc;
 
+use rumqttc::SubscribeReasonCode;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -41,6 +42,17 @@ async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
     }
 }
 
+/// Every message is a number.
+fn number() -> Decode {
+    Decode {
+        format: Format::Number { quantity: Template(vec![TemplatePart::Text("t".into())]) },
+        device: Template(vec![TemplatePart::TopicFrom(1)]),
+        max_future_skew: Duration::from_secs(3_600),
+        max_age: Duration::from_secs(86_400),
+        ..Decode::none()
+    }
+}
+
 /// A source under test: the engine's end, and the word to stop.
 struct Rig {
     from: mpsc::Receiver<FromSource>,
@@ -55,13 +67,10 @@ impl Rig {
     }
 
     fn with_room(config: MqttSource, room: usize) -> Self {
-        let decode = Decode {
-            format: Format::Number { quantity: Template(vec![TemplatePart::Text("t".into())]) },
-            device: Template(vec![TemplatePart::TopicFrom(1)]),
-            max_future_skew: Duration::from_secs(3_600),
-            max_age: Duration::from_secs(86_400),
-            ..Decode::none()
-        };
+        Self::decoding(config, number(), room)
+    }
+
+    fn decoding(config: MqttSource, decode: Decode, room: usize) -> Self {
         let source = Source { name: "local".into(), kind: SourceKind::Mqtt(config), decode, further: Vec::new() };
         let (out, from) = mpsc::channel(room);
         let (trigger, shutdown) = shutdown::channel();

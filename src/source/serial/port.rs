@@ -73,10 +73,40 @@ fn is_pseudo_terminal(port: &Path) -> bool {
     std::fs::metadata(port).is_ok_and(|found| PSEUDO_TERMINALS.contains(&rustix::fs::major(found.rdev())))
 }
 
+/// Where a pseudo-terminal's end is found.
+const PSEUDO_TERMINALS_AT: &str = "/dev/pts/";
+
+/// Whether a path, or the link that it is, names a pseudo-terminal, also one that is gone.
+fn names_pseudo_terminal(port: &Path) -> bool {
+    let led_to = std::fs::read_link(port).unwrap_or_else(|_| port.to_owned());
+    led_to.starts_with(PSEUDO_TERMINALS_AT)
+}
+
+/// A port that opens, in words. A pseudo-terminal has no wire, and a baud rate means nothing there.
+pub(in crate::source) fn opened(port: &Path, baud: u32) -> String {
+    let shown = port.display();
+    match is_pseudo_terminal(port) {
+        true => format!("{shown} opens; it is a pseudo-terminal, another program's end, so {baud} baud means nothing"),
+        false => format!("{shown} opens at {baud} baud"),
+    }
+}
+
+/// The running gateway that has a port open, in words: a check beside it cannot try the port, and need not.
+pub(in crate::source) fn held_by_gateway(error: &tokio_serial::Error, path: &Path) -> Option<String> {
+    if error.kind() != ErrorKind::NoDevice {
+        return None;
+    }
+    let user = user_of(path).filter(|user| user.starts_with("tidegate (pid "))?;
+    Some(format!("{} is in use by {user}: the gateway runs and has it, so it was not tried", path.display()))
+}
+
 /// Why a port could not be opened.
 pub(in crate::source) fn explain(error: &tokio_serial::Error, path: &Path) -> Explanation {
     let port = path.display();
     let text = match error.kind() {
+        _ if names_pseudo_terminal(path) && !path.exists() => {
+            format!("{port} is a pseudo-terminal that is gone; start the program that makes it (socat, ser2net, ...)")
+        }
         ErrorKind::Io(IoKind::NotFound) => format!("{port} is not plugged in{}", present_ports()),
         ErrorKind::Io(IoKind::PermissionDenied) => denied(path),
         // EBUSY, or somebody holds the lock.
@@ -178,6 +208,8 @@ mod tests {
 
     #[test]
     fn every_failure_says_what_to_do() {
+        let gone = text(ErrorKind::Io(IoKind::NotFound), "/dev/pts/99999");
+        assert!(gone.contains("pseudo-terminal that is gone; start the program"), "{gone}");
         let missing = text(ErrorKind::Io(IoKind::NotFound), "/dev/serial/by-id/none");
         assert!(missing.starts_with("/dev/serial/by-id/none is not plugged in; "), "{missing}");
         assert!(text(ErrorKind::NoDevice, "/dev/none").contains("is in use; stop"));

@@ -40,6 +40,8 @@ pub const JSON: &[&str] = &[
     r#"decode = { format = "json", each = "a[*]", unpack = { "a[*].b" = "base64-cbor", c = "json" }, skip = ["a.x"] }"#,
     r#"decode = { format = "json" }"#,
     r#"decode = { format = "json", ts_field = "t", carry = ["a", "b.c"], fields = { v = { valid_range = [-40, 85], ignore_values = [-127], scale = 0.1 } } }"#,
+    case!("preset-chirpstack-fixed-layout"),
+    case!("preset-zigbee2mqtt-names-with-slashes"),
 ];
 
 /// Lines of text.
@@ -56,7 +58,7 @@ pub const TEXT: &[&str] = &[
     case!("scale-mt-sics"),
     case!("esphome-sensor-state"),
     r#"decode = { format = "nmea" }"#,
-    r#"decode = { format = "nmea", unchecked = "keep" }"#,
+    r#"decode = { format = "nmea", checksum = "optional" }"#,
     r#"decode = { format = "p1" }"#,
     r#"decode = { format = "vedirect" }"#,
     r#"decode = { format = "scale", unstable = "keep" }"#,
@@ -98,7 +100,7 @@ pub const PORTS: &[&str] = &[
     case!("serial-nmea0183"),
     r#"framing = { by = "line", first_line = "keep", max_bytes = "16B" }
        decode = { format = "number" }"#,
-    r#"framing = { by = "length", length_at = 0, length_as = "u16le", length_add = 2, gap = "50ms", max_bytes = "64B", checksum = "crc16-modbus" }
+    r#"framing = { by = "length", bytes = 9, end = "z", gap = "50ms", max_bytes = "64B", checksum = "crc16-modbus" }
        decode = { format = "number" }"#,
     r#"framing = { by = "start", start = "A", length_at = 1, length_as = "u32be", max_bytes = "64B" }
        decode = { format = "number" }"#,

@@ -231,6 +231,69 @@ async fn thousands_of_messages_from_a_broker_without_a_window_come_in_order() {
     rig.stop().await;
 }
 
+/// A Sparkplug payload of one double by its alias, and by its name in a birth.
+fn sparkplug(name: &str, seq: u8, value: f64) -> Vec<u8> {
+    let mut metric = Vec::new();
+    if !name.is_empty() {
+        metric.extend([0x0a, name.len() as u8]);
+        metric.extend(name.as_bytes());
+    }
+    metric.extend([0x10, 1, 0x20, 10, 0x69]);
+    metric.extend(value.to_le_bytes());
+    [&[0x08, 1, 0x12, metric.len() as u8][..], &metric, &[0x18, seq]].concat()
+}
+
+#[tokio::test]
+async fn a_sparkplug_node_whose_birth_is_missing_is_asked_for_it_once_and_read_after_it() {
+    let broker = Mosquitto::start("").await;
+    let config = MqttSource { topics: vec!["spBv1.0/#".to_owned()], ..source(broker.port) };
+    let decode = Decode { format: Format::SparkplugB, device: Template::default(), ..number() };
+    let mut rig = Rig::decoding(config, decode, 100);
+    connected(&rig).await;
+    // The node: it obeys what it is asked.
+    let (client, mut link) = AsyncClient::new(MqttOptions::new("node", "127.0.0.1", broker.port), 10);
+    client.try_subscribe("spBv1.0/plant/NCMD/mixer", QoS::AtMostOnce).unwrap();
+    let publish = |kind: &str, payload: Vec<u8>| {
+        client.try_publish(format!("spBv1.0/plant/{kind}/mixer"), QoS::AtMostOnce, false, payload).unwrap();
+    };
+    let mut asked = 0;
+    in_time("the reading by alias", async {
+        loop {
+            tokio::select! {
+                event = link.poll() => match event.unwrap() {
+                    Event::Incoming(Packet::SubAck(_)) => {
+                        publish("NDATA", sparkplug("", 8, 1.0));
+                        publish("NDATA", sparkplug("", 9, 2.0));
+                    }
+                    Event::Incoming(Packet::Publish(command)) => {
+                        asked += 1;
+                        assert!(!command.retain);
+                        let wanted = crate::decode::rebirth_request("plant/mixer", crate::clock::WallTime(0)).unwrap();
+                        // All but the time.
+                        assert_eq!((command.topic, &command.payload[7..]), (wanted.0, &wanted.1[2..]));
+                        publish("NBIRTH", sparkplug("Level", 0, 3.0));
+                        publish("NDATA", sparkplug("", 1, 4.0));
+                    }
+                    _ => {}
+                },
+                next = rig.from.recv() => match next.unwrap() {
+                    FromSource::Readings { readings, .. } => {
+                        assert_eq!(readings[0].sensor.to_string(), "local/plant/mixer/Level");
+                        if readings[0].value.as_f64() == Some(4.0) {
+                            break;
+                        }
+                    }
+                    other => panic!("expected readings, found {other:?}"),
+                },
+            }
+        }
+    })
+    .await;
+    assert_eq!((asked, rig.counts().rebirths.get()), (1, 1));
+    assert_eq!(rig.counts().rejects(), [(Reject::MissingField, 2)].into());
+    rig.stop().await;
+}
+
 #[tokio::test]
 async fn a_probe_tells_what_it_found_and_does_not_disturb_a_running_source() {
     let broker = Mosquitto::start("").await;

@@ -1,6 +1,7 @@
 //! Against a broker made of sockets.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use bytes::BytesMut;
 use rumqttc::{ConnAck, ConnectReturnCode, PubRel, SubAck};
@@ -152,6 +153,41 @@ async fn a_full_engine_stops_the_reading_and_loses_nothing() {
         assert_eq!(rig.reading().await.0, f64::from(value));
     }
     rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_sends_without_a_window_is_read_no_further_than_what_is_taken() {
+    /// What the sockets of both ends may hold; ten times as much is sent.
+    const IN_SOCKETS_MAX: usize = 8 * 1024 * 1024;
+    const TAKEN: usize = 400;
+    let (listener, port) = listen().await;
+    let mut rig = Rig::start(MqttSource { inflight_max: 1, ..source(port) });
+    let wire = Wire::accept(&listener, &GRANTED).await;
+    let (mut answers, mut out) = wire.0.into_split();
+    let mut publish = rumqttc::Publish::new(format!("plant/{}/t", "a".repeat(150)), QoS::AtLeastOnce, "1");
+    publish.pkid = 1;
+    let mut piece = BytesMut::new();
+    for _ in 0..100 {
+        publish.write(&mut piece).unwrap();
+    }
+    let message_bytes = piece.len() / 100;
+    let sent = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let broker = tokio::spawn({
+        let sent = Arc::clone(&sent);
+        async move {
+            while sent.load(Ordering::Relaxed) < 10 * IN_SOCKETS_MAX && out.write_all(&piece).await.is_ok() {
+                sent.fetch_add(piece.len(), Ordering::Relaxed);
+            }
+        }
+    });
+    for _ in 0..TAKEN {
+        rig.reading().await.1.unwrap().release();
+        in_time("its acknowledgement", answers.read_exact(&mut [0; 4])).await.unwrap();
+    }
+    let held = sent.load(Ordering::Relaxed) - TAKEN * message_bytes;
+    assert!(held < IN_SOCKETS_MAX, "{held} bytes are read ahead");
+    broker.abort();
+    rig.task.abort();
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What all open pages share: one look a second, written once for all of them.
+//! What all open pages and terminals share: one look a second, written once for all of them.
 //!
 //! Owns the task that looks, and the pages that are open. Nothing is looked at while no page is open. A page that is
 //! opened gets the whole state, and from then on what has changed; one that does not keep up misses changes, and gets
@@ -13,9 +13,9 @@ use hyper::body::{Body, Bytes, Frame};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::LookAt;
 use super::state::Looker;
 use crate::counters::Counters;
-use crate::ops::control::Routes;
 
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -24,7 +24,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const FULL_FOR: Duration = Duration::from_secs(1);
 
 /// Most open pages. Half of the connections there may be, so that a health check always finds room.
-pub const PAGES_MAX: usize = 16;
+const PAGES_MAX: usize = 16;
+
+/// Most terminals. Beside the pages, so that whoever may open the control socket is not kept out by browsers.
+const TERMINALS_MAX: usize = 8;
 
 /// Messages that wait for a page; beyond it the page is not keeping up.
 const MESSAGES_WAITING_MAX: usize = 4;
@@ -34,7 +37,26 @@ const QUESTIONS_WAITING_MAX: usize = 32;
 
 enum Question {
     Full(oneshot::Sender<Bytes>),
-    Join(oneshot::Sender<Result<Updates, NoRoom>>),
+    Join(Who, oneshot::Sender<Result<Updates, NoRoom>>),
+    Close,
+}
+
+/// Who looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// A browser.
+    Page,
+    /// `tidegate top`.
+    Terminal,
+}
+
+impl Who {
+    fn most(self) -> usize {
+        match self {
+            Self::Page => PAGES_MAX,
+            Self::Terminal => TERMINALS_MAX,
+        }
+    }
 }
 
 /// Why a page cannot be opened.
@@ -48,31 +70,45 @@ pub enum NoRoom {
 
 /// To the task that looks.
 #[derive(Clone)]
-pub struct Live(mpsc::Sender<Question>);
+pub struct Live {
+    questions: mpsc::Sender<Question>,
+    counters: Arc<Counters>,
+}
 
 impl Live {
     /// Starts the task; it ends with the last handle.
-    pub fn spawn(routes: Routes, counters: Arc<Counters>) -> Self {
+    pub fn spawn(at: LookAt, counters: Arc<Counters>) -> Self {
         let (questions, asked) = mpsc::channel(QUESTIONS_WAITING_MAX);
-        let task = Task { looker: Looker::new(routes, counters), pages: Vec::new(), full: None };
+        let task = Task { looker: Looker::new(at, Arc::clone(&counters)), pages: Vec::new(), full: None };
         tokio::spawn(task.run(asked));
-        Self(questions)
+        Self { questions, counters }
+    }
+
+    /// What is counted, and kept to be shown.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     /// The whole state as JSON; `None` when the gateway is stopping.
     pub async fn full(&self) -> Option<Bytes> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(Question::Full(reply)).await.ok()?;
+        self.questions.send(Question::Full(reply)).await.ok()?;
         answer.await.ok()
+    }
+
+    /// The gateway stops: ends all streams, and gives nothing out any more.
+    pub async fn close(&self) {
+        // Closed already is as good.
+        let _ = self.questions.send(Question::Close).await;
     }
 
     /// Opens a page: a stream of server-sent events.
     ///
     /// # Errors
     /// See [`NoRoom`].
-    pub async fn join(&self) -> Result<Updates, NoRoom> {
+    pub async fn join(&self, who: Who) -> Result<Updates, NoRoom> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(Question::Join(reply)).await.map_err(|_| NoRoom::Stopping)?;
+        self.questions.send(Question::Join(who, reply)).await.map_err(|_| NoRoom::Stopping)?;
         answer.await.map_err(|_| NoRoom::Stopping)?
     }
 }
@@ -93,6 +129,7 @@ impl Body for Updates {
 }
 
 struct OpenPage {
+    who: Who,
     messages: mpsc::Sender<Bytes>,
     /// It has missed something, and gets the whole state next.
     behind: bool,
@@ -112,14 +149,14 @@ impl Task {
         loop {
             tokio::select! {
                 question = asked.recv() => match question {
-                    None => return,
+                    None | Some(Question::Close) => return,
                     Some(Question::Full(reply)) => {
                         let full = self.full().await;
                         // Who has given up waiting needs no answer.
                         let _ = reply.send(full);
                     }
-                    Some(Question::Join(reply)) => {
-                        let joined = self.join().await;
+                    Some(Question::Join(who, reply)) => {
+                        let joined = self.join(who).await;
                         let _ = reply.send(joined);
                     }
                 },
@@ -141,9 +178,9 @@ impl Task {
         full
     }
 
-    async fn join(&mut self) -> Result<Updates, NoRoom> {
+    async fn join(&mut self, who: Who) -> Result<Updates, NoRoom> {
         self.pages.retain(|page| !page.messages.is_closed());
-        if self.pages.len() >= PAGES_MAX {
+        if self.pages.iter().filter(|page| page.who == who).count() >= who.most() {
             return Err(NoRoom::Full);
         }
         let (messages, updates) = mpsc::channel(MESSAGES_WAITING_MAX);
@@ -154,7 +191,7 @@ impl Task {
         }
         // The channel is new and empty.
         let _ = messages.try_send(event(&full));
-        self.pages.push(OpenPage { messages, behind: false });
+        self.pages.push(OpenPage { who, messages, behind: false });
         Ok(Updates(updates))
     }
 

@@ -1,4 +1,4 @@
-//! What a page shows, as JSON: the whole state, or what has changed since the last look.
+//! What is shown, as JSON: the whole state, or what has changed since the last look.
 //!
 //! Owns the looking; the shape (of `/api/v1/state`, and the same in the stream) is in `shape`. `kind` is "full" or "delta"; a delta
 //! has the same members without those that have not changed, and of sensors only `added` and `changed`. Times called
@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use super::LookAt;
 use super::queue::{Queue, Rates, Sample};
 use super::shape::{
     Changed, LimitShown, LinkShown, Message, PointShown, QueueShown, RefusedShown, SensorShown, event, hex,
@@ -22,7 +23,6 @@ use crate::engine::{AlarmView, LimitView, SensorView};
 use crate::ops::board::refused::RefusedInput;
 use crate::ops::board::sensors::{BUCKET, POINTS_MAX, Row, Sensors};
 use crate::ops::command::Command;
-use crate::ops::control::Routes;
 use crate::ops::control::alarms::AlarmLine;
 use crate::ops::status::Status;
 use crate::reading::own;
@@ -67,7 +67,7 @@ struct Shown {
 
 /// Looks, and tells what it saw.
 pub struct Looker {
-    routes: Routes,
+    at: LookAt,
     counters: Arc<Counters>,
     status: Status,
     queue: Queue,
@@ -80,10 +80,10 @@ pub struct Looker {
 
 impl Looker {
     /// Has seen nothing yet.
-    pub fn new(routes: Routes, counters: Arc<Counters>) -> Self {
+    pub fn new(at: LookAt, counters: Arc<Counters>) -> Self {
         Self {
-            status: (routes.status)(),
-            routes,
+            status: (at.status)(),
+            at,
             counters,
             queue: Queue::default(),
             known: Known::default(),
@@ -100,8 +100,8 @@ impl Looker {
 
     /// Takes a look.
     pub async fn look(&mut self) {
-        let now = self.routes.clock.boot();
-        self.status = (self.routes.status)();
+        let now = self.at.clock.boot();
+        self.status = (self.at.status)();
         self.known.rates = self.queue.take(Sample {
             at: now,
             delivered: self.counters.events_delivered.get(),
@@ -123,7 +123,7 @@ impl Looker {
     }
 
     async fn ask_alarms(&mut self, now: BootTime) -> bool {
-        let Some(views) = ask(&self.routes, &mut self.alarms_asked, Command::Alarms).await else { return false };
+        let Some(views) = ask(&self.at, &mut self.alarms_asked, Command::Alarms).await else { return false };
         self.known.alarms_in_all = views.len();
         // The most severe first, then the newest.
         let mut views = views;
@@ -134,7 +134,7 @@ impl Looker {
     }
 
     async fn ask_sensors(&mut self, now: BootTime) -> bool {
-        let Some(views) = ask(&self.routes, &mut self.sensors_asked, Command::Sensors).await else { return false };
+        let Some(views) = ask(&self.at, &mut self.sensors_asked, Command::Sensors).await else { return false };
         let mut sensors = self.counters.board.sensors();
         let mut limits = HashMap::with_capacity(views.len());
         for view in views {
@@ -161,7 +161,7 @@ impl Looker {
         if self.known.oldest.is_some_and(|(sequence, _)| sequence == from) {
             return;
         }
-        let path = self.routes.events.store_path().to_owned();
+        let path = Arc::clone(&self.at.store_path);
         let read = move || {
             let events = History::open(&path)?.read(from, 1, 1)?;
             Ok::<_, std::io::Error>(events.first().map(|event| event.time))
@@ -226,7 +226,7 @@ impl Looker {
     }
 
     fn message(&self, kind: &'static str, epoch: u32) -> Message<'_> {
-        let clock = &self.routes.clock;
+        let clock = &self.at.clock;
         let link = |(name, note): (Arc<str>, crate::ops::board::LinkNote)| {
             let since_ms = clock.wall_at(note.since).as_millis();
             (name, LinkShown { up: note.up, since_ms, reason: note.reason })
@@ -282,7 +282,7 @@ impl Looker {
             raw_hex: hex(&entry.raw),
             length: entry.length,
             times: entry.times,
-            at_ms: self.routes.clock.wall_at(entry.at).as_millis(),
+            at_ms: self.at.clock.wall_at(entry.at).as_millis(),
         }
     }
 }
@@ -295,7 +295,7 @@ fn has_source(status: &Status, sensor: &str) -> bool {
 
 /// Asks the engine, or goes on waiting for what was asked before; `None` when it does not answer in time.
 async fn ask<T>(
-    routes: &Routes,
+    at: &LookAt,
     asked: &mut Option<oneshot::Receiver<T>>,
     command: impl FnOnce(oneshot::Sender<T>) -> Command,
 ) -> Option<T> {
@@ -304,7 +304,7 @@ async fn ask<T>(
         None => {
             let (reply, answer) = oneshot::channel();
             // Full: somebody else waits for the engine, too.
-            routes.commands.try_send(command(reply)).ok()?;
+            at.commands.try_send(command(reply)).ok()?;
             answer
         }
     };

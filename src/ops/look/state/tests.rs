@@ -6,17 +6,12 @@ use tokio::sync::{mpsc, watch};
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::config::model::{LogFormat, LogLevel};
 use crate::event::AlarmState;
-use crate::forward::nudge::Nudge;
-use crate::ops::control::events::Events;
-use crate::ops::logging;
-use crate::ops::metrics::Metrics;
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::wear::Wear;
 use crate::reading::{Reading, SensorId, TimeSource, Value};
 use crate::replay::Replays;
-use crate::store::handle::{StoreHandle, StoreStatus};
+use crate::store::handle::StoreStatus;
 
 /// A looker at a gateway with the source `s`, and the other end of what it asks the engine.
 fn looker() -> (Looker, mpsc::Receiver<Command>, Arc<Counters>) {
@@ -35,24 +30,13 @@ fn looker() -> (Looker, mpsc::Receiver<Command>, Arc<Counters>) {
         replays: Replays::none(),
     };
     let (commands, asked) = mpsc::channel(1);
-    let (store, _) = StoreHandle::new(shown);
-    let routes = Routes {
+    let at = LookAt {
         commands,
-        status: {
-            let sources = sources.clone();
-            Arc::new(move || sources.status())
-        },
-        store: store.clone(),
-        replays: Replays::none(),
-        nudge: Nudge::default(),
-        gateway: "gw1".into(),
+        status: Arc::new(move || sources.status()),
         clock,
-        log: logging::init(LogLevel::Error, LogFormat::Auto),
-        metrics: Arc::new(Metrics::new(sources.clone(), store.clone())),
-        tap: Arc::default(),
-        events: Arc::new(Events::new("/nonexistent".into(), store)),
+        store_path: std::path::Path::new("/nonexistent").into(),
     };
-    (Looker::new(routes, Arc::clone(&counters)), asked, counters)
+    (Looker::new(at, Arc::clone(&counters)), asked, counters)
 }
 
 /// A look at an engine that knows one sensor with one limit, and an alarm on it.
@@ -126,7 +110,7 @@ fn json(bytes: &[u8]) -> Json {
 #[tokio::test]
 async fn the_whole_state_and_then_what_has_changed() {
     let (mut looker, mut asked, counters) = looker();
-    let now = looker.routes.clock.boot();
+    let now = looker.at.clock.boot();
     speak(&counters, "s/oven/t", 9.5, now);
     speak(&counters, "gone/x", 1.0, now);
     counters.board.note_refused().unwrap().note("s", Some("a/b"), "malformed", "no JSON", b"\xff<", now);
@@ -164,7 +148,7 @@ async fn the_whole_state_and_then_what_has_changed() {
 #[tokio::test]
 async fn changed_limits_and_rows_that_are_gone_take_the_whole_state() {
     let (mut looker, mut asked, counters) = looker();
-    let now = looker.routes.clock.boot();
+    let now = looker.at.clock.boot();
     speak(&counters, "s/oven/t", 9.5, now);
     look(&mut looker, &mut asked, 8.0).await;
     looker.delta();
