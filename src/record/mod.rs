@@ -259,7 +259,7 @@ mod tests {
             let mut encoder = Encoder::default();
             for message in 0..30 {
                 let since_ms = 60_000 * minute + 2_000 * message;
-                let arrival = WallTime(1_800_000_000_000_000_000 + since_ms * 1_000_000 + random.i64(..4_000) * 1_000);
+                let arrival = WallTime(1_800_000_000_000_000_000 + since_ms * 1_000_000 + random.i64(0..4_000) * 1_000);
                 let device = message as usize % 5;
                 for (quantity, value) in ["temperature", "humidity", "pressure"].into_iter().zip(&mut values[device]) {
                     *value = ((*value * 10.0) as i64 + random.i64(-1..=1)) as f64 / 10.0;
