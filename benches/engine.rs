@@ -10,14 +10,15 @@
 //! grows here is the memory that does not fit into the processor's caches, and nothing else may. Sizes take turns; what
 //! counts is processor time, so that a busy machine does little harm.
 //!
-//! Encodings run beside serde_json writing the same fields from a plain struct, and beside copying the finished bytes;
-//! the window beside a `VecDeque` that only holds what is in flight. Medians of the rounds are printed, and ratios.
+//! Encodings run beside serde_json writing the same fields from a plain struct and beside copying the finished bytes, the
+//! window beside a `VecDeque` of what is in flight. Medians of the rounds are printed, and ratios.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on is to fail on the spot")]
 
 mod support;
+#[path = "engine/window.rs"]
+mod window;
 
-use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,6 @@ use support::stats::{beside, grouped, in_turn, median, seconds};
 use tidegate::config::model::{Alarm, Condition, Encoding, RateDirection, SetPoint};
 use tidegate::engine::{Accepted, Engine, Output};
 use tidegate::event::{Event, stored, wire};
-use tidegate::forward::window::{Puback, Window};
 use tidegate::reading::{Reading, SensorId, TimeSource, Value};
 
 const ROUNDS: usize = 7;
@@ -64,7 +64,7 @@ fn main() {
     stepping();
     arriving();
     encoding();
-    window();
+    window::window();
     println!("\nload at the end: {}", machine::load());
 }
 
@@ -356,49 +356,5 @@ fn encoding() {
         let chunks: Vec<&[Event]> = events.chunks(size).collect();
         let made: Vec<Vec<u8>> = chunks.iter().map(|chunk| stored::encode_events(chunk)).collect();
         line(name, &made, &mut || chunks.iter().for_each(|chunk| drop(black_box(stored::encode_events(chunk)))));
-    }
-}
-
-/// An event goes in, leaves, and is acknowledged, while others are in flight.
-fn window() {
-    println!("\nthe delivery window, {WINDOW} in flight; medians of {ROUNDS} rounds; beside push_back and pop_front");
-    let item: Arc<[u8]> = Arc::from([0; 64]);
-    for (name, stride) in [("acknowledged in order", 1), ("acknowledged anyhow", 77)] {
-        let mut window = Window::new(WINDOW, 0);
-        let mut sequence = 0;
-        let ours = || {
-            for _ in 0..WINDOW {
-                sequence += 1;
-                assert!(window.offer(sequence, Arc::clone(&item)));
-            }
-            for at in 0..WINDOW {
-                black_box(window.next()).unwrap();
-                window.on_outgoing(at as u16 + 1, item.len());
-            }
-            for at in 0..WINDOW {
-                // Odd, so that each comes once.
-                let id = at * stride % WINDOW + 1;
-                let landed = black_box(window.on_puback(id as u16));
-                assert!(!matches!(landed, Puback::Unknown), "{id} is in flight");
-            }
-            assert!(window.is_empty());
-        };
-        let mut queue = VecDeque::with_capacity(WINDOW);
-        let mut number = 0_u64;
-        let plain = || {
-            for _ in 0..WINDOW {
-                number += 1;
-                queue.push_back((number, Arc::clone(&item)));
-            }
-            while let Some(first) = queue.pop_front() {
-                black_box(first);
-            }
-        };
-        let (ours, plain) = beside(ROUNDS, WINDOW, ours, plain);
-        println!(
-            "{name:<22} | {:>11} events/s {ours:>6.1} ns | VecDeque {plain:>5.1} ns | ratio {:.1}",
-            grouped(1e9 / ours),
-            ours / plain
-        );
     }
 }
