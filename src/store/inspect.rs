@@ -14,9 +14,10 @@ use super::clean::CleanMarker;
 use super::dirs::Mode;
 use super::frame::kind;
 use super::generation::parse_directory_name;
+use super::missing::Missing;
 use super::quota::disk_bytes;
 use super::recover::recover;
-use super::ring::{Missing, Ring};
+use super::ring::Ring;
 use super::scan::{open_plain, scan};
 use super::sealed::Sealed;
 

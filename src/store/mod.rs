@@ -163,6 +163,7 @@ pub mod inbox;
 pub mod inspect;
 mod later;
 mod mark;
+mod missing;
 mod place;
 mod probe;
 mod purge;

@@ -15,9 +15,9 @@ use super::dirs::{Dirs, Mode, Place};
 use super::frame::{self, Header, kind};
 use super::generation::{DIRECTORY_BYTES, directory_name};
 use super::mark::Mark;
+use super::missing::{Missing, missing_from};
 use super::quota::disk_bytes;
 use super::removal::remove_dir;
-use super::ring::{Missing, missing_from};
 use super::scan::{is_unreadable, open_plain, scan};
 use super::sealed::{Sealed, read_chunks};
 use super::state::{Entry, State, decode_delivered};
@@ -92,8 +92,9 @@ pub(super) fn recover(queue: &Path, mode: Mode) -> std::io::Result<Recovered> {
         (store, mark) = (foreign, None);
         (out, walked) = walk(queue, mode, store, mark, dirs.places.clone());
     }
+    let is_mixed_up = walked.is_mixed_up || walked.misses_one(&dirs, mark);
     // Whoever only looks cannot come back to it later, when the older ones are read.
-    if (walked.is_mixed_up || mode == Mode::Look) && dirs.realign(queue, store, mode, &mut findings) {
+    if (is_mixed_up || mode == Mode::Look) && dirs.realign(queue, store, mode, &mut findings) {
         (out, walked) = walk(queue, mode, store, mark, dirs.places.clone());
     }
     if dirs.places.is_empty() && mark.is_none() {

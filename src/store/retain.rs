@@ -14,11 +14,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::generation::{directory_name, parse_directory_name};
+use super::missing::Missing;
 use super::place::create_dirs;
 use super::quota::disk_bytes;
 use super::recover::JUMP;
 use super::removal::remove_dir;
-use super::ring::Missing;
 use super::state::Entry;
 use super::writer::Writer;
 use super::{Fault, PreviousStop};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::dirs::{Dirs, Mode};
 use super::frame::{self, Header, kind};
 use super::generation::{Generation, directory_name};
+use super::missing::{Missing, count_through, found_through, missing_from};
 use super::recover::Recovered;
 use super::scan::is_unreadable;
 use super::sealed::{Fit, Sealed};
@@ -17,19 +18,6 @@ use super::state::Entry;
 use super::tail::weight;
 use super::{Damaged, Fault};
 use crate::event::{Event, stored};
-
-/// Events that ought to be there and are not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Missing {
-    /// The range they lie in.
-    pub first: u64,
-    /// Its end.
-    pub last: u64,
-    /// How many.
-    pub count: u64,
-    /// Whether it is all of the range.
-    pub whole: bool,
-}
 
 /// Sealed generations kept open besides the one being read: the forwarder has three reading places, and each may be just
 /// stepping from one generation into the next.
@@ -48,6 +36,8 @@ pub(super) struct Ring {
     lately: VecDeque<Sealed>,
     /// How often one was opened.
     opens: u64,
+    /// The files of broken generations were looked for in the places of others.
+    has_looked: bool,
     /// The events of the frame decoded last: readers come back for its rest.
     decoded: Vec<Arc<Event>>,
     /// No generation may be begun with this number or a lower one.
@@ -72,6 +62,7 @@ impl Ring {
             open: None,
             lately: VecDeque::new(),
             opens: 0,
+            has_looked: false,
             decoded: Vec::new(),
             floor: recovered.highest,
             store: recovered.state.store,
@@ -265,7 +256,7 @@ impl Ring {
         self.opens += 1;
         let dir = self.dir(&entry);
         let mut opened = Sealed::open(&dir, &entry, self.store);
-        if opened.as_ref().is_ok_and(|sealed| sealed.fit == Fit::Foreign) && self.realign() {
+        if self.may_be_elsewhere(&opened, &entry, delivered) && self.realign() {
             opened = Sealed::open(&dir, &entry, self.store);
         }
         let sealed = match opened {
@@ -294,6 +285,17 @@ impl Ring {
         }
         self.open = Some(sealed);
         Ok(())
+    }
+
+    /// Whether a generation's file may stand in another's place: in its own there is another's, a broken one or none.
+    fn may_be_elsewhere(&mut self, opened: &std::io::Result<Sealed>, entry: &Entry, delivered: u64) -> bool {
+        let is_short = match opened {
+            Ok(sealed) if sealed.fit == Fit::Foreign => return true,
+            Ok(sealed) => missing_from(entry, entry.events(), sealed, delivered).is_some(),
+            Err(error) => is_unreadable(error) && entry.last > delivered,
+        };
+        // Looking reads every generation, and files do not move by themselves: once is enough.
+        is_short && !std::mem::replace(&mut self.has_looked, true)
     }
 
     /// Puts files that hold another generation of this store where they belong.
@@ -349,37 +351,6 @@ fn waiting_by_numbers(entry: &Entry, delivered: u64) -> Option<u64> {
     } else {
         None
     }
-}
-
-/// Events up to and including `through` in a sealed generation.
-pub(super) fn found_through(sealed: &Sealed, through: u64) -> u64 {
-    let (whole, straddling) = sealed.events_through(through);
-    let part = straddling.and_then(|index| decode(sealed.read(index).ok()?).ok());
-    whole + part.map_or(0, |events| count_through(&events, through))
-}
-
-/// What of `expected` events, numbered from `entry.first` to `entry.last`, is not delivered and not found.
-pub(super) fn missing_from(entry: &Entry, expected: u64, sealed: &Sealed, delivered: u64) -> Option<Missing> {
-    if sealed.events() >= expected || entry.last <= delivered {
-        return None;
-    }
-    let first = entry.first.max(delivered + 1);
-    let range = entry.last + 1 - first;
-    let through = found_through(sealed, delivered);
-    let wanted = if delivered < entry.first {
-        expected
-    } else if expected == entry.last + 1 - entry.first {
-        range
-    } else {
-        expected.saturating_sub(through).min(range)
-    };
-    let found = sealed.events() - through;
-    let count = wanted.saturating_sub(found);
-    (count > 0).then_some(Missing { first, last: entry.last, count, whole: count == range })
-}
-
-fn count_through(events: &[Arc<Event>], through: u64) -> u64 {
-    events.partition_point(|event| event.sequence <= through) as u64
 }
 
 /// The events of a frame.

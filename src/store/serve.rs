@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::handle::StoreStatus;
-use super::ring::Missing;
+use super::missing::Missing;
 use super::writer::Writer;
 use crate::event::Event;
 

@@ -9,10 +9,11 @@ use std::path::Path;
 
 use super::accept::{Checkpoint, Claim, Scanned, last_checkpoint};
 use super::clean::CleanMarker;
-use super::dirs::{Mode, Place};
+use super::dirs::{Dirs, Mode, Place};
 use super::mark::Mark;
 use super::recover::Recovered;
 use super::scan::{open_plain, scan};
+use super::state::Entry;
 
 /// How many generations the mark may be behind: it is not synced, and a power cut takes what was written in the last
 /// half minute.
@@ -121,6 +122,22 @@ pub(super) fn make_durable(path: &Path, opened: std::io::Result<File>, findings:
 }
 
 impl Walk {
+    /// Whether a generation that has something to deliver is broken or gone, as far as a start sees it. Its file may
+    /// stand in another's place.
+    pub(super) fn misses_one(&self, dirs: &Dirs, mark: Option<Mark>) -> bool {
+        let (Some(base), Some(first), 1) = (&self.base, self.scanned.front(), self.scanned.len()) else { return true };
+        let is_newest_gone = |mark: Mark| self.newest.is_none_or(|newest| newest < mark.newest);
+        let told = self.marker.as_ref().map(|marker| marker.delivered).max(mark.map(|mark| mark.delivered));
+        let delivered = told.unwrap_or(0).max(base.meta.delivered);
+        let is_missed = |entry: &Entry| {
+            entry.number != first.number
+                && entry.last > delivered
+                && !dirs.places.contains_key(&entry.number)
+                && !dirs.removed.contains(&(entry.number, entry.revision))
+        };
+        self.is_broken || mark.is_some_and(is_newest_gone) || base.meta.catalogue.iter().any(is_missed)
+    }
+
     /// Notes a generation of this store; the first is the newest.
     fn see(&mut self, number: u64, dir: &Path) {
         if self.newest.is_none() {

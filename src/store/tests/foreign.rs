@@ -2,6 +2,7 @@
 
 use super::damage::{account, db, filled};
 use super::*;
+use crate::store::inspect::inspect as look;
 
 /// Rounds that make several generations.
 const ROUNDS: usize = 24;
@@ -98,6 +99,30 @@ fn a_copy_of_one_generation_over_another_loses_the_other_and_repeats_none() {
         let all = generations(&copy.path);
         fs::copy(db(&all[from]), db(&all[to])).unwrap();
         assert!(account(&copy, last, true) > 0);
+    }
+}
+
+#[test]
+fn a_generation_that_is_broken_or_gone_while_its_file_stands_in_anothers_place_is_read_from_there() {
+    let dirs = tempfile::tempdir().unwrap();
+    let (origin, last) = filled(&dirs.path().join("a"), ROUNDS);
+    let report = look(&origin.path, None).unwrap();
+    let events_of = |index: usize| report.generations[index].events;
+    assert!(report.generations.len() > 2, "the newest and older ones");
+    for (from, to) in [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)] {
+        for is_gone in [false, true] {
+            let copy = Store { path: dirs.path().join(format!("{from}-{to}-{is_gone}")), ..origin.clone() };
+            copy_dir(&origin.path, &copy.path);
+            let all = generations(&copy.path);
+            fs::copy(db(&all[from]), db(&all[to])).unwrap();
+            if is_gone {
+                fs::remove_dir_all(&all[from]).unwrap();
+            } else {
+                let length = fs::metadata(db(&all[from])).unwrap().len();
+                fs::write(db(&all[from]), vec![0; usize::try_from(length).unwrap()]).unwrap();
+            }
+            assert_eq!(account(&copy, last, true), events_of(to), "{from} over {to}, gone: {is_gone}");
+        }
     }
 }
 
