@@ -15,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use serde_json::{Value, json};
 
 use crate::support::pty::SerialDevice;
+use crate::support::wait::holds_within;
 use crate::support::{PATIENT, SOON, free_port, wait_until};
 
 /// The interpreter that has pymodbus; made at first use.
@@ -161,7 +162,10 @@ impl Bus {
     #[track_caller]
     pub fn wait_asked(&self, unit: u8, more: usize) {
         let before = self.asked_of(unit);
-        wait_until("requests", SOON, || self.asked_of(unit) >= before + more);
+        let came = holds_within(SOON, || self.asked_of(unit) >= before + more);
+        let asked = self.asked();
+        let last = &asked[asked.len().saturating_sub(20)..];
+        assert!(came, "{} of {more} requests within {SOON:?}; the last of all: {last:?}", self.asked_of(unit) - before);
     }
 }
 
