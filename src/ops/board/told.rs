@@ -66,10 +66,13 @@ impl ToldEvent {
                 unit: data.unit.clone(),
                 limit: data.limit.clone(),
             },
-            EventData::GatewayStarted(started) => What::Words(format!(
-                "version {}, {} events waiting, the last stop was {}",
-                started.version, started.waiting, started.previous_stop
-            )),
+            EventData::GatewayStarted(started) => What::Words({
+                let before = match &*started.previous_stop {
+                    "first" => "for the first time".to_owned(),
+                    stop => format!("the last stop was {stop}"),
+                };
+                format!("version {}, {} events waiting, {before}", started.version, started.waiting)
+            }),
             EventData::EventsLost(lost) => What::Words(format!("{} events, {}", lost.count, lost.reason)),
             EventData::SourceLost(change) | EventData::SourceRestored(change) => {
                 What::Words(cut(&change.reason, TEXT_BYTES_MAX).to_owned())
