@@ -90,7 +90,8 @@ impl Chromium {
 
     fn try_eval(&mut self, expression: &str) -> Result<Value, Value> {
         let parameters = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
-        let answer = self.call("Runtime.evaluate", parameters);
+        // A page that goes while it is asked is an answer, too.
+        let answer = self.try_call("Runtime.evaluate", parameters)?;
         if answer["exceptionDetails"].is_null() { Ok(answer["result"]["value"].clone()) } else { Err(answer) }
     }
 
@@ -133,6 +134,11 @@ impl Chromium {
 
     #[track_caller]
     fn call(&mut self, method: &str, parameters: Value) -> Value {
+        self.try_call(method, parameters).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    #[track_caller]
+    fn try_call(&mut self, method: &str, parameters: Value) -> Result<Value, Value> {
         self.last_id += 1;
         let id = self.last_id;
         let mut message = json!({ "id": id, "method": method, "params": parameters });
@@ -146,8 +152,11 @@ impl Chromium {
             let heard = self.from.recv_timeout(ANSWER_WITHIN);
             let heard = heard.unwrap_or_else(|error| panic!("chromium does not answer {method}: {error}"));
             if heard["id"] == json!(id) {
-                assert!(heard["error"].is_null(), "{method}: {}", heard["error"]);
-                return heard["result"].clone();
+                return if heard["error"].is_null() {
+                    Ok(heard["result"].clone())
+                } else {
+                    Err(heard["error"].clone())
+                };
             }
             self.note(&heard);
         }
