@@ -2,7 +2,8 @@
 //!
 //! A case is two files in `tests/cases`: NAME.json says what the device sends and what is expected (its form is told in
 //! `tests/cases/README.md`), NAME.toml is the configuration a user would write for it; those of devices seen in the makers'
-//! own documentation are in `tests/cases/more`. `TIDEGATE_CASES=FOLDER` takes another folder. One line is printed for each case; a case without a configuration fails.
+//! own documentation are in `tests/cases/more`. `TIDEGATE_CASES=FOLDER` takes another folder. One line is printed for
+//! each case; a case without a configuration fails.
 
 #[path = "cases/compare.rs"]
 mod compare;
