@@ -1,7 +1,7 @@
 //! What decoding costs: readings per second and allocations per reading, for every format.
 //!
 //! ```text
-//! cargo bench --bench decode
+//! cargo bench --bench decode [-- NAME-PART ..]
 //! ```
 //!
 //! Beside the JSON of one, four and twenty values runs serde_json into a struct of just those members: less work, as
@@ -256,7 +256,9 @@ fn main() {
         println!("{:<26} {:>6} {:>8} | {:>12} {:>10} {:>11} |", "", "", "", "", "", "per reading");
     }
     let mut beyond = Vec::new();
-    for case in cases() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_wanted = |case: &Case| wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part.as_str()));
+    for case in cases().into_iter().filter(is_wanted) {
         let mut run = Run::new(&case);
         run.all();
         if bench && run.measure(&case).is_some_and(|ratio| ratio > RATIO_MAX) {

@@ -81,8 +81,15 @@ impl Node {
         }
     }
 
-    fn key(&self, key: &str) -> Option<&Self> {
-        self.keys.iter().find(|(known, _)| **known == *key).map(|(_, node)| node)
+    /// What is wanted of a member. `next` is where to look first: devices keep to an order, often that of the fields.
+    fn key(&self, key: &str, next: &mut usize) -> Option<&Self> {
+        let is_it = |(known, _): &(Box<str>, Self)| **known == *key;
+        let at = match self.keys.get(*next) {
+            Some(likely) if is_it(likely) => *next,
+            _ => self.keys.iter().position(is_it)?,
+        };
+        *next = at + 1;
+        Some(&self.keys[at].1)
     }
 
     fn item(&self, index: usize) -> Option<&Self> {
@@ -217,16 +224,17 @@ impl<'de> Visitor<'de> for NodeSeed<'_, '_, '_> {
             return Ok(());
         }
         self.node.put(&Raw::Composite, self.sink);
+        let mut next = 0;
         if self.root && self.sink.takes_all() {
             while let Some(key) = members.next_key_seed(TextSeed)? {
-                match self.node.key(&key) {
+                match self.node.key(&key, &mut next) {
                     Some(node) => members.next_value_seed(NodeSeed { node, root: false, sink: self.sink })?,
                     None => members.next_value_seed(OtherSeed { key: &key, sink: self.sink })?,
                 }
             }
             return Ok(());
         }
-        while let Some(child) = members.next_key_seed(KeySeed { node: self.node })? {
+        while let Some(child) = members.next_key_seed(KeySeed { node: self.node, next: &mut next })? {
             match child {
                 Some(node) => members.next_value_seed(NodeSeed { node, root: false, sink: self.sink })?,
                 None => {
@@ -261,11 +269,12 @@ impl<'de> Visitor<'de> for NodeSeed<'_, '_, '_> {
 }
 
 /// Reads a key and finds its node, without keeping the text.
-struct KeySeed<'n> {
+struct KeySeed<'n, 'k> {
     node: &'n Node,
+    next: &'k mut usize,
 }
 
-impl<'de, 'n> DeserializeSeed<'de> for KeySeed<'n> {
+impl<'de, 'n> DeserializeSeed<'de> for KeySeed<'n, '_> {
     type Value = Option<&'n Node>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -273,7 +282,7 @@ impl<'de, 'n> DeserializeSeed<'de> for KeySeed<'n> {
     }
 }
 
-impl<'de, 'n> Visitor<'de> for KeySeed<'n> {
+impl<'de, 'n> Visitor<'de> for KeySeed<'n, '_> {
     type Value = Option<&'n Node>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -281,7 +290,7 @@ impl<'de, 'n> Visitor<'de> for KeySeed<'n> {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.node.key(key))
+        Ok(self.node.key(key, self.next))
     }
 }
 

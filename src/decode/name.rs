@@ -202,11 +202,20 @@ pub(super) struct DeviceSensors<'a> {
 }
 
 impl DeviceSensors<'_> {
+    /// The sensor for the quantity with this index, where it has been named.
+    pub(super) fn known(&self, index: usize) -> Option<&SensorId> {
+        self.names.0.get(index)?.as_ref()
+    }
+
     /// The sensor for the quantity with this index.
-    pub(super) fn sensor(&mut self, index: usize, quantity: &str) -> Result<SensorId, Refusal> {
-        if let Some(Some(sensor)) = self.names.0.get(index) {
-            return Ok(sensor.clone());
+    pub(super) fn sensor(&mut self, index: usize, quantity: &str) -> Result<&SensorId, Refusal> {
+        if self.known(index).is_none() {
+            self.name(index, quantity)?;
         }
+        Ok(self.known(index).expect("invariant: it has just been named"))
+    }
+
+    fn name(&mut self, index: usize, quantity: &str) -> Result<(), Refusal> {
         let mut name = String::with_capacity(64);
         let _ = write!(name, "{}/", self.source);
         if !self.device.0.is_empty() {
@@ -218,15 +227,14 @@ impl DeviceSensors<'_> {
             None => name.push_str(quantity),
         }
         check(&name)?;
-        let sensor = SensorId::new(name);
         let places = self.names.0.len();
         if places <= index {
             // Places count, used or not: they take memory, too.
             *self.cached += index + 1 - places;
             self.names.0.resize(index + 1, None);
         }
-        self.names.0[index] = Some(sensor.clone());
-        Ok(sensor)
+        self.names.0[index] = Some(SensorId::new(name));
+        Ok(())
     }
 }
 
@@ -243,8 +251,8 @@ mod tests {
 
     fn name(device: Vec<TemplatePart>, topic: Option<&str>, payload: &[Option<String>]) -> Result<String, Reject> {
         let mut names = Names::new("src".into(), Template(device), None);
-        let sensor = names.device(topic, payload).and_then(|mut device| device.sensor(0, "t"));
-        sensor.map(|sensor| sensor.to_string()).map_err(|(reject, _)| reject)
+        let sensor = |mut device: DeviceSensors<'_>| device.sensor(0, "t").map(SensorId::to_string);
+        names.device(topic, payload).and_then(sensor).map_err(|(reject, _)| reject)
     }
 
     #[test]
@@ -278,8 +286,8 @@ mod tests {
     #[test]
     fn a_known_sensor_is_the_same_allocation_and_the_cache_is_bounded() {
         let mut names = Names::new("s".into(), Template(vec![TemplatePart::Topic]), None);
-        let first = names.device(Some("a"), &[]).unwrap().sensor(3, "t").unwrap();
-        let again = names.device(Some("a"), &[]).unwrap().sensor(3, "t").unwrap();
+        let first = names.device(Some("a"), &[]).unwrap().sensor(3, "t").unwrap().clone();
+        let again = names.device(Some("a"), &[]).unwrap().sensor(3, "t").unwrap().clone();
         assert!(std::ptr::eq(first.as_str(), again.as_str()));
         for device in 0..3 * NAMES_CACHED_MAX {
             let topic = format!("d{device}");

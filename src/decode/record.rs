@@ -24,14 +24,25 @@ pub(super) struct Entry {
     position: usize,
 }
 
-/// A value found.
-#[derive(Debug)]
+/// Where a value of the record at hand belongs. Nothing to drop in it, nor in its [`Found`]: so it is written where it
+/// stays, without copies on the way, which were most of what a value cost.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
     pub(super) entry: usize,
-    /// `None` when a later, unusable value of the same field took an earlier one back.
-    pub(super) value: Option<Value>,
-    pub(super) unit: Option<Arc<str>>,
+    pub(super) found: Found,
 }
+
+/// A value found.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Found {
+    /// A number without a unit of its own.
+    Number(f64),
+    /// Any other; its place in `others`.
+    Other(usize),
+}
+
+/// A value, and the unit that came with it.
+type Other = (Value, Option<Arc<str>>);
 
 /// Reused from message to message.
 #[derive(Debug)]
@@ -47,6 +58,8 @@ pub(super) struct State {
     record: u64,
     /// Values of the record at hand, in the order found.
     pub(super) pending: Vec<Pending>,
+    /// Those of them that are no plain numbers; nothing where a later, unusable value took an earlier one back.
+    pub(super) others: Vec<Option<Other>>,
     /// Something that could be a value was there.
     pub(super) found: bool,
     pub(super) stamp: Option<Stamp>,
@@ -70,6 +83,7 @@ impl State {
             names,
             record: 1,
             pending: Vec::new(),
+            others: Vec::new(),
             found: false,
             stamp: None,
             time_parts: Vec::new(),
@@ -96,6 +110,7 @@ impl State {
     pub(super) fn clear_record(&mut self) {
         self.record += 1;
         self.pending.clear();
+        self.others.clear();
         self.found = false;
         self.stamp = None;
         self.time_parts.clear();
@@ -126,22 +141,40 @@ impl State {
         Some(index)
     }
 
+    /// Takes a number of a field.
+    pub(super) fn store_number(&mut self, index: usize, number: f64) {
+        if let Some(at) = self.place(index) {
+            self.pending[at].found = Found::Number(number);
+        }
+    }
+
     /// Takes a value of a field, or takes back what there was of it.
     pub(super) fn store(&mut self, index: usize, value: Option<Value>, unit: Option<Arc<str>>) {
+        let value = match value {
+            Some(Value::Number(number)) if unit.is_none() => return self.store_number(index, number),
+            Some(value) => Some((value, unit)),
+            None if self.entries[index].record != self.record => return,
+            None => None,
+        };
+        if let Some(at) = self.place(index) {
+            self.others.resize(self.others.len().max(at + 1), None);
+            self.others[at] = value;
+            self.pending[at].found = Found::Other(at);
+        }
+    }
+
+    /// Where the value of a field is kept. The same field again has the same place: the last value counts.
+    fn place(&mut self, index: usize) -> Option<usize> {
         let entry = &mut self.entries[index];
-        if entry.record == self.record {
-            // The same field again: the last one counts.
-            let pending = &mut self.pending[entry.position];
-            pending.value = value;
-            pending.unit = unit;
-        } else if value.is_some() {
+        if entry.record != self.record {
             if self.pending.len() >= READINGS_PER_MESSAGE_MAX {
                 self.overflowed = true;
-                return;
+                return None;
             }
             entry.record = self.record;
             entry.position = self.pending.len();
-            self.pending.push(Pending { entry: index, value, unit });
+            self.pending.push(Pending { entry: index, found: Found::Number(0.0) });
         }
+        Some(entry.position)
     }
 }

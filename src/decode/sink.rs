@@ -7,14 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::record::State;
+use super::record::{Found, Pending, State};
 use super::time::{Stamp, TimeRule};
 use super::units::Units;
 use super::value::{Converted, Raw};
 use super::{Decoded, Message};
 use crate::clock::{ClockState, WallTime};
 use crate::counters::Reject;
-use crate::reading::{Attributes, Reading, SENSOR_BYTES_MAX, TimeSource};
+use crate::reading::{Attributes, Reading, SENSOR_BYTES_MAX, TimeSource, Value};
 
 /// Most readings taken from one message. A data logger's hour at one a second is 3,600, sent in several messages.
 pub const READINGS_PER_MESSAGE_MAX: usize = 1_000;
@@ -191,6 +191,10 @@ impl Sink<'_> {
     fn field(&mut self, index: usize, raw: &Raw<'_>) {
         self.state.found = true;
         let rule = &self.state.entries[index].rule;
+        if let Some(number) = rule.number_alone(raw) {
+            self.state.store_number(index, number);
+            return;
+        }
         let raw = &self.stripped(*raw);
         match rule.convert(raw, self.rules.decimal_comma) {
             Converted::Value(value, unit) => self.state.store(index, Some(value), unit),
@@ -229,30 +233,48 @@ impl Sink<'_> {
     }
 
     fn emit(&mut self) -> Result<(), (Reject, String)> {
-        let State { entries, names, pending, stamp, carried, device, overflowed, .. } = &mut *self.state;
+        let State { entries, names, pending, others, stamp, carried, device, overflowed, .. } = &mut *self.state;
+        let Decoded { readings, rejects, .. } = &mut *self.out;
         let mut sensors = names.device(self.message.topic, device)?;
+        let mut room = READINGS_PER_MESSAGE_MAX.saturating_sub(readings.len());
+        pending.retain(|value| {
+            if matches!(value.found, Found::Other(at) if others[at].is_none()) {
+                return false;
+            }
+            if room == 0 {
+                *overflowed = true;
+                return false;
+            }
+            match sensors.sensor(value.entry, &entries[value.entry].rule.quantity) {
+                Ok(_) => {
+                    room -= 1;
+                    true
+                }
+                Err(refusal) => {
+                    rejects.push(refusal);
+                    false
+                }
+            }
+        });
         let (time, time_source, fresh) = self.rules.time_of(*stamp, self.message);
         let attributes = attributes(&self.rules.carry, carried);
-        for found in pending.drain(..) {
-            let Some(value) = found.value else { continue };
-            if self.out.readings.len() >= READINGS_PER_MESSAGE_MAX {
-                *overflowed = true;
-                break;
+        // All that is left becomes a reading: with their number known before, each is made where it stays.
+        readings.extend(pending.iter().map(|Pending { entry, found }| {
+            let (value, unit) = match found {
+                Found::Number(number) => (Value::Number(*number), None),
+                Found::Other(at) => others[*at].take().expect("invariant: those without a value were sorted out"),
+            };
+            let sensor = sensors.known(*entry).expect("invariant: those without a name were sorted out");
+            Reading {
+                sensor: sensor.clone(),
+                value,
+                unit: entries[*entry].rule.unit.clone().or(unit),
+                time,
+                time_source,
+                fresh,
+                attributes: attributes.clone(),
             }
-            let rule = &entries[found.entry].rule;
-            match sensors.sensor(found.entry, &rule.quantity) {
-                Ok(sensor) => self.out.readings.push(Reading {
-                    sensor,
-                    value,
-                    unit: rule.unit.clone().or(found.unit),
-                    time,
-                    time_source,
-                    fresh,
-                    attributes: attributes.clone(),
-                }),
-                Err(refusal) => self.out.rejects.push(refusal),
-            }
-        }
+        }));
         Ok(())
     }
 

@@ -5,6 +5,8 @@
 //! Whole numbers and decimal texts are exact to the nanosecond. A JSON number with a fraction is an `f64`, which at
 //! today's epoch seconds resolves 0.24 us, so it is rounded to the microsecond.
 
+mod rfc3339;
+
 use std::time::Duration;
 
 use jiff::civil;
@@ -131,13 +133,19 @@ impl TimeRule {
 
     fn text(&self, text: &str) -> Option<i64> {
         let text = text.trim_ascii();
+        // No number is written like this, so with "auto" there is nothing else that it could be.
+        if matches!(self.unit, TsUnit::Auto | TsUnit::Iso8601)
+            && let Some(nanos) = rfc3339::read(text)
+        {
+            return Some(nanos);
+        }
         let number = match self.unit {
             TsUnit::Auto => parse(text, false),
             _ => None,
         };
         let scale = number.map_or_else(|| Scale { digits: self.digits() }, |number| self.sized(number.as_f64()));
         let Some(digits) = scale.digits else {
-            return self.iso8601(text);
+            return full(text, &self.zone);
         };
         match text.split_once('.') {
             Some((whole, fraction)) if whole.parse::<i64>().is_ok() && fraction.bytes().all(|b| b.is_ascii_digit()) => {
@@ -178,17 +186,18 @@ impl TimeRule {
         let ahead = i64::try_from(self.max_future_skew.as_nanos()).unwrap_or(i64::MAX);
         stamps.filter(|at| *at <= arrival.0.saturating_add(ahead)).max()
     }
+}
 
-    fn iso8601(&self, text: &str) -> Option<i64> {
-        let pieces = DateTimeParser::new().parse_pieces(text).ok()?;
-        // A date alone could mean any time of that day.
-        let local = pieces.date().to_datetime(pieces.time()?);
-        let stamp = match pieces.to_numeric_offset() {
-            Some(offset) => offset.to_timestamp(local).ok()?,
-            None => self.zone.to_timestamp(local).ok()?,
-        };
-        i64::try_from(stamp.as_nanosecond()).ok()
-    }
+/// An ISO 8601 date and time, where it has no offset in this zone.
+fn full(text: &str, zone: &TimeZone) -> Option<i64> {
+    let pieces = DateTimeParser::new().parse_pieces(text).ok()?;
+    // A date alone could mean any time of that day.
+    let local = pieces.date().to_datetime(pieces.time()?);
+    let stamp = match pieces.to_numeric_offset() {
+        Some(offset) => offset.to_timestamp(local).ok()?,
+        None => zone.to_timestamp(local).ok()?,
+    };
+    i64::try_from(stamp.as_nanosecond()).ok()
 }
 
 /// How many decimal digits there are between a number's unit and a nanosecond; `None`: it is no number.

@@ -79,6 +79,8 @@ pub(super) struct Rule {
     /// The text, the number it reads as (a JSON `1` matches the key "1"), the value.
     map: Vec<(Arc<str>, Option<f64>, Value)>,
     text: bool,
+    /// Whether a number is only scaled and compared with the range.
+    is_arithmetic: bool,
 }
 
 impl Rule {
@@ -101,6 +103,10 @@ impl Rule {
             written: field.written,
             map,
             text: field.text,
+            is_arithmetic: field.ignore_values.is_empty()
+                && field.map.is_empty()
+                && field.written.bits.is_none()
+                && !field.written.hex,
         }
     }
 
@@ -118,7 +124,25 @@ impl Rule {
             written: model::Written::default(),
             map: Vec::new(),
             text: false,
+            is_arithmetic: true,
         }
+    }
+
+    /// The number that [`Rule::convert`] comes to, where it takes nothing but arithmetic: the case of nearly every
+    /// value, for which the long way costs more than reading the JSON did. `None`: it takes more.
+    pub(super) fn number_alone(&self, raw: &Raw<'_>) -> Option<f64> {
+        let number = match *raw {
+            Raw::Number(number) => number,
+            Raw::Integer(whole) if whole.unsigned_abs() <= EXACT_F64_MAX => whole as f64,
+            Raw::Bool(state) => match self.mapped(if state { "true" } else { "false" }) {
+                Some(Value::Number(number)) => return Some(*number),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let scaled = self.scaled(number);
+        let is_good = self.is_arithmetic && scaled.is_finite() && self.is_valid(scaled);
+        is_good.then_some(scaled)
     }
 
     /// Applies the rule.
@@ -220,24 +244,37 @@ impl Rule {
         if self.ignore_values.contains(&raw) {
             return Converted::Ignored;
         }
-        let unscaled = self.scale == 1.0 && self.offset == 0.0;
-        // Adding zero turns -0 into 0.
-        let scaled = if unscaled { raw + 0.0 } else { raw * self.scale + self.offset };
+        let scaled = self.scaled(raw);
         if !scaled.is_finite() {
             return Converted::Refused(Reject::NotANumber, format!("{raw} is not finite after scaling"));
         }
         if let Some((low, high)) = self.valid_range
-            && !(low..=high).contains(&scaled)
+            && !self.is_valid(scaled)
         {
             return Converted::Refused(Reject::OutOfRange, format!("{scaled} is outside {low} to {high}"));
         }
         Converted::Value(
             match number {
-                Number::Whole(whole) if unscaled && whole.unsigned_abs() > EXACT_F64_MAX => Value::Integer(whole),
+                Number::Whole(whole) if self.is_unscaled() && whole.unsigned_abs() > EXACT_F64_MAX => {
+                    Value::Integer(whole)
+                }
                 _ => Value::Number(scaled),
             },
             None,
         )
+    }
+
+    fn is_unscaled(&self) -> bool {
+        self.scale == 1.0 && self.offset == 0.0
+    }
+
+    fn scaled(&self, raw: f64) -> f64 {
+        // Adding zero turns -0 into 0.
+        if self.is_unscaled() { raw + 0.0 } else { raw * self.scale + self.offset }
+    }
+
+    fn is_valid(&self, scaled: f64) -> bool {
+        self.valid_range.is_none_or(|(low, high)| (low..=high).contains(&scaled))
     }
 
     /// Whether a text is a value for this rule without being a number.
@@ -246,7 +283,11 @@ impl Rule {
     }
 
     fn mapped_text(&self, text: &str) -> Option<Value> {
-        self.map.iter().find(|(key, ..)| **key == *text).map(|(.., value)| value.clone())
+        self.mapped(text).cloned()
+    }
+
+    fn mapped(&self, text: &str) -> Option<&Value> {
+        self.map.iter().find(|(key, ..)| **key == *text).map(|(.., value)| value)
     }
 }
 
