@@ -177,3 +177,35 @@ fn numbers_are_read_as_people_write_them() {
     assert_eq!(read("1 013,2", true), Some((1013.2, String::new())));
     assert_eq!(read("1 01,2", true), None);
 }
+
+#[test]
+fn the_short_way_of_numbers_ends_where_the_long_one_does() {
+    let state = |key: &str, value| (key.into(), value);
+    let on = vec![state("true", Value::Number(1.0)), state("1", Value::Number(7.0)), state("false", Value::Bool(true))];
+    let fields = [
+        (true, field()),
+        (true, model::Field { scale: 0.1, offset: -3.0, ..field() }),
+        (true, model::Field { scale: 1e300, valid_range: Some((-1e302, 1e302)), ..field() }),
+        (true, model::Field { valid_range: Some((0.0, 100.0)), ..field() }),
+        (true, model::Field { scale: 0.0, ..field() }),
+        (false, model::Field { ignore_values: vec![1.0], ..field() }),
+        (false, model::Field { map: on, ..field() }),
+        (false, model::Field { written: model::Written { hex: true, ..Default::default() }, ..field() }),
+        (false, model::Field { written: model::Written { bits: Some((0, 4)), ..Default::default() }, ..field() }),
+    ];
+    let beyond = (1_i64 << 53) + 1;
+    let integers = [0, 1, -1, 50, beyond - 1, beyond, -beyond, i64::MIN, i64::MAX].map(Raw::Integer);
+    let reals = [-0.0, 0.5, -1.0, 1e10, f64::MAX, f64::MIN_POSITIVE, f64::NAN, f64::INFINITY].map(Raw::Number);
+    let rest = [Raw::Bool(true), Raw::Bool(false), Raw::Unsigned(u64::MAX), Raw::Null, Raw::Text("1"), Raw::Composite];
+    for (taken, field) in fields {
+        let rule = Rule::new(&field);
+        assert_eq!(rule.number_alone(&Raw::Number(0.5)).is_some(), taken, "{field:?}");
+        for raw in integers.iter().chain(&reals).chain(&rest) {
+            let Some(number) = rule.number_alone(raw) else { continue };
+            match rule.convert(raw, false) {
+                Converted::Value(Value::Number(same), None) => assert_eq!(number.to_bits(), same.to_bits(), "{raw:?}"),
+                other => panic!("{raw:?} by {field:?}: {number} and {other:?}"),
+            }
+        }
+    }
+}
