@@ -36,7 +36,6 @@ pub const SOURCE_RESTORED: &str = "tidegate.source.restored.v1";
 #[derive(Debug)]
 pub struct Consumer {
     seen: Arc<Mutex<Seen>>,
-    #[allow(dead_code, reason = "only tests with many consumers of one broker end it before its value does")]
     subscriber: Subscriber,
 }
 

@@ -44,7 +44,6 @@ impl Subscriber {
     }
 
     /// Ends it and its session, for which the broker would go on keeping every message.
-    #[allow(dead_code, reason = "only tests with many consumers of one broker need it")]
     pub fn leave(self) {
         let (door, client_id) = self.session.clone();
         drop(self);
