@@ -57,9 +57,12 @@ impl App {
     }
 }
 
+/// A key's name, and how its value is shown.
+pub(super) type Key = (&'static str, fn(&Config) -> String);
+
 /// What differs and cannot change while the gateway runs.
 fn needs_restart(old: &Config, new: &Config) -> Vec<Fixed> {
-    let keys: [(&str, fn(&Config) -> String); 4] = [
+    let keys: [Key; 4] = [
         ("gateway.id", |config| config.gateway.id.to_string()),
         ("store.path", |config| config.store.path.display().to_string()),
         ("gateway.control_socket", |config| {
@@ -72,11 +75,10 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<Fixed> {
 }
 
 /// What the process is started with whatever it waits for.
-pub(super) const LOG_FORMAT: (&str, fn(&Config) -> String) =
-    ("gateway.log_format", |config| config.gateway.log_format.as_str().to_owned());
+pub(super) const LOG_FORMAT: Key = ("gateway.log_format", |config| config.gateway.log_format.as_str().to_owned());
 
 /// That a key differs, if it does.
-pub(super) fn fixed((key, shown): (&str, fn(&Config) -> String), old: &Config, new: &Config) -> Option<Fixed> {
+pub(super) fn fixed((key, shown): Key, old: &Config, new: &Config) -> Option<Fixed> {
     let (from, to) = (shown(old), shown(new));
     (from != to).then(|| Fixed { key: key.to_owned(), from, to })
 }

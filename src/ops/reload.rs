@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(changes(&both, &renamed), "1 source (1 changed), 1 alarm (1 added, 1 removed)");
         let run = "on_event = { command = [\"/bin/true\"] }\n";
         assert_eq!(changes(&both, &format!("{both}{run}")), "1 source, 1 alarm (1 changed)");
-        let more = "log_level = \"warn\"\n[store]\nretain_delivered = \"1d\"\n";
+        let more = "log_level = \"warn\"\n[store]\nretain_delivered = \"16MiB\"\n";
         assert_eq!(changes("", more), "0 sources, 0 alarms; changed: [gateway], [store]");
     }
 
