@@ -80,6 +80,8 @@ fn below(limit: i64, number: i64) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
     use jiff::tz::TimeZone;
     use proptest::prelude::*;
 
