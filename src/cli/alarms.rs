@@ -18,6 +18,8 @@ Examples:
   tidegate alarms ack too-warm zigbee/cold-store/temperature
   tidegate alarms shelve too-warm 'zigbee/+/temperature' --for 2h
   tidegate alarms unshelve too-warm 'zigbee/+/temperature' --json
+  tidegate alarms suppress silent 'boiler/#'        out of service: quiet until it is put back
+  tidegate alarms unsuppress silent 'boiler/#'
 
 Exit codes: 0 done, 1 no gateway answers or there is no such alarm, 2 usage.";
 

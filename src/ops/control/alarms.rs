@@ -1,4 +1,4 @@
-//! The alarms' routes of the control socket: shown, acknowledged, shelved.
+//! The alarms' routes of the control socket: shown, acknowledged, shelved, suppressed.
 
 use std::time::Duration;
 
@@ -68,7 +68,8 @@ pub struct AlarmLine {
     pub waits_for_acknowledgement: bool,
     /// Shelved for so many more seconds.
     pub shelved_s: Option<u64>,
-    /// Taken out of force.
+    /// Out of force until somebody puts it back; false from a gateway that cannot suppress.
+    #[serde(default)]
     pub suppressed: bool,
 }
 
@@ -101,6 +102,8 @@ pub(super) fn routes() -> Router<Routes> {
         .route("/v1/alarms/acknowledge", post(acknowledge))
         .route("/v1/alarms/shelve", post(shelve))
         .route("/v1/alarms/unshelve", post(unshelve))
+        .route("/v1/alarms/suppress", post(suppress))
+        .route("/v1/alarms/unsuppress", post(unsuppress))
 }
 
 async fn alarms(State(routes): State<Routes>) -> Answer<Vec<AlarmLine>> {
@@ -124,6 +127,19 @@ async fn shelve(State(routes): State<Routes>, Json(request): Json<AlarmRequest>)
 
 async fn unshelve(State(routes): State<Routes>, Json(request): Json<AlarmRequest>) -> Answer<AlarmAnswer> {
     tell(&routes, request, |_| Ok(AlarmCommand::Unshelve)).await
+}
+
+async fn suppress(State(routes): State<Routes>, Json(request): Json<AlarmRequest>) -> Answer<AlarmAnswer> {
+    tell(&routes, request, |request| match request.for_seconds {
+        None => Ok(AlarmCommand::Suppress),
+        // Whoever gives a time expects it to end.
+        Some(_) => Err("`for_seconds`: a suppressed alarm stays so until it is put back; shelve it for a time"),
+    })
+    .await
+}
+
+async fn unsuppress(State(routes): State<Routes>, Json(request): Json<AlarmRequest>) -> Answer<AlarmAnswer> {
+    tell(&routes, request, |_| Ok(AlarmCommand::Unsuppress)).await
 }
 
 async fn tell(
