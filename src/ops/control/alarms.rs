@@ -130,12 +130,15 @@ async fn unshelve(State(routes): State<Routes>, Json(request): Json<AlarmRequest
 }
 
 async fn suppress(State(routes): State<Routes>, Json(request): Json<AlarmRequest>) -> Answer<AlarmAnswer> {
-    tell(&routes, request, |request| match request.for_seconds {
+    tell(&routes, request, suppression).await
+}
+
+fn suppression(request: &AlarmRequest) -> Result<AlarmCommand, &'static str> {
+    match request.for_seconds {
         None => Ok(AlarmCommand::Suppress),
         // Whoever gives a time expects it to end.
         Some(_) => Err("`for_seconds`: a suppressed alarm stays so until it is put back; shelve it for a time"),
-    })
-    .await
+    }
 }
 
 async fn unsuppress(State(routes): State<Routes>, Json(request): Json<AlarmRequest>) -> Answer<AlarmAnswer> {
@@ -156,4 +159,16 @@ async fn tell(
     let command = Command::Alarm { alarm: request.alarm, sensor: request.sensor, command, done };
     let Json(changed) = ask(routes, command, answer).await?;
     Ok(Json(AlarmAnswer { changed }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suppression_has_no_time() {
+        let request = |for_seconds| AlarmRequest { alarm: "a".to_owned(), sensor: "s/d/q".to_owned(), for_seconds };
+        assert_eq!(suppression(&request(None)), Ok(AlarmCommand::Suppress));
+        assert!(suppression(&request(Some(60))).is_err_and(|why| why.contains("shelve")));
+    }
 }
