@@ -4,14 +4,11 @@
 //! read, and only carried fields become values, within their bound. Nesting deeper than 128 on the way to a wanted
 //! value is an error; in what is skipped any depth does no harm.
 
-mod key;
-
 use std::fmt;
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use self::key::Key;
 use super::Format;
 use super::carry::{BudgetSeed, TextSeed, size};
 use super::name::Refusal;
@@ -30,7 +27,7 @@ pub(super) struct Json {
 #[derive(Debug, Default)]
 struct Node {
     slots: Vec<Slot>,
-    keys: Vec<(Key, Node)>,
+    keys: Vec<(Box<str>, Node)>,
     items: Vec<(usize, Node)>,
 }
 
@@ -67,8 +64,8 @@ impl Node {
     fn child_mut(&mut self, step: Step) -> &mut Self {
         match step {
             Step::Key(key) => {
-                let at = self.keys.iter().position(|(known, _)| *known.text() == *key).unwrap_or_else(|| {
-                    self.keys.push((Key::new(&key), Self::default()));
+                let at = self.keys.iter().position(|(known, _)| **known == *key).unwrap_or_else(|| {
+                    self.keys.push((key.into(), Self::default()));
                     self.keys.len() - 1
                 });
                 &mut self.keys[at].1
@@ -86,8 +83,7 @@ impl Node {
 
     /// What is wanted of a member. `next` is where to look first: devices keep to an order, often that of the fields.
     fn key(&self, key: &str, next: &mut usize) -> Option<&Self> {
-        let head = key::head(key);
-        let is_it = |(known, _): &(Key, Self)| known.is(head, key);
+        let is_it = |(known, _): &(Box<str>, Self)| **known == *key;
         let at = match self.keys.get(*next) {
             Some(likely) if is_it(likely) => *next,
             _ => self.keys.iter().position(is_it)?,
@@ -127,7 +123,7 @@ impl Node {
         match value {
             Value::Object(members) => {
                 for (key, node) in &self.keys {
-                    if let Some(member) = members.get(key.text()) {
+                    if let Some(member) = members.get(&**key) {
                         inside(node, member, sink);
                     }
                 }

@@ -94,8 +94,8 @@ pub(super) struct Names {
     quantity: Option<Template>,
     /// Whether the topic alone decides: then it is the cache's key and nothing is expanded for a known sensor.
     by_topic: bool,
-    /// Where in `devices` the names of a device are. Seeded, and bounded by [`NAMES_CACHED_MAX`] for who guesses it.
-    known: HashMap<Box<str>, usize, foldhash::fast::RandomState>,
+    /// Where in `devices` the names of a device are.
+    known: HashMap<Box<str>, usize>,
     devices: Vec<DeviceNames>,
     cached: usize,
     /// The device of the message at hand, where the topic does not decide it.
@@ -112,7 +112,7 @@ impl Names {
             device,
             quantity,
             by_topic,
-            known: HashMap::default(),
+            known: HashMap::new(),
             devices: Vec::new(),
             cached: 0,
             buffer: String::new(),
