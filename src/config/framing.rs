@@ -183,7 +183,8 @@ fn block(ctx: &mut Context<'_>, framing: &Section<'_>, max_bytes: usize) -> Opti
         ));
         return None;
     }
-    Some(Block { start, length, end, gap: None, max_bytes, checksum: None })
+    let filler = if framing.has("filler") { mark(ctx, framing, "filler")? } else { b"\r\n".to_vec() };
+    Some(Block { start, length, end, filler, gap: None, max_bytes, checksum: None })
 }
 
 /// `checksum`: a word, or a table.

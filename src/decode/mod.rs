@@ -11,6 +11,7 @@ mod carry;
 mod choice;
 mod csv;
 mod document;
+mod entries;
 pub mod framing;
 mod grammar;
 mod homie;
@@ -20,6 +21,7 @@ mod jq;
 mod json;
 mod key_value;
 mod layout;
+mod lenient;
 mod lpp;
 pub mod modbus;
 mod name;
@@ -141,7 +143,9 @@ fn reader(decode: &model::Decode, wants: &[Want]) -> Result<Reader, String> {
     let comma = decode.decimal_comma;
     Ok(match &decode.format {
         model::Format::Json if document::is_needed(decode) => Reader::text(document::Document::new(decode)?),
-        model::Format::Json => Reader::text(json::Json::new(wants)?),
+        model::Format::Json => {
+            Reader::text(lenient::Lenient::new(json::Json::new(wants)?, document::Document::new(decode)?))
+        }
         model::Format::Cbor => Reader::binary(document::Document::new(decode)?),
         model::Format::Query => Reader::text(records::TextRecords::query(decode)?),
         model::Format::Influx => Reader::text(records::TextRecords::influx(decode)?),
@@ -162,6 +166,12 @@ fn reader(decode: &model::Decode, wants: &[Want]) -> Result<Reader, String> {
         }
         model::Format::Csv { delimiter, columns, header, comment } => {
             Reader::text(csv::Csv::new(*delimiter, columns, *header, *comment, comma, wants)?)
+        }
+        model::Format::Binary if decode.reach.entries.is_some() => {
+            if decode.fields.is_empty() {
+                return Err("`entries` need `fields` with the types and places of the values".to_owned());
+            }
+            Reader::binary(records::ByteRecords::new(records::Bytes::Entries, decode)?)
         }
         model::Format::Binary => Reader::binary(binary::Binary::new(wants)?),
         model::Format::Nmea { unchecked } => Reader::text(nmea::Nmea::new(*unchecked, wants)?),
@@ -186,6 +196,8 @@ struct Branch {
     choice: choice::Choice,
     /// Its messages may be several documents, one a line.
     is_json: bool,
+    /// Its texts are ISO 8859-1.
+    latin1: bool,
     reader: Reader,
     rules: Rules,
     state: State,
@@ -278,7 +290,15 @@ impl Branch {
         let state = State::new(fields, names, rules.carry.len(), device);
         let choice = choice::Choice::new(decode)?;
         let is_json = matches!(decode.format, model::Format::Json | model::Format::Jq { .. });
-        Ok(Self { topics: decode.reach.topics.clone(), choice, is_json, reader: reader(decode, &wants)?, rules, state })
+        Ok(Self {
+            topics: decode.reach.topics.clone(),
+            choice,
+            is_json,
+            latin1: decode.reach.latin1,
+            reader: reader(decode, &wants)?,
+            rules,
+            state,
+        })
     }
 
     fn is_for(&self, message: &Message<'_>) -> bool {
@@ -302,16 +322,13 @@ impl Branch {
         self.state.begin();
         let mut sink = Sink { rules: &self.rules, state: &mut self.state, message, out };
         let read = match &mut self.reader {
+            Reader::Text(format) if self.latin1 && !payload.is_ascii() => {
+                // Every byte is the character of its number.
+                let payload: String = payload.iter().map(|byte| char::from(*byte)).collect();
+                read_text(format.as_mut(), &payload, self.is_json, &mut sink)
+            }
             Reader::Text(format) => match std::str::from_utf8(payload) {
-                Ok(payload) if self.is_json && is_json_lines(payload) => {
-                    for line in payload.lines().filter(|line| !line.trim().is_empty()) {
-                        if let Err((reject, what)) = format.read(line, &mut sink) {
-                            sink.refuse(reject, what);
-                        }
-                    }
-                    Ok(())
-                }
-                Ok(payload) => format.read(payload, &mut sink),
+                Ok(payload) => read_text(format.as_mut(), payload, self.is_json, &mut sink),
                 Err(error) => Err((Reject::NotUtf8, format!("not UTF-8 from byte {} on", error.valid_up_to()))),
             },
             Reader::Binary(format) => format.read(payload, &mut sink),
@@ -321,6 +338,19 @@ impl Branch {
             out.rejects.push(refusal);
         }
     }
+}
+
+/// Reads a text, which may be several documents, one a line.
+fn read_text(format: &mut dyn Format, payload: &str, is_json: bool, sink: &mut Sink<'_>) -> Result<(), Refusal> {
+    if !is_json || !is_json_lines(payload) {
+        return format.read(payload, sink);
+    }
+    for line in payload.lines().filter(|line| !line.trim().is_empty()) {
+        if let Err((reject, what)) = format.read(line, sink) {
+            sink.refuse(reject, what);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a payload is several documents, one a line. A document that is laid out over lines has none that is one alone.
@@ -341,9 +371,13 @@ fn usual_units(decode: &model::Decode) -> Vec<(&'static str, &'static str)> {
     lpp.chain(bthome).collect()
 }
 
-/// A text without the mark that some editors and loggers put before it; empty where it is blank.
+/// A text without the mark that some editors and loggers put before it, and without the zeros that end it in the memory
+/// of a C program; empty where it is blank.
 fn text_bytes(payload: &[u8]) -> &[u8] {
-    let payload = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
+    let mut payload = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
+    while let Some(before) = payload.strip_suffix(b"\0") {
+        payload = before;
+    }
     if payload.trim_ascii().is_empty() { &[] } else { payload }
 }
 

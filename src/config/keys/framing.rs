@@ -53,6 +53,9 @@ pub static FRAMING: KeyTable = KeyTable {
             .near(&["tail", "suffix", "terminator"])
             .only(BLOCK),
         with_default("after_end", "0 to 64", "0", "Bytes of the frame behind `end`, as a check character.").only(START),
+        optional("filler", "sequence of bytes", "CR and LF", "Bytes that may stand between frames; any others there are refused and counted.")
+            .near(&["between", "padding", "ignore", "idle"])
+            .only(BLOCK),
         optional("bytes", "whole number, up to 1048576", "needs `length_at` or `end`", "Length of a frame, all of it.")
             .near(&["length", "size", "len"])
             .only(BLOCK),
@@ -113,7 +116,7 @@ pub static CHECKSUM: KeyTable = KeyTable {
         required(
             "kind",
             "one of the names",
-            "`sum8`, `sum8-negated` (two's complement, LRC), `sum8-inverted`, `sum16`, `xor8`, `crc8`, `crc8-maxim`, \
+            "`sum8`, `sum8-negated` (two's complement, LRC), `sum8-inverted`, `sum16`, `sum6-printable` (six bits plus 0x20: Téléinformation), `xor8`, `crc8`, `crc8-maxim`, \
              `crc8-sensirion`, `crc16-modbus`, `crc16-arc`, `crc16-ccitt-false`, `crc16-xmodem`, `crc16-kermit`, \
              `crc16-x25`, `crc32`, `crc32-mpeg2`, `crc32c`.",
         )

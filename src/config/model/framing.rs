@@ -75,6 +75,8 @@ pub struct Block {
     pub length: BlockLength,
     /// `end`: its last bytes, or with [`BlockLength::UntilEnd`] those before the last `after_end`.
     pub end: Vec<u8>,
+    /// `filler`: bytes that may stand between frames and are no refusal.
+    pub filler: Vec<u8>,
     /// `gap`: what is unfinished after so long without a byte will not be finished.
     pub gap: Option<Duration>,
     /// `max_bytes`
@@ -134,6 +136,8 @@ pub enum ChecksumKind {
     Sum8Inverted,
     /// Sum of the bytes, lowest 16 bits.
     Sum16,
+    /// Sum of the bytes, lowest 6 bits, plus 0x20: a printable character, as French meters send it (Téléinformation).
+    Sum6,
     /// All bytes by exclusive or.
     Xor8,
     /// A cyclic redundancy check.
@@ -160,11 +164,12 @@ const fn crc(width: u32, poly: u32, init: u32, reflected: bool, xor_out: u32) ->
 }
 
 /// All kinds, by the word in `kind`.
-pub const CHECKSUMS: [(&str, ChecksumKind); 17] = [
+pub const CHECKSUMS: [(&str, ChecksumKind); 18] = [
     ("sum8", ChecksumKind::Sum8),
     ("sum8-negated", ChecksumKind::Sum8Negated),
     ("sum8-inverted", ChecksumKind::Sum8Inverted),
     ("sum16", ChecksumKind::Sum16),
+    ("sum6-printable", ChecksumKind::Sum6),
     ("xor8", ChecksumKind::Xor8),
     ("crc8", crc(8, 0x07, 0, false, 0)),
     ("crc8-maxim", crc(8, 0x31, 0, true, 0)),
@@ -184,7 +189,7 @@ impl ChecksumKind {
     /// Its width in bytes, before it is written in hexadecimal digits.
     pub fn bytes(self) -> usize {
         match self {
-            Self::Sum8 | Self::Sum8Negated | Self::Sum8Inverted | Self::Xor8 => 1,
+            Self::Sum8 | Self::Sum8Negated | Self::Sum8Inverted | Self::Sum6 | Self::Xor8 => 1,
             Self::Sum16 => 2,
             Self::Crc(crc) => (crc.width / 8) as usize,
         }

@@ -25,6 +25,8 @@ pub(super) struct Blocks {
     /// The stretch of bytes that belong to no message: how many, and the first of them.
     skipped: usize,
     junk: Vec<u8>,
+    /// Whether all of them may stand between messages.
+    is_filler: bool,
     /// Whether a refusal has told of this stretch.
     told: bool,
     /// So many bytes from here on belong to a candidate that has been told of.
@@ -52,6 +54,7 @@ impl Blocks {
             searched: 0,
             skipped: 0,
             junk: Vec::new(),
+            is_filler: true,
             told: false,
             quiet: 0,
             first: true,
@@ -178,6 +181,7 @@ impl Blocks {
         }
         self.quiet = self.quiet.saturating_sub(1);
         self.skipped += 1;
+        self.is_filler &= self.block.filler.contains(&self.buffer[at]);
         if self.junk.len() < JUNK_BYTES_KEPT {
             self.junk.push(self.buffer[at]);
         }
@@ -189,11 +193,12 @@ impl Blocks {
 
     /// Tells of a stretch that belongs to no message.
     fn end_junk(&mut self, each: &mut Each<'_>) {
-        if self.skipped > 0 && !self.told {
+        if !self.is_filler && !self.told {
             let reject = if self.first { Reject::Partial } else { Reject::Malformed };
             each(Frame::Refused(reject, format!("{} bytes that begin no message: {}", self.skipped, dump(&self.junk))));
         }
         self.skipped = 0;
+        self.is_filler = true;
         self.junk.clear();
         self.told = false;
     }

@@ -16,6 +16,7 @@ pub(super) fn compute(kind: ChecksumKind, bytes: &[u8]) -> u32 {
         ChecksumKind::Sum8Negated => sum().wrapping_neg() & 0xff,
         ChecksumKind::Sum8Inverted => !sum() & 0xff,
         ChecksumKind::Sum16 => sum() & 0xffff,
+        ChecksumKind::Sum6 => (sum() & 0x3f) + 0x20,
         ChecksumKind::Xor8 => u32::from(bytes.iter().fold(0, |all, byte| all ^ byte)),
         ChecksumKind::Crc(crc) => cyclic(crc, bytes),
     }
