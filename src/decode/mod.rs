@@ -173,7 +173,7 @@ fn reader(decode: &model::Decode, wants: &[Want]) -> Result<Reader, String> {
             }
             Reader::binary(records::ByteRecords::new(records::Bytes::Entries, decode)?)
         }
-        model::Format::Binary => Reader::binary(binary::Binary::new(wants)?),
+        model::Format::Binary => Reader::binary(binary::Binary::new(wants, decode.reach.records)?),
         model::Format::Nmea { unchecked } => Reader::text(nmea::Nmea::new(*unchecked, wants)?),
         model::Format::P1 => Reader::text(p1::P1::new(wants)),
         model::Format::VeDirect => Reader::text(vedirect::VeDirect::new(wants)),

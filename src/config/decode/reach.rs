@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{PATH_BYTES_MAX, UNIT_BYTES_MAX};
 use crate::config::general::pattern_fault;
-use crate::config::model::{ENTRY_TYPE_BYTES_MAX, Entries, EntryKind, EntrySize, Format, Packing, Reach};
+use crate::config::model::{ENTRY_TYPE_BYTES_MAX, Entries, EntryKind, EntrySize, Format, Packing, Reach, Records};
 use crate::config::pattern;
 use crate::config::section::Section;
 use crate::config::suggest::one_of;
@@ -41,6 +41,7 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         skip: section.texts(ctx, "skip", PATHS_MAX).unwrap_or_default().into_iter().map(|text| text.value).collect(),
         unpack: unpack(ctx, section),
         entries: entries(ctx, section),
+        records: records(ctx, section),
         // Of key-value it is the format's own key.
         strip_unit: section.boolean(ctx, "strip_unit").unwrap_or(false),
         latin1: section.choice(ctx, "charset", &[("utf-8", false), ("latin-1", true)]).unwrap_or(false),
@@ -202,6 +203,25 @@ fn unpack(ctx: &mut Context<'_>, section: &Section<'_>) -> Vec<(String, Packing)
         }
     }
     unpack
+}
+
+/// `record_bytes` and `records_at`.
+fn records(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Records> {
+    let head_bytes = section.integer(ctx, "records_at", 0..=ENTRIES_AT_MAX).unwrap_or(0);
+    let Some(entry) = section.entry("record_bytes") else {
+        if let Some(entry) = section.entry("records_at") {
+            ctx.error(entry.key, "`records_at` has no meaning without `record_bytes`");
+        }
+        return None;
+    };
+    if section.has("entries") {
+        let other = ctx.place(section.spot("entries"));
+        ctx.error(entry.key, "`record_bytes` and `entries` both say how the bytes are divided")
+            .note(other, "here, too")
+            .help("remove one of them");
+    }
+    let bytes = section.integer(ctx, "record_bytes", 1..=ENTRIES_AT_MAX)?;
+    Some(Records { bytes, head_bytes })
 }
 
 /// `entries` and `entries_at`: types of entries, and how long their values are.

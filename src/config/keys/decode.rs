@@ -258,6 +258,11 @@ pub static DECODE: KeyTable = KeyTable {
         optional("entries_at", "0 to 1024", "0: at the first byte", "Bytes before the first entry; `head` is the path to them.")
             .near(&["header", "skip_bytes", "from"])
             .only(ENTRIES),
+        optional("record_bytes", "1 to 1024", "a message is one record", "A message is records of this length, one after the other, each with its own time (`ts_field`) and fields; \
+            places count from the record's first byte.")
+            .near(&["record_size", "repeat", "stride"])
+            .only(&["binary"]),
+        optional("records_at", "0 to 1024", "0: at the first byte", "Bytes before the first record.").near(&["header", "skip_bytes"]).only(&["binary"]),
         required("pattern", "regular expression", "With a named group for each value: `pattern = 'T(?<temperature>[-.0-9]+)C H(?<humidity>[0-9]+)'`. The groups are what paths, \
             `ts_field` and `{payload.NAME}` mean; every place of the message where it fits is a record, and a message where it fits nowhere is \
             refused, or goes on to the next `decode` of a list. In single quotes a backslash stands for itself. At most 1 KiB.")

@@ -21,6 +21,8 @@ pub struct Reach {
     pub unpack: Vec<(String, Packing)>,
     /// `entries`: the types of bytes that are a list of values.
     pub entries: Option<Entries>,
+    /// `record_bytes` and `records_at`: bytes are records of one length, after so many others.
+    pub records: Option<Records>,
     /// `strip_unit`: "21.5 °C" is a number and its unit, in formats that tell texts from numbers.
     pub strip_unit: bool,
     /// `charset = "latin-1"`: a text's bytes are ISO 8859-1 and not UTF-8.
@@ -64,6 +66,15 @@ pub struct Entries {
     /// The most particular first: by length, then by how many digits are given.
     pub kinds: Vec<EntryKind>,
     /// `entries_at`: bytes before the first entry.
+    pub head_bytes: usize,
+}
+
+/// Bytes that are records of one length, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Records {
+    /// `record_bytes`: the length of each.
+    pub bytes: usize,
+    /// `records_at`: bytes before the first.
     pub head_bytes: usize,
 }
 
