@@ -111,14 +111,14 @@ pub static CHECKSUM: KeyTable = KeyTable {
     noun: "a checksum",
     selector: "",
     meaning: "What protects a frame, as in `checksum = \"crc16-modbus\"` or `checksum = { kind = \"sum8\", from = 2, at = -2 }`. \
-              Positions count from 0, or below zero from the frame's end. At the frame's end it is cut off the message.",
+              Positions count from 0, or below zero from the frame's end. At the frame's end, or right before its `end`, it is cut off the message.",
     keys: &[
         required(
             "kind",
             "one of the names",
-            "`sum8`, `sum8-negated` (two's complement, LRC), `sum8-inverted`, `sum16`, `sum6-printable` (six bits plus 0x20: Téléinformation), `xor8`, `crc8`, `crc8-maxim`, \
+            "`sum8`, `sum8-negated` (two's complement, LRC), `sum8-inverted`, `sum16`, `sum16-negated`, `sum6-printable` (six bits plus 0x20: Téléinformation), `xor8`, `crc8`, `crc8-maxim`, \
              `crc8-sensirion`, `crc16-modbus`, `crc16-arc`, `crc16-ccitt-false`, `crc16-xmodem`, `crc16-kermit`, \
-             `crc16-x25`, `crc32`, `crc32-mpeg2`, `crc32c`.",
+             `crc16-x25`, `crc16-voltronic`, `fletcher8` (u-blox), `crc32`, `crc32-mpeg2`, `crc32c`.",
         )
         .near(&["type", "algorithm", "by"]),
         with_default("from", "position", "0", "First byte covered."),
@@ -131,6 +131,8 @@ pub static CHECKSUM: KeyTable = KeyTable {
             "Whether its most or its least significant byte comes first.",
         )
         .near(&["endian", "byte_order"]),
+        with_default("over", "\"bytes\" or \"hex\"", "\"bytes\"", "Of the bytes as they come, or of those that the hexadecimal digits stand for (Modbus ASCII).")
+            .near(&["of", "covers"]),
         with_default("written", "\"bytes\" or \"hex\"", "\"bytes\"", "As bytes, or as hexadecimal digits.")
             .near(&["as", "encoding"]),
     ],

@@ -161,11 +161,21 @@ impl Blocks {
     fn message<'f>(&self, frame: &'f [u8]) -> &'f [u8] {
         match (self.block.length, &self.block.checksum) {
             (BlockLength::UntilEnd { after }, _) => {
-                &frame[self.block.start.len()..frame.len() - after - self.block.end.len()]
+                let stop = frame.len() - after - self.block.end.len();
+                let stop = stop - self.checksum_before_end(after).min(stop - self.block.start.len());
+                &frame[self.block.start.len()..stop]
             }
             (_, Some(checksum)) => verify(checksum, frame).unwrap_or(frame),
             (_, None) => frame,
         }
+    }
+
+    /// How many bytes right before the end mark are the checksum.
+    fn checksum_before_end(&self, after: usize) -> usize {
+        let Some(checksum) = self.block.checksum.as_ref().filter(|_| after == 0) else { return 0 };
+        let width = checksum.kind.bytes() * if checksum.hex { 2 } else { 1 };
+        let is_before = checksum.at.is_some_and(|at| at.unsigned_abs() == width + self.block.end.len() && at < 0);
+        if is_before { width } else { 0 }
     }
 
     /// Passes a byte over.

@@ -364,5 +364,5 @@ fn filler_between_frames_is_no_refusal_and_anything_else_there_is() {
             });
         },
     );
-    assert_eq!(out, ["PAPP 00300 $", "Checksum", "PAPP 00310 %", "Malformed", "PAPP 00311 &"]);
+    assert_eq!(out, ["PAPP 00300 ", "Checksum", "PAPP 00310 ", "Malformed", "PAPP 00311 "]);
 }
