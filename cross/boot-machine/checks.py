@@ -26,7 +26,7 @@ def fresh_install(scene):
     text = scene.show("StatusText")
     enabled = machine.must("systemctl is-enabled tidegate")
     failed = machine.must("systemctl --failed --no-legend --plain")
-    expect(enabled == "enabled" and "[[source]]" in text and "tidegate check" in text and not failed,
+    expect(enabled == "enabled" and "[[source]]" in text and "tidegate reload" in text and not failed,
            f"{enabled}, active; failed units: {failed or 'none'}; STATUS: {text}")
     return f"enabled, active; STATUS: {text}"
 
@@ -149,9 +149,35 @@ def reload_refused(scene):
     scene.cross("limit-kept", 2, high=900)
     scene.wait_arrived("limit-kept")
     same = scene.show("MainPID") == process and scene.show("ActiveState") == "active"
+    # Good, but not without a restart: said, too.
+    scene.configure()
+    scene.machine.must("sed -i 's/^id = .*/id = \"other\"/' /etc/tidegate/tidegate.toml")
+    restart, text = scene.machine.run("systemctl reload tidegate", 60 * scene.machine.patience)
+    expect(restart != 0, f"a changed gateway.id: systemctl reload says nothing: exit code {restart}, {text}")
+    until("the need of a restart in the journal", 30 * scene.machine.patience,
+          lambda: [entry for entry in scene.journal("-n 40") if "needs a restart" in entry["MESSAGE"]])
     scene.configure()
     scene.machine.must("systemctl reload tidegate", 60 * scene.machine.patience)
-    return expect(same, f"exit code {code}, same process, limit 500 still in force; journal: {told.strip()}")
+    return expect(same, f"exit code {code}, same process, limit 500 still in force; journal: {told.strip()}; "
+                        f"what needs a restart: exit code {restart}")
+
+
+def reload_without_socket(scene):
+    """Without a control socket, too, a reload takes a good configuration and fails aloud on a wrong one."""
+    off = """sed -i 's/^id = .*/&\\ncontrol_socket = "off"/' /etc/tidegate/tidegate.toml"""
+    scene.machine.must(f"{off}; systemctl restart tidegate", 60 * scene.machine.patience)
+    process = scene.show("MainPID")
+    scene.configure(high=500)
+    scene.machine.must(f"{off}; systemctl reload tidegate", 60 * scene.machine.patience)
+    until("the word that it is taken", 30 * scene.machine.patience,
+          lambda: any("configuration reloaded" in entry["MESSAGE"] for entry in scene.journal(f"_PID={process}")))
+    scene.configure(tail="treshold = 1\n")
+    code, text = scene.machine.run("systemctl reload tidegate", 60 * scene.machine.patience)
+    same = scene.show("MainPID") == process
+    scene.configure()
+    scene.machine.must("systemctl restart tidegate", 60 * scene.machine.patience)
+    scene.wait_connected()
+    return expect(code != 0 and same, f"good: taken by the same process; wrong: exit code {code}, {text}")
 
 
 def kill_in_outage(scene):
@@ -293,7 +319,8 @@ CHECKS = [
     ("fresh install", fresh_install), ("user and files", user_and_files), ("configured", configured),
     ("status and check", tools), ("exposure", exposure), ("confinement", confinement), ("serial port", from_serial),
     ("MQTT to TLS", from_mqtt), ("journal fields", journal_fields), ("reload", reload_changed),
-    ("reload refused", reload_refused), ("kill -9 in an outage", kill_in_outage), ("watchdog", watchdog),
+    ("reload refused", reload_refused), ("reload without a socket", reload_without_socket),
+    ("kill -9 in an outage", kill_in_outage), ("watchdog", watchdog),
     ("wrong configuration", wrong_start), ("long stop", long_grace), ("upgrade", upgrade),
 ]
 LAST = [("nothing lost", gap_free), ("remove, install again", remove_and_return), ("purge", purge)]

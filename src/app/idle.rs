@@ -10,10 +10,7 @@ use crate::config::model::Config;
 /// What is to be done, in one line for `systemctl status`; `None` when there is something to read.
 pub(super) fn advice(path: &Path, config: &Config) -> Option<String> {
     config.sources.is_empty().then(|| {
-        format!(
-            "idle, no sensor is read yet: put a [[source]] into {}, then `tidegate check` and `systemctl restart tidegate`",
-            path.display()
-        )
+        format!("idle, no sensor is read yet: put a [[source]] into {}, then `sudo tidegate reload`", path.display())
     })
 }
 

@@ -30,6 +30,7 @@ use crate::error::Failure;
 use crate::event::GatewayStarted;
 use crate::ops::logging;
 use crate::ops::progress::{Progress, Turns};
+use crate::ops::reload::{Asked, Outcome, answer};
 use crate::ops::status::Configured;
 use crate::ops::systemd::ServiceManager;
 use crate::ops::wear::{self, Wear};
@@ -50,9 +51,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Loads the configuration and runs the gateway until it is told to stop.
 pub fn run(path: &Path) -> Result<(), Failure> {
-    let loaded = load(path)?;
+    let loaded = load(path).map_err(|report| Failure::Configuration(report.to_string()))?;
     let log = logging::init(loaded.config.gateway.log_level, loaded.config.gateway.log_format);
-    warn_each(&loaded);
+    tell_doubts(&doubts(&loaded));
     // The files' texts, kept for messages, are not needed any more.
     let mut config = loaded.config;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -99,10 +100,9 @@ fn end(runtime: tokio::runtime::Runtime) {
     runtime.shutdown_background();
 }
 
-/// Loads and checks a configuration. The files it names are looked at too, but a missing certificate only degrades a
-/// gateway: it is told, and read again at every connection.
-fn load(path: &Path) -> Result<config::Loaded, Failure> {
-    config::load(path, &|name| std::env::var(name).ok()).map_err(|report| Failure::Configuration(report.to_string()))
+/// Loads and checks a configuration.
+fn load(path: &Path) -> Result<config::Loaded, config::Report> {
+    config::load(path, &|name| std::env::var(name).ok())
 }
 
 /// Says it once at the start when nobody knows the time; what changes later is told then.
@@ -114,12 +114,24 @@ fn tell_clock(clock: &SystemClock) {
     }
 }
 
-fn warn_each(loaded: &config::Loaded) {
+/// What is to be said about a configuration that can be run. The files it names are looked at too, but a missing
+/// certificate only degrades a gateway: it is told, and read again at every connection.
+fn doubts(loaded: &config::Loaded) -> config::Report {
     let mut report = loaded.warnings.clone();
     report.extend(config::files::check(loaded));
+    report
+}
+
+/// Says it in the log.
+fn tell_doubts(report: &config::Report) {
     if !report.is_empty() {
         tracing::warn!("the configuration is valid, but:\n{report}");
     }
+}
+
+/// Says in the log why a configuration is not taken.
+fn tell_refused(outcome: &Outcome) {
+    tracing::error!("configuration not reloaded, the old one stays in force:\n{outcome}");
 }
 
 struct App {
@@ -142,6 +154,7 @@ struct App {
     recorder: Arc<Recorder>,
     page: page::Page,
     aside: aside::Aside,
+    reloads: Asked,
 }
 
 impl App {
@@ -163,7 +176,8 @@ impl App {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hang_up.recv() => self.reload().await,
+                _ = hang_up.recv() => drop(self.reload().await),
+                asking = self.reloads.next() => answer(asking, &self.reload().await),
                 ended = &mut self.pipeline => return Err(pipeline_ended(ended)),
                 () = self.sources.settle() => {}
                 _ = looks.tick() => {

@@ -20,6 +20,7 @@ use crate::forward::{self, nudge::Nudge};
 use crate::ops::control::Routes;
 use crate::ops::look::{Live, LookAt};
 use crate::ops::metrics::Metrics;
+use crate::ops::reload;
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::systemd::ServiceManager;
 use crate::ops::wear::Wear;
@@ -131,8 +132,10 @@ impl App {
             clock: Arc::clone(&clock),
             store_path: config.store.path.as_path().into(),
         };
+        let (reload, reloads) = reload::channel();
         let routes = Routes {
             commands,
+            reload,
             log: log.clone(),
             metrics,
             status,
@@ -168,6 +171,7 @@ impl App {
             recorder,
             page,
             aside,
+            reloads,
         })
     }
 }

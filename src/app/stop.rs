@@ -21,6 +21,8 @@ impl App {
     pub(super) async fn stop(mut self) -> Result<(), Failure> {
         let grace = self.config.gateway.shutdown_grace;
         let deadline = Instant::now() + grace;
+        // Who waits for a reload is told that there will be none.
+        drop(self.reloads);
         self.service.stopping(grace);
         self.counters.board.health.wait_for(Some("the gateway is stopping"));
         tracing::info!(grace_ms = grace.as_millis() as u64, "stopping");

@@ -14,9 +14,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::page::Page;
+use super::reload::{LOG_FORMAT, fixed};
 use super::start::open_control;
 use super::stop::FAREWELL;
-use super::{LOOK_EVERY, load, on, warn_each};
+use super::{LOOK_EVERY, doubts, load, on, tell_doubts, tell_refused};
 use crate::clock::SystemClock;
 use crate::config::model::Config;
 use crate::counters::Counters;
@@ -26,6 +27,7 @@ use crate::ops::control::{self, Routes};
 use crate::ops::logging;
 use crate::ops::look::{Live, LookAt};
 use crate::ops::metrics::Metrics;
+use crate::ops::reload::{self, Changes, Found, Outcome};
 use crate::ops::status::{Configured, StatusSources};
 use crate::ops::systemd::ServiceManager;
 use crate::ops::wear::Wear;
@@ -35,6 +37,9 @@ use crate::store::{OpenError, Opened};
 
 /// First and longest pause between attempts to open the store: who has repaired it should not have to wait.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Who has asked for a reload has this long to read the answer: opening a large store keeps the whole process busy.
+const ANSWER_FIRST: Duration = Duration::from_millis(100);
 
 /// Opens the store of `config`. `None` when told to stop before that could be done. A reload while waiting takes
 /// another configuration, another path of the store included.
@@ -78,8 +83,10 @@ pub(super) async fn open(
         clock: Arc::clone(clock),
         store_path: config.store.path.as_path().into(),
     };
+    let (reload, mut reloads) = reload::channel();
     let routes = Routes {
         commands,
+        reload,
         log: log.clone(),
         metrics,
         status: status_of,
@@ -113,18 +120,19 @@ pub(super) async fn open(
             tracing::error!("no store, so nothing is taken from the sensors; tried again until it opens: {fault}");
             told = Some(fault);
         }
-        let due = Instant::now() + pause;
+        let mut due = Instant::now() + pause;
         pause = (pause * 2).min(BACKOFF.1);
         let is_over = loop {
             tokio::select! {
                 _ = terminate.recv() => break true,
                 _ = interrupt.recv() => break true,
                 _ = hang_up.recv() => {
-                    service.reloading();
-                    reload(path, config, log);
-                    page.follow(&config.http).await;
-                    service.ready();
+                    take(path, config, log, &mut page, &service).await;
                     break false;
+                }
+                asking = reloads.next() => {
+                    reload::answer(asking, &take(path, config, log, &mut page, &service).await);
+                    due = Instant::now() + ANSWER_FIRST;
                 }
                 () = tokio::time::sleep_until(due) => break false,
                 _ = looks.tick() => {
@@ -167,14 +175,34 @@ fn fault_of(attempt: Result<Opened, OpenError>) -> Result<Result<Opened, String>
 }
 
 /// Takes the configuration as it is now; a bad one is told, and the old one stays in force.
-fn reload(path: &Path, config: &mut Config, log: &logging::Control) {
-    match load(path) {
-        Ok(loaded) => {
-            warn_each(&loaded);
-            log.set_level(loaded.config.gateway.log_level);
-            *config = loaded.config;
-            tracing::info!("configuration reloaded");
-        }
-        Err(failure) => tracing::error!("not reloaded, the old configuration stays in force:\n{failure}"),
+async fn take(
+    path: &Path,
+    config: &mut Config,
+    log: &logging::Control,
+    page: &mut Page,
+    service: &ServiceManager,
+) -> Outcome {
+    service.reloading();
+    let outcome = match load(path) {
+        Err(report) => Outcome::Refused(Found::from(&report)),
+        Ok(loaded) => match fixed(LOG_FORMAT, config, &loaded.config) {
+            Some(key) => Outcome::RestartNeeded { keys: vec![key] },
+            None => {
+                let doubts = doubts(&loaded);
+                tell_doubts(&doubts);
+                log.set_level(loaded.config.gateway.log_level);
+                let changes = Changes::between(config, &loaded.config);
+                *config = loaded.config;
+                page.follow(&config.http).await;
+                let note = Some("the store was not open yet; `tidegate status` tells whether it is now".to_owned());
+                Outcome::Reloaded { changes, note, found: Found::from(&doubts) }
+            }
+        },
+    };
+    match &outcome {
+        Outcome::Reloaded { changes, .. } => tracing::info!("configuration reloaded: {changes}"),
+        Outcome::Refused(_) | Outcome::RestartNeeded { .. } => tell_refused(&outcome),
     }
+    service.ready();
+    outcome
 }

@@ -33,7 +33,7 @@ pub fn list(socket: &Path, json: bool) -> Result<(), Failure> {
     }
     client::print(|out| {
         if alarms.is_empty() {
-            writeln!(out, "no alarm is active, pending, shelved or suppressed")?;
+            writeln!(out, "no alarm is active, pending or shelved")?;
         }
         alarms.iter().try_for_each(|alarm| writeln!(out, "{}", line(alarm)))
     })
@@ -96,7 +96,6 @@ fn line(alarm: &AlarmLine) -> String {
     for (holds, word) in [
         (alarm.acknowledged, ", acknowledged"),
         (alarm.waits_for_acknowledgement, ", gone but latched: `tidegate alarms ack` ends it"),
-        (alarm.suppressed, ", suppressed"),
     ] {
         line.push_str(if holds { word } else { "" });
     }
@@ -129,7 +128,6 @@ mod tests {
             acknowledged: false,
             waits_for_acknowledgement: false,
             shelved_s: None,
-            suppressed: false,
         });
         assert!(!text.contains(['\u{1b}', '\n', '\u{202e}']), "{text:?}");
         assert!(text.contains("\\u{1b}[2Jopen\\n"), "{text:?}");

@@ -36,7 +36,7 @@ struct Told<'a> {
     good: bool,
     errors: usize,
     warnings: usize,
-    problems: Vec<config::Told<'a>>,
+    problems: Vec<config::Told>,
     /// What was tried around, with `--environment`.
     environment: &'a [Tried],
 }

@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod ports;
 pub mod presets;
 pub mod queue;
+pub mod reload;
 pub mod replay;
 pub mod status;
 pub mod tap;
@@ -54,7 +55,7 @@ Examples:
   tidegate run
   tidegate run --config ./tidegate.toml
 
-SIGHUP reloads the configuration; a bad one is refused and the old one stays in force.
+SIGHUP reloads the configuration, as `tidegate reload` does; a bad one is refused and the old one stays in force.
 SIGTERM stops: sources first, then what can be drained upstream within gateway.shutdown_grace.
 
 Exit codes: 0 stopped when told to, 1 failed, 2 usage, 78 the configuration is wrong.")]
@@ -181,6 +182,9 @@ Exit codes: 0 healthy, 1 damage found or unreadable, 2 usage, 78 the configurati
     /// What waits to be sent upstream: show it, export it, give it up
     #[command(after_help = queue::EXAMPLES)]
     Queue(queue::Arguments),
+    /// Have the running gateway take its changed configuration, and say what came of it
+    #[command(after_help = reload::EXAMPLES)]
+    Reload(reload::Arguments),
     /// Have the running gateway send delivered events again, marked as replayed and behind what is new
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::Arguments),
@@ -284,6 +288,7 @@ impl Arguments {
             Command::Events(arguments) => arguments.execute(),
             Command::Presets { name, base, json } => presets::presets(name.as_deref(), base.as_deref(), json),
             Command::Queue(arguments) => arguments.execute(),
+            Command::Reload(arguments) => arguments.execute(),
             Command::Replay(arguments) => arguments.execute(),
             Command::Upstream(arguments) => arguments.execute(),
             Command::Tap(arguments) => arguments.execute(),
@@ -341,6 +346,7 @@ mod tests {
             assert_ne!(has_json, is_excused, "{name} has --json, or a reason why not");
         }
         let mut names = found.iter().map(|(name, _)| name.as_str());
+        assert!(names.clone().any(|name| name == "tidegate reload"));
         for (excused, why) in NO_JSON {
             let is_there = names.clone().any(|name| name == excused) || excused == "tidegate demo";
             assert!(is_there, "{excused} ({why}) is no command any more");

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::render::render_problem;
 
@@ -16,7 +16,7 @@ use super::render::render_problem;
 const SHOWN_MAX: usize = 100;
 
 /// Whether a problem stops the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// The configuration is refused.
@@ -171,20 +171,20 @@ impl Problem {
 }
 
 /// A problem for programs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Told<'a> {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
     /// Whether it stops the program.
     pub level: Level,
     /// The file, where there is one to name.
-    pub file: Option<&'a Path>,
+    pub file: Option<PathBuf>,
     /// Line, from 1.
     pub line: Option<usize>,
     /// Column in characters, from 1.
     pub column: Option<usize>,
     /// What is wrong.
-    pub message: &'a str,
+    pub message: String,
     /// What to do.
-    pub help: &'a [String],
+    pub help: Vec<String>,
 }
 
 /// Every problem of a configuration.
@@ -219,16 +219,16 @@ impl Report {
     }
 
     /// Each problem for programs, without the text it is about: that may be a secret.
-    pub fn told(&self) -> impl Iterator<Item = Told<'_>> {
+    pub fn told(&self) -> impl Iterator<Item = Told> {
         self.problems.iter().map(|problem| {
             let place = problem.place.as_ref();
             Told {
                 level: problem.level,
-                file: place.map(|place| place.file.path()).or(problem.path.as_deref()),
+                file: place.map(|place| place.file.path()).or(problem.path.as_deref()).map(Path::to_owned),
                 line: place.map(Place::line),
                 column: place.map(Place::column),
-                message: &problem.message,
-                help: &problem.helps,
+                message: problem.message.clone(),
+                help: problem.helps.clone(),
             }
         })
     }

@@ -13,6 +13,7 @@ pub mod look;
 pub mod metrics;
 pub mod ports;
 pub mod progress;
+pub mod reload;
 pub mod status;
 pub mod systemd;
 pub mod trail;

@@ -4,6 +4,7 @@
 //! On real file systems, a tmpfs and an ext4 on a loop device, which are filled from outside while readings arrive.
 
 mod fill;
+mod frozen;
 mod limit;
 mod readonly;
 mod scene;

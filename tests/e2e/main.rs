@@ -41,6 +41,7 @@ mod page;
 mod pipeline;
 mod queue;
 mod reload;
+mod reload_command;
 mod replay;
 mod rotten;
 mod serial;

@@ -15,7 +15,7 @@ const WATCHDOG: Duration = Duration::from_secs(4);
 const A_MOMENT: Duration = Duration::from_secs(2);
 
 /// A gateway whose store cannot be written; returns what has to be removed to repair it.
-fn start_stuck(stage: &mut Stage) -> PathBuf {
+pub fn start_stuck(stage: &mut Stage) -> PathBuf {
     // A file by the name of the directory that the store wants to make; it stops root, too.
     let queue = stage.path("store/queue");
     std::fs::create_dir_all(&queue).unwrap();
@@ -26,7 +26,7 @@ fn start_stuck(stage: &mut Stage) -> PathBuf {
 }
 
 /// Sends readings until the engine takes no more of them; returns how many were sent.
-fn fill(stage: &mut Stage) -> u64 {
+pub fn fill(stage: &mut Stage) -> u64 {
     let mut seq = 0;
     loop {
         seq += 1;

@@ -140,6 +140,14 @@ impl Volume {
         run(as_root("mount").args(["-o", "remount,abort"]).arg(self.path()), "aborting the journal");
     }
 
+    /// Lets whoever writes wait, for as long as the value lives: a disk that does not answer. Who waits cannot be killed, so
+    /// let it end before the gateway does.
+    pub fn freeze(&self) -> Frozen {
+        assert_eq!(self.shape.kind, Kind::Ext4, "a tmpfs cannot be frozen");
+        run(as_root("fsfreeze").arg("-f").arg(self.path()), "freezing the volume");
+        Frozen(self.path())
+    }
+
     /// Mounts a file system anew that was aborted, as after `umount` and `fsck`. Who still has files open there keeps
     /// the old one.
     pub fn repair(&self) {
@@ -173,6 +181,17 @@ impl Volume {
     }
 }
 
+/// A volume on which nobody can write; ends with its value.
+#[derive(Debug)]
+pub struct Frozen(PathBuf);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        // Not in a panic again: the keeper tries, too.
+        let _ = as_root("fsfreeze").arg("-u").arg(&self.0).status();
+    }
+}
+
 impl Drop for Volume {
     fn drop(&mut self) {
         // Its end of the pipe is what the keeper waits for.
@@ -185,6 +204,7 @@ impl Drop for Volume {
 fn keeper(dir: &Path) -> Child {
     let script = r#"
         cat >/dev/null
+        fsfreeze -u "$1/disk" 2>/dev/null || sudo -n fsfreeze -u "$1/disk" 2>/dev/null
         while umount -l "$1/disk" 2>/dev/null || sudo -n umount -l "$1/disk" 2>/dev/null; do :; done
         rm -f "$1/image" "$1/copy"
         rmdir "$1/disk" "$1"

@@ -1,4 +1,4 @@
-//! Acknowledge, shelve, suppress.
+//! Acknowledge, shelve.
 
 use super::support::*;
 use crate::config::model::Alarm;
@@ -79,16 +79,4 @@ fn a_shelf_ends_early_by_word() {
     assert!(rig.engine.unshelve("high", SENSOR, rig.now, &mut rig.out));
     assert_eq!(rig.said(), ["high Raised"]);
     assert_eq!(rig.pass(100), SILENCE);
-}
-
-#[test]
-fn a_suppressed_alarm_is_quiet_until_it_is_told_otherwise() {
-    let mut rig = Rig::new(&[high(8.0)]);
-    rig.read(1, 9.0);
-    assert!(rig.engine.suppress("high", SENSOR, rig.now, &mut rig.out));
-    assert_eq!(rig.said(), ["high Cleared"]);
-    assert_eq!(rig.read(5000, 9.0), SILENCE);
-    assert!(rig.engine.unsuppress("high", SENSOR, rig.now, &mut rig.out));
-    assert_eq!(rig.said(), ["high Raised"]);
-    assert!(!rig.engine.unsuppress("high", SENSOR, rig.now, &mut rig.out));
 }

@@ -68,8 +68,6 @@ pub struct AlarmLine {
     pub waits_for_acknowledgement: bool,
     /// Shelved for so many more seconds.
     pub shelved_s: Option<u64>,
-    /// Taken out of force.
-    pub suppressed: bool,
 }
 
 impl AlarmLine {
@@ -89,7 +87,6 @@ impl AlarmLine {
             acknowledged: view.acknowledged,
             waits_for_acknowledgement: view.waits_for_acknowledgement,
             shelved_s: view.shelved_until.map(|until| until.since(now).as_secs()),
-            suppressed: view.suppressed,
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod dead;
 pub mod events;
 pub mod log;
 pub mod queue;
+pub mod reload;
 pub mod replay;
 pub mod state;
 pub mod tap;
@@ -32,6 +33,7 @@ use crate::ops::command::Command;
 use crate::ops::logging;
 use crate::ops::look::Live;
 use crate::ops::metrics::{self, Metrics};
+use crate::ops::reload::Asker;
 use crate::ops::status::Status;
 use crate::replay::Replays;
 use crate::shutdown::Shutdown;
@@ -54,6 +56,8 @@ pub struct Routes {
     pub commands: mpsc::Sender<Command>,
     /// Makes the status.
     pub status: StatusFn,
+    /// To the app, which reloads.
+    pub reload: Asker,
     /// To the store.
     pub store: StoreHandle,
     /// To what sends delivered events again.
@@ -90,6 +94,7 @@ pub async fn spawn(path: &Path, routes: Routes, mut shutdown: Shutdown) -> Resul
         .merge(log::routes())
         .merge(metrics::routes())
         .merge(queue::routes())
+        .merge(reload::routes())
         .merge(replay::routes())
         .merge(state::routes())
         .merge(tap::routes())
