@@ -41,6 +41,7 @@ mod sml;
 mod sparkplug;
 #[cfg(test)]
 mod tests;
+mod text;
 mod time;
 mod tree;
 mod units;
@@ -57,6 +58,7 @@ use jiff::tz::TimeZone;
 use self::name::{Names, Refusal};
 use self::record::State;
 use self::sink::{Rules, Sink, Slot, Want};
+use self::text::{latin1, read_text, text_bytes};
 use self::time::TimeRule;
 use self::units::Units;
 use self::value::Rule;
@@ -323,9 +325,7 @@ impl Branch {
         let mut sink = Sink { rules: &self.rules, state: &mut self.state, message, out };
         let read = match &mut self.reader {
             Reader::Text(format) if self.latin1 && !payload.is_ascii() => {
-                // Every byte is the character of its number.
-                let payload: String = payload.iter().map(|byte| char::from(*byte)).collect();
-                read_text(format.as_mut(), &payload, self.is_json, &mut sink)
+                read_text(format.as_mut(), &latin1(payload), self.is_json, &mut sink)
             }
             Reader::Text(format) => match std::str::from_utf8(payload) {
                 Ok(payload) => read_text(format.as_mut(), payload, self.is_json, &mut sink),
@@ -340,26 +340,6 @@ impl Branch {
     }
 }
 
-/// Reads a text, which may be several documents, one a line.
-fn read_text(format: &mut dyn Format, payload: &str, is_json: bool, sink: &mut Sink<'_>) -> Result<(), Refusal> {
-    if !is_json || !is_json_lines(payload) {
-        return format.read(payload, sink);
-    }
-    for line in payload.lines().filter(|line| !line.trim().is_empty()) {
-        if let Err((reject, what)) = format.read(line, sink) {
-            sink.refuse(reject, what);
-        }
-    }
-    Ok(())
-}
-
-/// Whether a payload is several documents, one a line. A document that is laid out over lines has none that is one alone.
-fn is_json_lines(payload: &str) -> bool {
-    let mut lines = payload.lines().map(str::trim).filter(|line| !line.is_empty());
-    let is_document = |line: &str| line.starts_with('{') && line.ends_with('}');
-    payload.trim_ascii().contains('\n') && lines.all(is_document)
-}
-
 /// Units that the standard gives to what a payload names.
 fn usual_units(decode: &model::Decode) -> Vec<(&'static str, &'static str)> {
     use model::Packing;
@@ -369,16 +349,6 @@ fn usual_units(decode: &model::Decode) -> Vec<(&'static str, &'static str)> {
     let lpp = is_lpp.then(lpp::units).into_iter().flatten();
     let bthome = is_bthome.then(bthome::units).into_iter().flatten();
     lpp.chain(bthome).collect()
-}
-
-/// A text without the mark that some editors and loggers put before it, and without the zeros that end it in the memory
-/// of a C program; empty where it is blank.
-fn text_bytes(payload: &[u8]) -> &[u8] {
-    let mut payload = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
-    while let Some(before) = payload.strip_suffix(b"\0") {
-        payload = before;
-    }
-    if payload.trim_ascii().is_empty() { &[] } else { payload }
 }
 
 /// The quantity of format "number" where the key of its field follows the topic.

@@ -107,6 +107,18 @@ fn a_bare_nan_costs_its_own_field_and_no_other() {
 }
 
 #[test]
+fn a_bare_nan_is_refused_behind_wildcards_and_expressions_too() {
+    let each = Field { path: "*".to_owned(), ..field("{match[0]}", "") };
+    let expression = r#"to_entries[] | {quantity: .key, value: .value}"#.to_owned();
+    for decode in [decode(Format::Json, vec![each]), decode(Format::Jq { expression }, vec![])] {
+        let mut bench = Bench::new(decode);
+        assert_eq!(bench.readings("t", r#"{"a":1,"b":NaN,"c":-inf,"d":2}"#), ["src/a=1", "src/d=2"]);
+        let labels: Vec<Reject> = bench.out.rejects.iter().map(|(reject, _)| *reject).collect();
+        assert_eq!(labels, [Reject::NotANumber, Reject::NotANumber]);
+    }
+}
+
+#[test]
 fn latin_1_is_read_where_it_is_configured() {
     let bytes = b"21.5 \xb0C";
     let mut strict = Bench::new(decode(super::number(), vec![]));
