@@ -120,7 +120,8 @@ pub static DECODE: KeyTable = KeyTable {
             "format",
             "\"json\", \"number\", \"key-value\", \"csv\", \"cbor\", \"senml\", \"sparkplug-b\", \"homie\", \"jq\", \"binary\", \"nmea\", \
              \"p1\", \"sml\", \"vedirect\", \"scale\", \"query\", \"influx\", \"pattern\", \"cayenne-lpp\", \"bthome\" or \"skip\"",
-            "What the payload looks like. `number`: one value (`21.5`, `21.5 °C`, `ON`). `key-value`: `t=21.5 h=48%`. `csv`: columns. \
+            "What the payload looks like. `json`: a document, or one a line; slips of home-made firmwares with one meaning only are read (`+5`, `.5`, a comma too \
+             many, names without quotes), and a bare `NaN` costs its own field. `number`: one value (`21.5`, `21.5 °C`, `ON`). `key-value`: `t=21.5 h=48%`. `csv`: columns. \
              `pattern`: any other text, by a regular expression. `query`: `tempf=70.1&humidity=45`. `influx`: line protocol. \
              `binary`: values at fixed places. `senml`, `cbor`, `sparkplug-b`, `homie`, `cayenne-lpp`, `bthome`, `nmea`: those standards. `p1`: a \
              smart meter's text (DSMR, IEC 62056-21). `sml`: a German meter's binary file. `vedirect`: Victron. `scale`: balances \
