@@ -39,6 +39,7 @@ use crate::replay;
 use crate::shutdown::Trigger;
 use crate::store::handle::{Closed, StoreHandle};
 use pipeline::Rules;
+use start::Ground;
 use stop::told_again;
 use tasks::{Forwarder, Sources};
 use watcher::Watcher;
@@ -73,10 +74,8 @@ pub fn run(path: &Path) -> Result<(), Failure> {
         waiting: opened.status.waiting,
     };
     let clock_kept = Arc::clone(&clock);
-    let outcome = runtime.block_on(async {
-        let app = App::start(path, config, log, clock, counters, opened.handle, &opened.records, started).await?;
-        app.serve().await
-    });
+    let ground = Ground { log, clock, counters, store: opened.handle, records: opened.records, started };
+    let outcome = runtime.block_on(async { App::start(path, config, ground).await?.serve().await });
     // While the store is still ours: its directory is where the time is kept.
     clock_kept.keep_last();
     // The store's thread ends after `Close`, or when the last handle is gone with the runtime.

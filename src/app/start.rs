@@ -15,7 +15,7 @@ use crate::config::model::Config;
 use crate::counters::Counters;
 use crate::engine::{Engine, Output, Settings};
 use crate::error::Failure;
-use crate::event::GatewayStarted;
+use crate::event::{AlarmRecord, GatewayStarted};
 use crate::forward::{self, nudge::Nudge};
 use crate::ops::control::Routes;
 use crate::ops::look::{Live, LookAt};
@@ -30,18 +30,21 @@ use crate::replay;
 use crate::shutdown::{self, Trigger};
 use crate::store::handle::StoreHandle;
 
+/// What is there before any task is.
+pub(super) struct Ground {
+    pub log: logging::Control,
+    pub clock: Arc<SystemClock>,
+    pub counters: Arc<Counters>,
+    pub store: StoreHandle,
+    /// The alarm states as they were stored.
+    pub records: Vec<AlarmRecord>,
+    /// What the start is announced with.
+    pub started: GatewayStarted,
+}
+
 impl App {
-    #[allow(clippy::too_many_arguments, reason = "called once; a struct would only repeat the names")]
-    pub(super) async fn start(
-        path: &Path,
-        config: Config,
-        log: logging::Control,
-        clock: Arc<SystemClock>,
-        counters: Arc<Counters>,
-        store: StoreHandle,
-        records: &[crate::event::AlarmRecord],
-        started: GatewayStarted,
-    ) -> Result<Self, Failure> {
+    pub(super) async fn start(path: &Path, config: Config, ground: Ground) -> Result<Self, Failure> {
+        let Ground { log, clock, counters, store, records, started } = ground;
         let now = clock.now();
         let settings = Settings {
             boot_id: clock.boot_id,
@@ -52,7 +55,8 @@ impl App {
         };
         let mut engine = Engine::new(settings, &config.alarms);
         let mut first = Output::default();
-        let restored = engine.restore(records, now, &mut first);
+        let restored = engine.restore(&records, now, &mut first);
+        drop(records);
         if restored.unreadable > 0 {
             tracing::warn!(
                 alarms = restored.unreadable,

@@ -98,6 +98,8 @@ pub struct Ahead<T> {
     left: Box<[u64]>,
     /// By level and bucket: the last event that the next sweep is to bring.
     wanted: [Box<[u64]>; LEVELS],
+    /// By level: no event with a higher number than this is wanted.
+    last_wanted: [u64; LEVELS],
     sweep: Option<Sweep>,
     seen: u64,
     live_after: u64,
@@ -123,6 +125,7 @@ impl<T: Clone> Ahead<T> {
             order,
             left: buckets(order != Order::OldestFirst),
             wanted: [buckets(sweeps), buckets(sweeps)],
+            last_wanted: [0; LEVELS],
             sweep: None,
             seen: delivered,
             live_after: u64::MAX,
@@ -174,6 +177,7 @@ impl<T: Clone> Ahead<T> {
         self.left[bucket] = sequence;
         if let Some(level) = level {
             self.wanted[level][bucket] = sequence;
+            self.last_wanted[level] = sequence;
         }
     }
 

@@ -103,7 +103,9 @@ impl World {
                 self.stored.extend(events);
             }
             Step::Look(count) => self.look(*count),
-            Step::BeginSweep => self.ahead.begin_sweep(self.passed),
+            Step::BeginSweep => {
+                self.ahead.begin_sweep(self.passed);
+            }
             Step::Sweep(count) => self.sweep(*count),
             Step::Send(count) => {
                 for n in 0..*count {

@@ -127,7 +127,8 @@ impl Feed {
         }
     }
 
-    fn wants_read(&self) -> bool {
+    /// Whether [`Self::turn`] would begin a read now.
+    pub fn wants_read(&self) -> bool {
         self.reading.is_none()
             && self.ready.len() <= READ_BELOW_EVENTS
             && self.not_before.is_none_or(|time| time <= Instant::now())

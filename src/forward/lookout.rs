@@ -4,7 +4,8 @@
 //! oldest-first, and while the queue keeps up, it reads nothing.
 //!
 //! Nothing goes ahead before the lookout has seen the whole backlog, so it must be much faster than the queue: it reads on
-//! while the link is down, and with a link it asks for more whenever the session comes by.
+//! while the link is down, with a link it asks for more whenever the session comes by, and while much is unseen the
+//! queue's next read waits for a few of its own ([`read_on`]).
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::ahead::Ahead;
+use super::feed::Feed;
 use crate::config::model::Order;
 use crate::event::Event;
 use crate::store::handle::{Closed, StoreHandle, StoreStatus};
@@ -25,6 +27,12 @@ const READ_EVENTS_MAX: usize = 512;
 
 /// Stored bytes read at once.
 const READ_BYTES_MAX: usize = 256 * 1024;
+
+/// Reads that come before the queue's next one while much is unseen. Were both to take turns, as they do where the
+/// processor or the disk is what holds everything back, the queue would be everywhere as soon as the lookout. It is the
+/// same work in another order, so a drain takes as long as before. More than one read so that a lookout gets through a
+/// backlog while the queue sends a quarter of it; bounded so that the queue always goes on.
+const READS_BEFORE_QUEUE: u32 = 4;
 
 /// The queue is behind when so many events wait for it; with fewer there is nothing to overtake.
 const BEHIND_EVENTS_MIN: u64 = 64;
@@ -54,6 +62,8 @@ pub struct Lookout {
     store: StoreHandle,
     status: watch::Receiver<StoreStatus>,
     reading: Option<(Reader, Instant, Reading)>,
+    /// Reads since the queue's last.
+    reads: u32,
     /// Read for the sweep and not shown to it yet, for want of room.
     held: VecDeque<Arc<Event>>,
     last_reader: Reader,
@@ -73,6 +83,7 @@ impl Lookout {
             status: store.status(),
             store,
             reading: None,
+            reads: 0,
             held: VecDeque::new(),
             last_reader: Reader::Sweep,
             sweep_cost: Duration::ZERO,
@@ -96,10 +107,8 @@ impl Lookout {
             if self.reading.is_none() {
                 self.ask(passed);
             }
-            if let Some((reader, asked, reading)) = &mut self.reading {
-                let (reader, asked, events) = (*reader, *asked, reading.await);
-                self.reading = None;
-                self.take(reader, asked, events?, passed);
+            if self.reading.is_some() {
+                self.answer(passed).await?;
                 if self.ahead.next().is_some() {
                     return Ok(());
                 }
@@ -145,13 +154,34 @@ impl Lookout {
                 tokio::time::sleep(wait).await;
                 self.read(Reader::Lookout, self.ahead.seen().max(passed) + 1);
             }
-            let Some((reader, asked, reading)) = &mut self.reading else { continue };
-            let (reader, asked, events) = (*reader, *asked, reading.await);
-            self.reading = None;
-            let Ok(events) = events else { break };
-            self.take(reader, asked, events, passed);
+            if self.answer(passed).await.is_err() {
+                break;
+            }
         }
         std::future::pending().await
+    }
+
+    /// Whether the queue is to wait with its next read, because one is under way here that is to come first.
+    fn comes_first(&mut self, passed: u64) -> bool {
+        if !self.ahead.is_on() || self.reads >= READS_BEFORE_QUEUE {
+            return false;
+        }
+        self.show_held(passed);
+        if self.reading.is_none() {
+            self.ask(passed);
+        }
+        let is_far = self.unseen(passed) >= READ_EVENTS_MAX as u64;
+        self.reading.as_ref().is_some_and(|(reader, ..)| *reader == Reader::Sweep || is_far)
+    }
+
+    /// Waits for the read under way, if one is, and takes what it brings. Cancel-safe.
+    async fn answer(&mut self, passed: u64) -> Result<(), Closed> {
+        let Some((reader, asked, reading)) = &mut self.reading else { return Ok(()) };
+        let (reader, asked, events) = (*reader, *asked, reading.await);
+        self.reading = None;
+        self.reads = self.reads.saturating_add(1);
+        self.take(reader, asked, events?, passed);
+        Ok(())
     }
 
     /// Events behind the lookout's place.
@@ -169,12 +199,11 @@ impl Lookout {
         }
         if unseen < READ_EVENTS_MAX as u64 && now >= self.sweep_not_before {
             let was_sweeping = self.ahead.is_sweeping();
-            self.ahead.begin_sweep(passed);
-            if !was_sweeping {
-                self.sweep_cost = Duration::ZERO;
+            if self.ahead.begin_sweep(passed) {
+                // One that gave way has begun anew.
+                self.sweep_cost = if was_sweeping { self.sweep_cost } else { Duration::ZERO };
+                self.sweep_not_before = now + REST_MIN;
             }
-            // One that gave way has begun anew.
-            self.sweep_not_before = now + REST_MIN;
         }
         let sweep_from = if self.held.is_empty() { self.ahead.sweep_from(passed) } else { None };
         let reader = match sweep_from {
@@ -229,52 +258,30 @@ impl Lookout {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail on the spot")]
-
-    use super::*;
-    use crate::forward::testing::{FakeStore, until};
-
-    #[tokio::test]
-    async fn a_backlog_is_looked_at_while_there_is_no_connection() {
-        let store = FakeStore::new();
-        store.add(5_000);
-        let mut lookout = Lookout::new(Order::LiveFirst, store.handle(), 0);
-        let reads = |lookout: &Lookout| (store.reads(), lookout.ahead.seen());
-        tokio::select! {
-            () = lookout.keep_up(0) => unreachable!("it never returns"),
-            () = until("most of it", || store.reads() >= 9) => {}
+/// Reads on for the queue and for what may overtake it, and returns when one of them has something to send. Cancel-safe.
+///
+/// # Errors
+///
+/// The store is gone: the process is ending.
+pub async fn read_on(feed: &mut Feed, lookout: &mut Lookout) -> Result<(), Closed> {
+    let passed = feed.passed();
+    while feed.wants_read() && lookout.comes_first(passed) {
+        lookout.answer(passed).await?;
+        if lookout.ahead.next().is_some() {
+            return Ok(());
         }
-        let (asked, seen) = reads(&lookout);
-        assert!(seen >= 5_000 - 2 * READ_EVENTS_MAX as u64, "{asked} reads, up to {seen}");
-        assert_eq!(lookout.ahead.inflight(), 0);
-        assert!(lookout.ahead.next().is_none(), "nothing is live without a connection");
     }
-
-    #[tokio::test]
-    async fn single_events_are_not_read_back_without_a_connection() {
-        let store = FakeStore::new();
-        let mut lookout = Lookout::new(Order::LiveFirst, store.handle(), 0);
-        for _ in 0..READ_EVENTS_MAX - 1 {
-            store.add(1);
-            tokio::select! {
-                biased;
-                () = lookout.keep_up(0) => unreachable!("it never returns"),
-                () = tokio::task::yield_now() => {}
-            }
-        }
-        assert_eq!(store.reads(), 0);
+    if feed.wants_read() {
+        lookout.reads = 0;
     }
-
-    #[tokio::test]
-    async fn oldest_first_reads_nothing() {
-        let store = FakeStore::new();
-        store.add(5_000);
-        let mut lookout = Lookout::new(Order::OldestFirst, store.handle(), 0);
-        lookout.step(0).await.unwrap();
-        let idle = tokio::time::timeout(Duration::from_millis(20), lookout.keep_up(0));
-        assert!(idle.await.is_err());
-        assert_eq!(store.reads(), 0);
+    tokio::select! {
+        // The queue's read begins now.
+        biased;
+        turned = feed.turn() => turned,
+        turned = lookout.turn(passed) => turned,
     }
 }
+
+#[cfg(test)]
+#[path = "lookout_tests.rs"]
+mod tests;

@@ -25,6 +25,7 @@ use super::batch::Batch;
 use super::client::Forwarder;
 use super::ending::{End, Lost};
 use super::link::Link;
+use super::lookout::read_on;
 use super::options::side_ids;
 use super::scout::Scout;
 use super::status;
@@ -192,13 +193,8 @@ impl<'a> Session<'a> {
                     self.on_puback(puback?)?;
                     self.take_what_is_there().await?;
                 }
-                turned = self.forwarder.feed.turn() => {
+                turned = read_on(&mut self.forwarder.feed, &mut self.forwarder.lookout) => {
                     if turned.is_err() {
-                        return Ok(End::StoreGone);
-                    }
-                }
-                scouted = self.forwarder.lookout.turn(passed) => {
-                    if scouted.is_err() {
                         return Ok(End::StoreGone);
                     }
                 }

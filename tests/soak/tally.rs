@@ -2,19 +2,12 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, mpsc};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::Deserialize;
 
 use crate::plan::Plan;
-use crate::support::SOON;
-use crate::support::mqtt::{Packet, Session, puback_frame};
-
-/// How long to wait before trying again to reach a broker that is down.
-const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
+use crate::support::subscriber::Subscriber;
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -99,11 +92,10 @@ impl Counts {
     }
 }
 
-/// The subscriber; ends with its value.
+/// The one who counts; ends with its value.
 pub struct Tally {
     counts: Arc<Mutex<Counts>>,
-    ended: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    _subscriber: Subscriber,
 }
 
 impl Tally {
@@ -111,20 +103,13 @@ impl Tally {
     pub fn start(plan: &Plan, address: SocketAddr) -> Self {
         let sensors = vec![Sensor::default(); usize::try_from(plan.sensors).unwrap()];
         let counts = Arc::new(Mutex::new(Counts { sensors, ..Counts::default() }));
-        let ended = Arc::new(AtomicBool::new(false));
-        let (confirmed, confirmation) = mpsc::channel();
-        let thread = thread::spawn({
-            let (plan, counts, ended) = (plan.clone(), Arc::clone(&counts), Arc::clone(&ended));
-            move || {
-                while !ended.load(Ordering::SeqCst) {
-                    // A broker that restarts is part of the day; the session waits there for us.
-                    let _ = receive(address, &plan, &counts, &ended, &confirmed);
-                    thread::park_timeout(RECONNECT_PAUSE);
-                }
+        let (plan, counted) = (plan.clone(), Arc::clone(&counts));
+        let take = move |topic: String, payload: &[u8]| {
+            if !topic.ends_with("/status") {
+                counted.lock().expect("no holder panics").take(&plan, payload);
             }
-        });
-        confirmation.recv_timeout(SOON).expect("the broker confirms the subscription");
-        Self { counts, ended, thread: Some(thread) }
+        };
+        Self { counts, _subscriber: Subscriber::start(address.into(), "tally", take) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
@@ -140,45 +125,4 @@ impl Tally {
     pub fn counts(&self) -> Counts {
         Counts { sensors: Vec::new(), ..*self.lock() }
     }
-}
-
-impl Drop for Tally {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn receive(
-    address: SocketAddr,
-    plan: &Plan,
-    counts: &Mutex<Counts>,
-    ended: &AtomicBool,
-    confirmed: &mpsc::Sender<()>,
-) -> std::io::Result<()> {
-    let mut session = Session::connect(address, "tally", false)?;
-    if session.session_present {
-        let _ = confirmed.send(());
-    } else {
-        session.subscribe("tidegate/#")?;
-    }
-    while !ended.load(Ordering::SeqCst) {
-        match session.poll()? {
-            Some(Packet::Publish { topic, payload, packet_id, .. }) => {
-                if !topic.ends_with("/status") {
-                    counts.lock().expect("no holder panics").take(plan, &payload);
-                }
-                if let Some(packet_id) = packet_id {
-                    session.send(&puback_frame(packet_id))?;
-                }
-            }
-            Some(Packet::SubAck(_)) => {
-                let _ = confirmed.send(());
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }

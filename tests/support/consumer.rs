@@ -3,20 +3,17 @@
 mod seen;
 
 use std::collections::BTreeMap;
-
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use self::seen::Seen;
 pub use self::seen::{Delivery, Event};
-use super::mqtt::{Door, Packet, Session, puback_frame};
-use super::wait::{SOON, holds_within};
+use super::mqtt::Door;
+use super::subscriber::Subscriber;
+use super::wait::holds_within;
 
 /// `tidegate.threshold.exceeded.v1`
 pub const EXCEEDED: &str = "tidegate.threshold.exceeded.v1";
@@ -35,17 +32,11 @@ pub const SOURCE_LOST: &str = "tidegate.source.lost.v1";
 /// `tidegate.source.restored.v1`
 pub const SOURCE_RESTORED: &str = "tidegate.source.restored.v1";
 
-/// How long the consumer waits before it tries again to reach a broker that is down.
-const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
-
-/// The subscriber; ends with its value. Its session outlives its connections, and it acknowledges a message only when
-/// it has counted it.
+/// The one who counts; ends with its value.
 #[derive(Debug)]
 pub struct Consumer {
     seen: Arc<Mutex<Seen>>,
-    ended: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-    session: (Door, String),
+    subscriber: Subscriber,
 }
 
 impl Consumer {
@@ -72,30 +63,15 @@ impl Consumer {
 
     fn start_with(door: Door, client_id: &str, seen: Seen) -> Self {
         let seen = Arc::new(Mutex::new(seen));
-        let ended = Arc::new(AtomicBool::new(false));
-        let (confirmed, confirmation) = mpsc::channel();
-        let client_id = client_id.to_owned();
-        let session = (door.clone(), client_id.clone());
-        let thread = thread::spawn({
-            let (seen, ended) = (Arc::clone(&seen), Arc::clone(&ended));
-            move || {
-                while !ended.load(Ordering::SeqCst) {
-                    // A broker that is down or restarts is part of many tests; the session waits there for us.
-                    let _ = receive(&door, &client_id, &seen, &ended, &confirmed);
-                    thread::park_timeout(RECONNECT_PAUSE);
-                }
-            }
-        });
-        confirmation.recv_timeout(SOON).expect("the broker confirms the consumer's subscription");
-        Self { seen, ended, thread: Some(thread), session }
+        let counted = Arc::clone(&seen);
+        let take = move |topic, payload: &[u8]| counted.lock().expect("no holder panics").take(topic, payload);
+        Self { seen, subscriber: Subscriber::start(door, client_id, take) }
     }
 
     /// Ends it and its session, for which the broker would go on keeping every message.
     #[allow(dead_code, reason = "only tests with many consumers of one broker need it")]
     pub fn leave(self) {
-        let (door, client_id) = self.session.clone();
-        drop(self);
-        Session::enter(&door, &client_id, true).expect("the broker ends the consumer's session");
+        self.subscriber.leave();
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -296,15 +272,6 @@ impl Consumer {
     }
 }
 
-impl Drop for Consumer {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
 /// The first few numbers from 1 on that are not in an ascending series.
 fn missing(numbers: impl Iterator<Item = u64>) -> Vec<std::ops::RangeInclusive<u64>> {
     let mut gaps = Vec::new();
@@ -317,39 +284,6 @@ fn missing(numbers: impl Iterator<Item = u64>) -> Vec<std::ops::RangeInclusive<u
     }
     gaps.truncate(10);
     gaps
-}
-
-fn receive(
-    door: &Door,
-    client_id: &str,
-    seen: &Mutex<Seen>,
-    ended: &AtomicBool,
-    confirmed: &mpsc::Sender<()>,
-) -> std::io::Result<()> {
-    let mut session = Session::enter(door, client_id, false)?;
-    if session.session_present {
-        // The test no longer listens after the first time.
-        let _ = confirmed.send(());
-    } else {
-        session.subscribe("tidegate/#")?;
-    }
-    while !ended.load(Ordering::SeqCst) {
-        match session.poll()? {
-            Some(Packet::Publish { topic, payload, packet_id, .. }) => {
-                seen.lock().expect("no holder panics").take(topic, &payload);
-                if let Some(packet_id) = packet_id {
-                    session.send(&puback_frame(packet_id))?;
-                }
-            }
-            Some(Packet::SubAck(granted)) => {
-                assert_eq!(granted, [1], "the broker grants QoS 1");
-                let _ = confirmed.send(());
-            }
-            Some(other) => panic!("the consumer got {other:?}"),
-            None => {}
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub mod proxy;
 pub mod pty;
 pub mod publisher;
 pub mod schema;
+pub mod subscriber;
 pub mod summary;
 pub mod volume;
 pub mod wait;

@@ -16,20 +16,27 @@ pub(super) struct Sweep {
 }
 
 impl<T: Clone> Ahead<T> {
-    /// Begins a sweep if one is wanted, first for what is critical. One for high events gives way to it.
-    pub fn begin_sweep(&mut self, passed: u64) {
+    /// Begins a sweep if one is wanted, first for what is critical. One for high events gives way to it. True when one
+    /// has begun; where nothing is wanted, asking costs next to nothing.
+    pub fn begin_sweep(&mut self, passed: u64) -> bool {
         if self.order != Order::SeverityFirst {
-            return;
+            return false;
         }
         let level_now = self.sweep.as_ref().map_or(LEVELS, |sweep| sweep.level);
         for level in 0..level_now {
+            if self.last_wanted[level] <= passed {
+                continue;
+            }
+            // Some of it may have been brought, or left to the queue for good.
             let through = self.wanted[level].iter().copied().max().unwrap_or(0);
+            self.last_wanted[level] = through;
             if through > passed {
                 let pulled = self.wanted[level].clone();
                 self.sweep = Some(Sweep { next: passed + 1, through, level, pulled });
-                return;
+                return true;
             }
         }
+        false
     }
 
     /// Where the sweep under way reads on; `None` without one, or while it finds no room.

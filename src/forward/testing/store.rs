@@ -11,6 +11,7 @@ use crate::clock::{BootTime, ClockState, WallTime};
 use crate::config::model::Severity;
 use crate::event::{Event, EventData, GatewayStarted};
 use crate::store::handle::{DeadRequest, Refusal, Request, StoreHandle, StoreStatus};
+use crate::store::inbox::Receiver;
 
 /// An event that was set aside.
 #[derive(Clone, Debug)]
@@ -59,19 +60,34 @@ pub fn event(sequence: u64, bytes: usize, severity: Severity) -> Event {
 
 impl FakeStore {
     pub fn new() -> Self {
-        let (status, receiver) = watch::channel(StoreStatus::default());
-        let (handle, inbox) = StoreHandle::new(receiver);
-        let status = Arc::new(status);
-        let shared = Arc::new(Shared::default());
-        let (its_status, its_shared) = (Arc::clone(&status), Arc::clone(&shared));
+        let (store, inbox) = Self::build();
+        let (status, shared) = (Arc::clone(&store.status), Arc::clone(&store.shared));
         std::thread::spawn(move || {
             while let Ok(request) = inbox.recv_timeout(Duration::from_secs(3600)) {
-                if !serve(request, &its_status, &its_shared) {
+                if !serve(request, &status, &shared) {
                     break;
                 }
             }
         });
-        Self { handle, status, shared }
+        store
+    }
+
+    /// One without a thread, and what makes it answer all that it has been asked: nothing happens at its own time.
+    pub fn by_hand() -> (Self, impl FnMut()) {
+        let (store, inbox) = Self::build();
+        let (status, shared) = (Arc::clone(&store.status), Arc::clone(&store.shared));
+        let answer = move || {
+            while let Ok(request) = inbox.recv_timeout(Duration::ZERO) {
+                serve(request, &status, &shared);
+            }
+        };
+        (store, answer)
+    }
+
+    fn build() -> (Self, Receiver<Request>) {
+        let (status, receiver) = watch::channel(StoreStatus::default());
+        let (handle, inbox) = StoreHandle::new(receiver);
+        (Self { handle, status: Arc::new(status), shared: Arc::default() }, inbox)
     }
 
     pub fn handle(&self) -> StoreHandle {
@@ -85,9 +101,18 @@ impl FakeStore {
 
     /// Adds one event that carries a text of `bytes`.
     pub fn add_text(&self, bytes: usize, severity: Severity) -> u64 {
+        self.add_event(|sequence| event(sequence, bytes, severity))
+    }
+
+    /// Adds one event about this sensor.
+    pub fn add_of(&self, subject: &str, severity: Severity) -> u64 {
+        self.add_event(|sequence| Event { subject: subject.into(), ..event(sequence, 20, severity) })
+    }
+
+    fn add_event(&self, make: impl FnOnce(u64) -> Event) -> u64 {
         let mut events = self.shared.events.lock().unwrap();
         let sequence = events.last().map_or(0, |event| event.sequence) + 1;
-        events.push(Arc::new(event(sequence, bytes, severity)));
+        events.push(Arc::new(make(sequence)));
         drop(events);
         self.status.send_modify(|status| {
             status.last_sequence = sequence;

@@ -3,9 +3,6 @@
 //! Owns that the board is kept while somebody looks, also where the page is off. The shape is that of the page's
 //! `/api/v1/state`; see [`crate::ops::look`].
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
@@ -13,10 +10,9 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hyper::body::{Bytes, Frame};
 
 use super::Routes;
-use crate::ops::look::{HistoryQuery, NoRoom, Onlooker, Updates, Who};
+use crate::ops::look::{HistoryQuery, NoRoom, Onlooker, Who};
 
 /// The routes.
 pub(super) fn routes() -> Router<Routes> {
@@ -40,12 +36,8 @@ async fn now(State(routes): State<Routes>) -> Result<Response, Refused> {
 }
 
 async fn stream(State(routes): State<Routes>) -> Result<Response, Refused> {
-    let looks = Onlooker::new(routes.live.counters().clone());
     match routes.live.join(Who::Terminal).await {
-        Ok(updates) => {
-            let body = Body::new(Watched { updates, _looks: looks });
-            Ok(([(header::CONTENT_TYPE, "text/event-stream")], body).into_response())
-        }
+        Ok(updates) => Ok(([(header::CONTENT_TYPE, "text/event-stream")], Body::new(updates)).into_response()),
         Err(NoRoom::Full) => Err((StatusCode::SERVICE_UNAVAILABLE, "too many look on already".to_owned())),
         Err(NoRoom::Stopping) => Err(stopping()),
     }
@@ -58,22 +50,4 @@ async fn history(
     let Query(query) = query.map_err(|error| (StatusCode::BAD_REQUEST, error.body_text()))?;
     let json = query.answer(routes.live.counters(), routes.clock.boot())?;
     Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
-}
-
-/// The stream, and that somebody looks while it lasts.
-struct Watched {
-    updates: Updates,
-    _looks: Onlooker,
-}
-
-impl hyper::body::Body for Watched {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.updates).poll_frame(context)
-    }
 }

@@ -13,8 +13,8 @@ use hyper::body::{Body, Bytes, Frame};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::LookAt;
 use super::state::Looker;
+use super::{LookAt, Onlooker};
 use crate::counters::Counters;
 
 /// How often it is looked.
@@ -37,7 +37,7 @@ const QUESTIONS_WAITING_MAX: usize = 32;
 
 enum Question {
     Full(oneshot::Sender<Bytes>),
-    Join(Who, oneshot::Sender<Result<Updates, NoRoom>>),
+    Join(Who, oneshot::Sender<Result<mpsc::Receiver<Bytes>, NoRoom>>),
     Close,
 }
 
@@ -107,14 +107,20 @@ impl Live {
     /// # Errors
     /// See [`NoRoom`].
     pub async fn join(&self, who: Who) -> Result<Updates, NoRoom> {
+        let looks = (who == Who::Terminal).then(|| Onlooker::new(Arc::clone(&self.counters)));
         let (reply, answer) = oneshot::channel();
         self.questions.send(Question::Join(who, reply)).await.map_err(|_| NoRoom::Stopping)?;
-        answer.await.map_err(|_| NoRoom::Stopping)?
+        let messages = answer.await.map_err(|_| NoRoom::Stopping)??;
+        Ok(Updates { messages, _looks: looks })
     }
 }
 
 /// The body of a stream of server-sent events.
-pub struct Updates(mpsc::Receiver<Bytes>);
+pub struct Updates {
+    messages: mpsc::Receiver<Bytes>,
+    /// A terminal's: what it shows is kept only for as long as somebody looks.
+    _looks: Option<Onlooker>,
+}
 
 impl Body for Updates {
     type Data = Bytes;
@@ -124,7 +130,7 @@ impl Body for Updates {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0.poll_recv(context).map(|message| message.map(|message| Ok(Frame::data(message))))
+        self.messages.poll_recv(context).map(|message| message.map(|message| Ok(Frame::data(message))))
     }
 }
 
@@ -178,7 +184,7 @@ impl Task {
         full
     }
 
-    async fn join(&mut self, who: Who) -> Result<Updates, NoRoom> {
+    async fn join(&mut self, who: Who) -> Result<mpsc::Receiver<Bytes>, NoRoom> {
         self.pages.retain(|page| !page.messages.is_closed());
         if self.pages.iter().filter(|page| page.who == who).count() >= who.most() {
             return Err(NoRoom::Full);
@@ -192,7 +198,7 @@ impl Task {
         // The channel is new and empty.
         let _ = messages.try_send(event(&full));
         self.pages.push(OpenPage { who, messages, behind: false });
-        Ok(Updates(updates))
+        Ok(updates)
     }
 
     /// One look, and what is new to all pages.
