@@ -124,10 +124,10 @@ pub const PORTS: &[&str] = &[
        decode = { format = "p1" }"#,
     r#"framing = { by = "vedirect", max_bytes = "256B" }
        decode = { format = "vedirect" }"#,
-    case!("more/linky-teleinfo-historique"),
-    case!("more/gill-windsonic-polar"),
     r#"framing = { by = "gap", gap = "20ms", max_bytes = "16B", checksum = { kind = "crc8", from = 1, at = -2 } }
        decode = { format = "number" }"#,
+    case!("more/linky-teleinfo-historique"),
+    case!("more/gill-windsonic-polar"),
 ];
 
 /// What a source needs besides what its text says.
