@@ -209,6 +209,9 @@ pub struct Counters {
     pub upstream_unmatched: Counter,
     /// Events that the broker refused in its acknowledgement (MQTT 5 only), each time it did.
     pub upstream_refusals: Counter,
+    /// Events sent again, the side lane's included: the connection ended before they were acknowledged, or the broker
+    /// refused them for now. Each time counts.
+    pub upstream_retries: Counter,
     /// Events in each message that held several, repeats included.
     pub upstream_batches: Sizes,
     /// Payload bytes of what was published for events, as encoded, repeats and the side lane included.

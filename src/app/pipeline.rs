@@ -214,6 +214,8 @@ impl Pipeline {
                     AlarmCommand::Acknowledge => engine.acknowledge(&alarm, &sensor, now, out),
                     AlarmCommand::Shelve(time) => engine.shelve(&alarm, &sensor, now.boot.after(time), now, out),
                     AlarmCommand::Unshelve => engine.unshelve(&alarm, &sensor, now, out),
+                    AlarmCommand::Suppress => engine.suppress(&alarm, &sensor, now, out),
+                    AlarmCommand::Unsuppress => engine.unsuppress(&alarm, &sensor, now, out),
                 };
                 tracing::info!(alarm, sensor, ?command, changed, "operator's command");
                 Box::new(move || done.send(changed).unwrap_or_default())

@@ -18,6 +18,8 @@ Examples:
   tidegate alarms ack too-warm zigbee/cold-store/temperature
   tidegate alarms shelve too-warm 'zigbee/+/temperature' --for 2h
   tidegate alarms unshelve too-warm 'zigbee/+/temperature' --json
+  tidegate alarms suppress silent 'boiler/#'        out of service: quiet until it is put back
+  tidegate alarms unsuppress silent 'boiler/#'
 
 Exit codes: 0 done, 1 no gateway answers or there is no such alarm, 2 usage.";
 
@@ -33,7 +35,7 @@ pub fn list(socket: &Path, json: bool) -> Result<(), Failure> {
     }
     client::print(|out| {
         if alarms.is_empty() {
-            writeln!(out, "no alarm is active, pending or shelved")?;
+            writeln!(out, "no alarm is active, pending, shelved or suppressed")?;
         }
         alarms.iter().try_for_each(|alarm| writeln!(out, "{}", line(alarm)))
     })
@@ -96,6 +98,7 @@ fn line(alarm: &AlarmLine) -> String {
     for (holds, word) in [
         (alarm.acknowledged, ", acknowledged"),
         (alarm.waits_for_acknowledgement, ", gone but latched: `tidegate alarms ack` ends it"),
+        (alarm.suppressed, ", suppressed"),
     ] {
         line.push_str(if holds { word } else { "" });
     }
@@ -128,6 +131,7 @@ mod tests {
             acknowledged: false,
             waits_for_acknowledgement: false,
             shelved_s: None,
+            suppressed: false,
         });
         assert!(!text.contains(['\u{1b}', '\n', '\u{202e}']), "{text:?}");
         assert!(text.contains("\\u{1b}[2Jopen\\n"), "{text:?}");

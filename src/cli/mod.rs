@@ -117,7 +117,7 @@ Exit codes: 0 printed, 1 no gateway answers, 2 usage.")]
     /// Show or change how much the running gateway logs
     #[command(after_help = log_level::EXAMPLES)]
     LogLevel(log_level::Arguments),
-    /// Show the running gateway's alarms; acknowledge or shelve them
+    /// Show the running gateway's alarms; acknowledge, shelve or suppress them
     #[command(after_help = alarms::EXAMPLES)]
     Alarms {
         /// The running gateway's control socket (gateway.control_socket)
@@ -251,9 +251,15 @@ enum AlarmsCommand {
         #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
         time: std::time::Duration,
     },
-    /// Put back into force
+    /// Put back into force before the time is over
     #[command(after_help = alarms::EXAMPLES)]
     Unshelve(alarms::Which),
+    /// Take out of force until somebody puts it back
+    #[command(after_help = alarms::EXAMPLES)]
+    Suppress(alarms::Which),
+    /// Put back into force what is suppressed
+    #[command(after_help = alarms::EXAMPLES)]
+    Unsuppress(alarms::Which),
 }
 
 impl AlarmsCommand {
@@ -263,6 +269,8 @@ impl AlarmsCommand {
             Self::Ack(which) => alarms::tell(socket, "acknowledge", which, None),
             Self::Shelve { which, time } => alarms::tell(socket, "shelve", which, Some(time)),
             Self::Unshelve(which) => alarms::tell(socket, "unshelve", which, None),
+            Self::Suppress(which) => alarms::tell(socket, "suppress", which, None),
+            Self::Unsuppress(which) => alarms::tell(socket, "unsuppress", which, None),
         }
     }
 }

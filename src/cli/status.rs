@@ -254,6 +254,7 @@ mod tests {
                 delivered: 40,
                 unmatched: 0,
                 refusals: 0,
+                retries: 0,
             })
             .join("\n")
         };

@@ -1,4 +1,4 @@
-//! What operators do and see: acknowledge, shelve, and the list of alarms.
+//! What operators do and see: acknowledge, shelve, suppress, and the list of alarms.
 //!
 //! Owns the commands' rules. A command names one alarm and a sensor or an MQTT pattern of sensors; it reaches the
 //! machines that exist. What it changes is in the records, so it survives a restart.
@@ -50,6 +50,8 @@ pub struct AlarmView {
     pub waits_for_acknowledgement: bool,
     /// Shelved until.
     pub shelved_until: Option<BootTime>,
+    /// Suppressed.
+    pub suppressed: bool,
     /// Within its schedule.
     pub in_force: bool,
     /// In violation at the last look, told or not.
@@ -83,6 +85,24 @@ impl Engine {
         })
     }
 
+    /// Takes an alarm out of force until [`Engine::unsuppress`]. True when there was one.
+    pub fn suppress(&mut self, alarm: &str, sensor: &str, now: Now, out: &mut Output) -> bool {
+        self.command(alarm, sensor, now, out, |machine| {
+            machine.dirty |= !machine.suppressed;
+            machine.suppressed = true;
+            true
+        })
+    }
+
+    /// Ends [`Engine::suppress`]. True when one was suppressed.
+    pub fn unsuppress(&mut self, alarm: &str, sensor: &str, now: Now, out: &mut Output) -> bool {
+        self.command(alarm, sensor, now, out, |machine| {
+            let was = std::mem::take(&mut machine.suppressed);
+            machine.dirty |= was;
+            was
+        })
+    }
+
     /// All machines that are not plainly normal, by sensor and in the configured order.
     pub fn snapshot(&self) -> Vec<AlarmView> {
         let mut views = Vec::new();
@@ -111,6 +131,7 @@ impl Engine {
                     acknowledged: machine.acknowledged,
                     waits_for_acknowledgement: machine.phase == Phase::Active { gone: true },
                     shelved_until: machine.shelved,
+                    suppressed: machine.suppressed,
                     in_force: rule.in_force,
                     in_violation: machine.in_violation,
                 });
@@ -158,5 +179,5 @@ impl Engine {
 
 /// Nothing to say.
 fn is_plain(machine: &Machine) -> bool {
-    machine.phase == Phase::Normal && machine.shelved.is_none()
+    machine.phase == Phase::Normal && machine.shelved.is_none() && !machine.suppressed
 }

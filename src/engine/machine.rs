@@ -2,7 +2,7 @@
 //!
 //! Owns the phases `Normal -> Pending -> Active -> Clearing -> Normal` and their delays, by the boot clock. A machine
 //! always follows its sensor. Whether it is *shown*, that is whether it has an episode that consumers know of, is
-//! decided afterwards: not while it is shelved, out of schedule or held off, nor while a more severe alarm
+//! decided afterwards: not while it is shelved, suppressed, out of schedule or held off, nor while a more severe alarm
 //! of its group is (see `group`). Never makes events.
 
 use std::time::Duration;
@@ -106,6 +106,7 @@ pub(super) struct Machine {
     /// Was shown since it became active: then a latched alarm stays.
     pub(super) exposed: bool,
     pub(super) shelved: Option<BootTime>,
+    pub(super) suppressed: bool,
     /// For stale alarms: the sensor exists since; silence counts from here until a reading comes.
     pub(super) known_since: Option<BootTime>,
     /// The state as told last.
@@ -134,6 +135,7 @@ impl Machine {
             acknowledged: false,
             exposed: false,
             shelved: None,
+            suppressed: false,
             known_since: None,
             told: AlarmState::Normal,
             timer: None,
@@ -142,9 +144,9 @@ impl Machine {
         }
     }
 
-    /// Whether the alarm is out of force for this sensor: shelved or out of schedule.
+    /// Whether the alarm is out of force for this sensor: shelved, suppressed or out of schedule.
     pub(super) fn gated(&self, rule: &Rule) -> bool {
-        self.shelved.is_some() || !rule.in_force
+        self.shelved.is_some() || self.suppressed || !rule.in_force
     }
 
     /// Whether it would be shown as active if no more severe alarm of its group were.

@@ -1,7 +1,7 @@
 //! What a machine needs to go on after a restart (P7), as bytes.
 //!
 //! Owns the format: one version byte ([`VERSION`]), then a CBOR map with one-letter keys. Keys are added within a
-//! version, never given another meaning (`u` was one once; it is ignored). Empty bytes mean that there is nothing to remember. Boot times hold only
+//! version, never given another meaning. Empty bytes mean that there is nothing to remember. Boot times hold only
 //! within the boot they were written in; in another one a delay starts anew, and a duration goes on by the wall clock
 //! where that can be believed.
 
@@ -58,6 +58,8 @@ pub(super) struct Durable {
     acknowledged: bool,
     #[serde(rename = "x", default, skip_serializing_if = "is_default")]
     exposed: bool,
+    #[serde(rename = "u", default, skip_serializing_if = "is_default")]
+    suppressed: bool,
     /// How long it stays shelved from `boot` on, ms.
     #[serde(rename = "h", default, skip_serializing_if = "is_default")]
     shelved_ms: Option<u64>,
@@ -156,7 +158,7 @@ impl From<&StoredLast> for Last {
 pub(super) fn encode(machine: &Machine, rule: &Rule, last: Option<&Last>, step: &Step<'_>) -> Vec<u8> {
     let now = step.now;
     let normal = machine.phase == Phase::Normal && machine.shown.is_none();
-    if normal && machine.shelved.is_none() && machine.known_since.is_none() {
+    if normal && machine.shelved.is_none() && !machine.suppressed && machine.known_since.is_none() {
         return Vec::new();
     }
     let track = machine.track.as_deref();
@@ -178,6 +180,7 @@ pub(super) fn encode(machine: &Machine, rule: &Rule, last: Option<&Last>, step: 
         in_violation: machine.in_violation,
         acknowledged: machine.acknowledged,
         exposed: machine.exposed,
+        suppressed: machine.suppressed,
         shelved_ms: machine.shelved.map(|until| millis(until.since(now.boot))),
         episode: machine.shown.as_deref().map(|shown| StoredEpisode {
             id: shown.id,
@@ -279,6 +282,7 @@ impl Durable {
         machine.measured = self.measured;
         machine.acknowledged = self.acknowledged;
         machine.exposed = self.exposed;
+        machine.suppressed = self.suppressed;
         machine.shelved = self.shelved_ms.map(|left| {
             let left = Duration::from_millis(left);
             now.boot.after(left.saturating_sub(self.age(now, boot_id).unwrap_or_default()))

@@ -89,6 +89,8 @@ pub enum Reason {
         /// For how much longer.
         remaining_ms: u64,
     },
+    /// In violation, and suppressed.
+    Suppressed,
     /// In violation, and out of its schedule.
     OutOfSchedule,
     /// In violation, and the gateway has just started.
@@ -193,6 +195,9 @@ fn gate(machine: &Machine, rule: &Rule, now: BootTime) -> Option<Reason> {
     if let Some(until) = machine.shelved {
         return Some(Reason::Shelved { remaining_ms: left(until, now) });
     }
+    if machine.suppressed {
+        return Some(Reason::Suppressed);
+    }
     if !rule.in_force {
         return Some(Reason::OutOfSchedule);
     }
@@ -242,6 +247,7 @@ impl fmt::Display for Why {
             Reason::Shelved { remaining_ms } => {
                 write!(f, "not told: {limit}, but shelved for {}", time(remaining_ms))?;
             }
+            Reason::Suppressed => write!(f, "not told: {limit}, but suppressed")?,
             Reason::OutOfSchedule => write!(f, "not told: {limit}, but out of its schedule")?,
             Reason::HoldOff { remaining_ms } => {
                 write!(f, "not told: {limit}, but held off for {} after the start", time(remaining_ms))?;

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Means;
+use super::again::Again;
 use super::backoff::Backoff;
 use super::breaker::Breaker;
 use super::calls::{Calls, Decision};
@@ -53,6 +54,7 @@ pub struct Forwarder {
     pub(super) shutdown: Shutdown,
     pub(super) window: Window<Arc<Event>>,
     pub(super) feed: Feed,
+    pub(super) again: Again,
     pub(super) side: SideLane,
     pub(super) lookout: Lookout,
     pub(super) pace: Pace,
@@ -126,6 +128,7 @@ impl Forwarder {
             shutdown,
             window,
             feed,
+            again: Again::default(),
             side: SideLane::new(side),
             lookout,
             pace,

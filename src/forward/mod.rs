@@ -7,6 +7,7 @@
 //! `feed` reads ahead in the store, `session` is one connection and `client` all of them. Never sends an event that is
 //! not on stable storage, and never lets go of one that is not acknowledged.
 
+mod again;
 pub mod ahead;
 pub mod backoff;
 pub mod batch;

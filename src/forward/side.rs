@@ -50,6 +50,8 @@ pub enum Outcome {
 struct SideEvent {
     event: Arc<Event>,
     mark: Mark,
+    /// It has left on this lane before.
+    was_sent: bool,
     done: oneshot::Sender<Outcome>,
 }
 
@@ -68,7 +70,7 @@ impl SideSender {
     /// The process is ending.
     pub async fn give(&self, event: Arc<Event>, mark: Mark) -> Result<oneshot::Receiver<Outcome>, Gone> {
         let (done, outcome) = oneshot::channel();
-        self.0.send(SideEvent { event, mark, done }).await.map_err(|_| Gone)?;
+        self.0.send(SideEvent { event, mark, was_sent: false, done }).await.map_err(|_| Gone)?;
         Ok(outcome)
     }
 }
@@ -177,12 +179,14 @@ impl SideLane {
         }
     }
 
-    /// The next event has left with this slot and payload size.
-    pub fn on_outgoing(&mut self, slot: u16, bytes: usize, now: Instant) {
-        let Some(item) = self.queued.pop_front() else { return };
+    /// The next event has left with this slot and payload size. Returns whether it did before.
+    pub fn on_outgoing(&mut self, slot: u16, bytes: usize, now: Instant) -> bool {
+        let Some(mut item) = self.queued.pop_front() else { return false };
+        let was_sent = std::mem::replace(&mut item.was_sent, true);
         self.returned = 0;
         self.inflight_bytes += bytes;
         self.flights.push_back(Flight { item, slot, bytes, sent: now });
+        was_sent
     }
 
     /// The next event cannot be sent, ever.

@@ -36,4 +36,8 @@ pub enum AlarmCommand {
     Shelve(Duration),
     /// No longer shelved.
     Unshelve,
+    /// Inactive until told otherwise, whatever the values are.
+    Suppress,
+    /// No longer suppressed.
+    Unsuppress,
 }

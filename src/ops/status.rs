@@ -180,6 +180,9 @@ pub struct UpstreamShown {
     /// How often the broker has refused an event in its acknowledgement (MQTT 5 only).
     #[serde(default)]
     pub refusals: u64,
+    /// How many times an event was sent again.
+    #[serde(default)]
+    pub retries: u64,
     /// Of the certificates that the connection depends on, the one that ends first; `None` where none is known.
     #[serde(default)]
     pub certificate: Option<CertificateShown>,
@@ -333,6 +336,7 @@ impl StatusSources {
                         .map(|one| CertificateShown::new(one, self.clock.wall().max(self.clock.earliest()))),
                     unmatched: counters.upstream_unmatched.get(),
                     refusals: counters.upstream_refusals.get(),
+                    retries: counters.upstream_retries.get(),
                 }
             }),
             http: counters.board.serving().map(|serving| HttpShown { listen: serving.listen, fault: serving.fault }),

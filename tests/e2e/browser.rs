@@ -87,8 +87,11 @@ fn an_alarm_appears_and_clears_and_the_page_outlives_the_gateway_without_a_reloa
     browser.wait_for("the banner to go", "document.getElementById('banner').hidden");
     stage.say("oven", 90.0, 3);
     browser.wait_for("an alarm of the new run", &has("alarms", "too-warm"));
-    assert_eq!(browser.eval("window.loadedOnce"), json!(true), "it was the same page all the time");
     stage.consumer.wait_for(EXCEEDED, 2, PATIENT);
+    let done = stage.ask(&["alarms", "suppress", "too-warm", "plant/oven/value"]);
+    assert!(done.status.success(), "{done:?}");
+    browser.wait_for("it to be taken out of force", &has("alarms", "suppressed"));
+    assert_eq!(browser.eval("window.loadedOnce"), json!(true), "it was the same page all the time");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::stage::Stage;
 use crate::support::gateway::said;
 use crate::support::openmetrics::Exposition;
+use crate::support::proxy::Fault;
 use crate::support::{PATIENT, SOON, wait_until};
 
 #[track_caller]
@@ -84,6 +85,27 @@ fn an_outage_shows_in_queue_age_and_connection_and_is_over_after_it() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
     let since = metrics.get("tidegate_upstream_connected_since_seconds", &[]);
     assert!((now - 600.0..=now + 2.0).contains(&since), "{since} at {now}");
+    stage.consumer.assert_lossless();
+}
+
+#[test]
+fn what_was_on_its_way_when_the_link_was_cut_is_counted_when_it_is_sent_again() {
+    let mut stage = Stage::new();
+    stage.network.inject(Fault::Acks(None));
+    stage.start();
+    stage.cross(2, 1, 3);
+    // Six crossings and the start.
+    let inflight = |metrics: &Exposition| metrics.get("tidegate_upstream_inflight_events", &[]);
+    wait_until("seven events in flight", PATIENT, || inflight(&scrape(&stage)) == 7.0);
+    assert_eq!(scrape(&stage).get("tidegate_upstream_retries_total", &[]), 0.0);
+    stage.network.down();
+    stage.network.restore();
+    wait_until("all acknowledged", PATIENT, || scrape(&stage).get("tidegate_delivered_events_total", &[]) == 7.0);
+    let metrics = scrape(&stage);
+    assert_eq!(metrics.get("tidegate_upstream_retries_total", &[]), 7.0);
+    assert_eq!(metrics.get("tidegate_published_events_total", &[]), 14.0);
+    assert_eq!(stage.status()["upstream"]["retries"], 7);
+    stage.consumer.wait_for_crossings(6, PATIENT);
     stage.consumer.assert_lossless();
 }
 

@@ -88,6 +88,50 @@ fn a_shelved_alarm_says_nothing_until_it_is_unshelved_also_over_a_restart() {
 }
 
 #[test]
+fn a_suppressed_alarm_says_nothing_until_it_is_put_back_also_over_a_restart() {
+    let mut stage = Stage::new();
+    stage.start();
+    stage.say("oven", 80.0, 1);
+    stage.consumer.wait_for(EXCEEDED, 1, PATIENT);
+    let unknown = stage.ask(&["alarms", "suppress", "too-warm", "plant/kettle/value"]);
+    assert_eq!(unknown.status.code(), Some(1), "{}", said(&unknown));
+    assert!(said(&unknown).contains("nothing to suppress"), "{}", said(&unknown));
+    let early = stage.ask(&["alarms", "unsuppress", "too-warm", "plant/oven/value"]);
+    assert_eq!(early.status.code(), Some(1), "it is not suppressed: {}", said(&early));
+    let timed = stage.ask(&["alarms", "suppress", "too-warm", "plant/oven/value", "--for", "1h"]);
+    assert_eq!(timed.status.code(), Some(2), "it has no end of its own: {}", said(&timed));
+
+    let done = stage.ask(&["alarms", "suppress", "too-warm", "plant/+/value", "--json"]);
+    assert_eq!(said(&done).split_whitespace().collect::<String>(), r#"{"changed":true}"#);
+    assert_eq!(done.status.code(), Some(0));
+    stage.consumer.wait_for(CLEARED, 1, PATIENT);
+    let cleared = &stage.consumer.of_kind(CLEARED)[0];
+    let raised = &stage.consumer.of_kind(EXCEEDED)[0];
+    assert_eq!(cleared.json["data"]["state"], serde_json::json!({ "before": "active", "after": "normal" }));
+    assert_eq!(cleared.json["correlationid"], raised.json["correlationid"]);
+
+    stage.gateway.kill();
+    stage.gateway.start();
+    stage.say("oven", 20.0, 2);
+    stage.say("oven", 90.0, 3);
+    wait_until("the readings", SOON, || stage.status()["readings"]["evaluated"] == 2);
+    assert!(said(&stage.ask(&["alarms", "list"])).contains(", suppressed"));
+    let listed = stage.ask(&["alarms", "list", "--json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!((&listed[0]["suppressed"], &listed[0]["state"]), (&true.into(), &"normal".into()));
+    assert!(said(&stage.ask(&["top", "--once"])).contains(", suppressed"));
+    assert_eq!(stage.consumer.of_kind(EXCEEDED).len(), 1);
+
+    let done = stage.ask(&["alarms", "unsuppress", "too-warm", "plant/oven/value"]);
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    stage.consumer.wait_for(EXCEEDED, 2, PATIENT);
+    let raised = stage.consumer.of_kind(EXCEEDED);
+    assert_ne!(raised[0].json["correlationid"], raised[1].json["correlationid"], "another episode");
+    assert!(!said(&stage.ask(&["alarms", "list"])).contains("suppressed"));
+    stage.consumer.assert_lossless();
+}
+
+#[test]
 fn without_a_gateway_the_operator_is_told_so() {
     let output = tidegate(&["status", "--socket", "/nonexistent/control.sock"]);
     assert_eq!(output.status.code(), Some(1));

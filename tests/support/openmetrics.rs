@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What names may end with, `_total` and the like left out.
-const UNITS: [&str; 17] = [
+const UNITS: [&str; 18] = [
     "attempts",
     "bytes",
     "commits",
@@ -24,6 +24,7 @@ const UNITS: [&str; 17] = [
     "ratio",
     "readings",
     "rejects",
+    "retries",
     "seconds",
     "state",
     "syncs",

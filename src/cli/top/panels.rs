@@ -76,7 +76,7 @@ impl Panel {
 /// What an empty panel says.
 pub fn nothing(panel: Panel, view: &View) -> &'static str {
     match panel {
-        Panel::Alarms => "no alarm is active, pending or shelved",
+        Panel::Alarms => "no alarm is active, pending, shelved or suppressed",
         Panel::Sensors if !view.filter.is_empty() => "no sensor has this in its name",
         Panel::Sensors => "no sensor has spoken yet",
         Panel::Sources => "no source is configured: nothing is read",
@@ -227,9 +227,11 @@ pub fn alarm_words(alarm: &AlarmLine, now_ms: i64) -> String {
         let ms = now_ms.saturating_sub(since.as_millisecond()).max(0).unsigned_abs();
         words.push_str(&format!(" for {}", text::duration(ms)));
     }
-    for (holds, word) in
-        [(alarm.waits_for_acknowledgement, ", gone, waits to be acknowledged"), (alarm.acknowledged, ", acknowledged")]
-    {
+    for (holds, word) in [
+        (alarm.waits_for_acknowledgement, ", gone, waits to be acknowledged"),
+        (alarm.acknowledged, ", acknowledged"),
+        (alarm.suppressed, ", suppressed"),
+    ] {
         words.push_str(if holds { word } else { "" });
     }
     if let Some(seconds) = alarm.shelved_s {

@@ -1,4 +1,4 @@
-//! Acknowledge, shelve.
+//! Acknowledge, shelve, suppress.
 
 use super::support::*;
 use crate::config::model::Alarm;
@@ -79,4 +79,31 @@ fn a_shelf_ends_early_by_word() {
     assert!(rig.engine.unshelve("high", SENSOR, rig.now, &mut rig.out));
     assert_eq!(rig.said(), ["high Raised"]);
     assert_eq!(rig.pass(100), SILENCE);
+}
+
+#[test]
+fn a_suppressed_alarm_is_quiet_until_it_is_told_otherwise() {
+    let mut rig = Rig::new(&[high(8.0)]);
+    rig.read(1, 9.0);
+    assert!(rig.engine.suppress("high", SENSOR, rig.now, &mut rig.out));
+    assert_eq!(rig.said(), ["high Cleared"]);
+    assert_eq!(rig.read(5000, 9.0), SILENCE);
+    assert!(rig.engine.unsuppress("high", SENSOR, rig.now, &mut rig.out));
+    assert_eq!(rig.said(), ["high Raised"]);
+    assert!(!rig.engine.unsuppress("high", SENSOR, rig.now, &mut rig.out));
+}
+
+#[test]
+fn the_end_of_a_shelf_does_not_end_a_suppression_nor_the_other_way_round() {
+    let mut rig = Rig::new(&[high(8.0)]);
+    rig.read(1, 9.0);
+    assert!(rig.engine.shelve("high", SENSOR, now(61_000).boot, rig.now, &mut rig.out));
+    assert!(rig.engine.suppress("high", SENSOR, rig.now, &mut rig.out));
+    assert_eq!(rig.said(), ["high Cleared"], "once");
+    assert_eq!(rig.pass(100), SILENCE);
+    assert!(rig.engine.snapshot().iter().all(|view| view.suppressed && view.shelved_until.is_none()));
+    assert!(rig.engine.shelve("high", SENSOR, now(161_000).boot, rig.now, &mut rig.out));
+    assert!(rig.engine.unsuppress("high", SENSOR, rig.now, &mut rig.out));
+    assert_eq!(rig.said(), SILENCE);
+    assert_eq!(rig.pass(161), ["high Raised"]);
 }

@@ -28,6 +28,7 @@ enum Happening {
     Acknowledge { alarm: usize },
     Shelve { alarm: usize, seconds: u64 },
     Unshelve { alarm: usize },
+    Suppress { alarm: usize, on: bool },
 }
 
 const SENSORS: [&str; 4] = ["s/0/t", "s/1/t", "s/2/t", "x/never"];
@@ -122,7 +123,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (0..4_usize).prop_map(|config| Happening::Reload { config }),
         2 => alarm.clone().prop_map(|alarm| Happening::Acknowledge { alarm }),
         1 => (alarm.clone(), 0..100_u64).prop_map(|(alarm, seconds)| Happening::Shelve { alarm, seconds }),
-        1 => alarm.prop_map(|alarm| Happening::Unshelve { alarm }),
+        1 => alarm.clone().prop_map(|alarm| Happening::Unshelve { alarm }),
+        1 => (alarm, any::<bool>()).prop_map(|(alarm, on)| Happening::Suppress { alarm, on }),
     ]
 }
 
@@ -204,6 +206,12 @@ impl World {
             }
             Happening::Unshelve { alarm } => {
                 self.engine.unshelve(ALARMS[*alarm], "#", self.now, &mut out);
+            }
+            Happening::Suppress { alarm, on: true } => {
+                self.engine.suppress(ALARMS[*alarm], "s/#", self.now, &mut out);
+            }
+            Happening::Suppress { alarm, on: false } => {
+                self.engine.unsuppress(ALARMS[*alarm], "s/#", self.now, &mut out);
             }
         }
         self.made(out);

@@ -108,19 +108,21 @@ fn a_stale_sensor_that_reminds_is_not_taken_for_recovered_after_a_restart() {
 }
 
 #[test]
-fn acknowledged_and_shelved_survive() {
-    let alarms = ["a", "b"].map(|name| Alarm { name: name.into(), latched: true, ..high(8.0) });
+fn acknowledged_shelved_and_suppressed_survive() {
+    let alarms = ["a", "b", "c"].map(|name| Alarm { name: name.into(), latched: true, ..high(8.0) });
     let mut rig = Rig::new(&alarms);
     rig.read(1, 9.0);
     rig.engine.acknowledge("a", SENSOR, rig.now, &mut rig.out);
     rig.engine.shelve("b", SENSOR, now(101_000).boot, rig.now, &mut rig.out);
-    assert_eq!(rig.said(), ["b Cleared"]);
+    rig.engine.suppress("c", SENSOR, rig.now, &mut rig.out);
+    assert_eq!(rig.said(), ["b Cleared", "c Cleared"]);
     assert_eq!(rig.restart(40, true, &alarms), SILENCE);
     rig.feed(&reading(SENSOR, 9.0, rig.now));
     assert_eq!(rig.said(), SILENCE);
     assert_eq!(rig.pass(64), SILENCE);
     assert_eq!(rig.pass(65), ["b Raised"], "100 s less the 40 s away");
     assert_eq!(rig.read(66, 1.0), ["a Cleared"]);
+    assert!(rig.engine.snapshot().iter().any(|view| view.suppressed && &*view.alarm == "c"));
 }
 
 #[test]

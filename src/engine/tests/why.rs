@@ -46,7 +46,8 @@ fn what_keeps_an_alarm_from_being_told_is_said() {
     assert!(rig.engine.shelve("high", SENSOR, now(100_000).boot, now(80_000), out));
     assert_eq!(reasons(&mut rig, 90, 9.0), [Reason::Shelved { remaining_ms: 10_000 }]);
     assert!(rig.engine.unshelve("high", SENSOR, now(91_000), out));
-    assert_eq!(reasons(&mut rig, 92, 9.0), [Reason::Active]);
+    assert!(rig.engine.suppress("high", SENSOR, now(91_000), out));
+    assert_eq!(reasons(&mut rig, 92, 9.0), [Reason::Suppressed]);
 }
 
 #[test]

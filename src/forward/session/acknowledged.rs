@@ -65,6 +65,7 @@ impl Session<'_> {
         if self.on_side_puback(packet_id) {
             self.forwarder.counters.side_delivered.add(1);
         } else if let Some(event) = self.on_ahead_puback(packet_id) {
+            self.forwarder.again.on_arrived(event.sequence);
             self.count_delivered(&event);
         } else {
             match self.forwarder.window.on_puback(packet_id) {

@@ -117,6 +117,9 @@ impl Session<'_> {
             self.forwarder.lookout.ahead.on_outgoing(slot, self.draft.payload.len(), Instant::now());
             self.forwarder.lookout.run += 1;
             self.forwarder.counters.events_published.add(1);
+            let settled = self.forwarder.feed.settled();
+            let is_retry = self.forwarder.again.on_ahead(sequence, settled);
+            self.forwarder.counters.upstream_retries.add(u64::from(is_retry));
             self.publish_draft(packet_id).await?;
             wrote = true;
         }

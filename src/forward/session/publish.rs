@@ -12,6 +12,7 @@ use super::aside::Condemned;
 use super::draft::Draft;
 use crate::event::Event;
 use crate::event::wire::Marks;
+use crate::forward::client::Forwarder;
 use crate::forward::ending::Lost;
 use crate::forward::link::Message;
 use crate::forward::options::queue_ids;
@@ -57,9 +58,16 @@ impl Session<'_> {
         let packet_id = self.number()?;
         self.begin_message();
         self.forwarder.window.on_outgoing(packet_id, self.draft.payload.len());
-        self.forwarder.counters.events_published.add(1);
+        self.count_published(&[sequence]);
         self.publish_draft(packet_id).await?;
         Ok(true)
+    }
+
+    /// Counts events of the queue that leave, those among them that did before as retries, too.
+    pub(super) fn count_published(&mut self, sequences: &[u64]) {
+        let Forwarder { again, counters, .. } = &mut *self.forwarder;
+        counters.events_published.add(sequences.len() as u64);
+        counters.upstream_retries.add(again.on_queue(sequences));
     }
 
     /// What is drafted leaves next.

@@ -39,8 +39,9 @@ impl Session<'_> {
             self.pay_for_queue();
             let packet_id =
                 self.register(queue_ids(&self.forwarder.upstream).saturating_add(1).saturating_add(slot))?;
-            self.forwarder.side.on_outgoing(slot, self.draft.payload.len(), Instant::now());
+            let is_retry = self.forwarder.side.on_outgoing(slot, self.draft.payload.len(), Instant::now());
             self.forwarder.counters.side_published.add(1);
+            self.forwarder.counters.upstream_retries.add(u64::from(is_retry));
             self.publish_draft(packet_id).await?;
             wrote = true;
         }

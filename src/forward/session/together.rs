@@ -109,7 +109,7 @@ impl Session<'_> {
         self.draft.compress();
         self.begin_message();
         self.forwarder.window.on_outgoing_together(packet_id, bytes, batch.sequences());
-        self.forwarder.counters.events_published.add(batch.sequences().len() as u64);
+        self.count_published(batch.sequences());
         self.forwarder.counters.upstream_batches.observe(batch.sequences().len());
         batch.clear();
         self.publish_draft(packet_id).await?;

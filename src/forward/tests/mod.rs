@@ -1,6 +1,7 @@
 //! The forwarder against a store in memory and brokers, real (mosquitto with TLS) and misbehaving.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail on the spot")]
 
+mod again;
 mod alpn;
 mod batch;
 mod breaker;

@@ -1,4 +1,4 @@
-//! The alarms' routes of the control socket: shown, acknowledged, shelved.
+//! The alarms' routes of the control socket: shown, acknowledged, shelved, suppressed.
 
 use std::time::Duration;
 
@@ -68,6 +68,9 @@ pub struct AlarmLine {
     pub waits_for_acknowledgement: bool,
     /// Shelved for so many more seconds.
     pub shelved_s: Option<u64>,
+    /// Out of force until somebody puts it back; false from a gateway that cannot suppress.
+    #[serde(default)]
+    pub suppressed: bool,
 }
 
 impl AlarmLine {
@@ -87,6 +90,7 @@ impl AlarmLine {
             acknowledged: view.acknowledged,
             waits_for_acknowledgement: view.waits_for_acknowledgement,
             shelved_s: view.shelved_until.map(|until| until.since(now).as_secs()),
+            suppressed: view.suppressed,
         }
     }
 }
@@ -98,6 +102,8 @@ pub(super) fn routes() -> Router<Routes> {
         .route("/v1/alarms/acknowledge", post(acknowledge))
         .route("/v1/alarms/shelve", post(shelve))
         .route("/v1/alarms/unshelve", post(unshelve))
+        .route("/v1/alarms/suppress", post(suppress))
+        .route("/v1/alarms/unsuppress", post(unsuppress))
 }
 
 async fn alarms(State(routes): State<Routes>) -> Answer<Vec<AlarmLine>> {
@@ -123,6 +129,22 @@ async fn unshelve(State(routes): State<Routes>, Json(request): Json<AlarmRequest
     tell(&routes, request, |_| Ok(AlarmCommand::Unshelve)).await
 }
 
+async fn suppress(State(routes): State<Routes>, Json(request): Json<AlarmRequest>) -> Answer<AlarmAnswer> {
+    tell(&routes, request, suppression).await
+}
+
+fn suppression(request: &AlarmRequest) -> Result<AlarmCommand, &'static str> {
+    match request.for_seconds {
+        None => Ok(AlarmCommand::Suppress),
+        // Whoever gives a time expects it to end.
+        Some(_) => Err("`for_seconds`: a suppressed alarm stays so until it is put back; shelve it for a time"),
+    }
+}
+
+async fn unsuppress(State(routes): State<Routes>, Json(request): Json<AlarmRequest>) -> Answer<AlarmAnswer> {
+    tell(&routes, request, |_| Ok(AlarmCommand::Unsuppress)).await
+}
+
 async fn tell(
     routes: &Routes,
     request: AlarmRequest,
@@ -137,4 +159,16 @@ async fn tell(
     let command = Command::Alarm { alarm: request.alarm, sensor: request.sensor, command, done };
     let Json(changed) = ask(routes, command, answer).await?;
     Ok(Json(AlarmAnswer { changed }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suppression_has_no_time() {
+        let request = |for_seconds| AlarmRequest { alarm: "a".to_owned(), sensor: "s/d/q".to_owned(), for_seconds };
+        assert_eq!(suppression(&request(None)), Ok(AlarmCommand::Suppress));
+        assert!(suppression(&request(Some(60))).is_err_and(|why| why.contains("shelve")));
+    }
 }

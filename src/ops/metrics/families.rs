@@ -276,6 +276,11 @@ impl Scrape {
             "Events that the broker refused in its acknowledgement, each time it did; known with MQTT 5 only.",
             counters.upstream_refusals.get(),
         )?;
+        page.counter(
+            "tidegate_upstream_retries",
+            "Events sent again because the connection ended before they were acknowledged, or the broker refused them.",
+            counters.upstream_retries.get(),
+        )?;
         page.histogram(
             "tidegate_upstream_batch_events",
             "Events in each message that held several (upstream.batch), repeats included.",

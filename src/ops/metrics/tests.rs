@@ -90,6 +90,7 @@ async fn counters_gauges_and_histograms_say_what_was_counted() {
     scene.counters.lost(LossReason::Evicted, 5);
     scene.counters.stored_after.observe(Duration::from_millis(3));
     [2, 50].into_iter().for_each(|events| scene.counters.upstream_batches.observe(events));
+    scene.counters.upstream_retries.add(6);
     scene.counters.upstream_encoded_bytes.add(1_000);
     scene.counters.upstream_payload_bytes.add(300);
     let plant = scene.counters.source(&"plant".into());
@@ -117,6 +118,7 @@ async fn counters_gauges_and_histograms_say_what_was_counted() {
     assert_eq!(after.get("tidegate_stored_latency_seconds_count", &[]), 1.0);
     assert_eq!(after.get("tidegate_stored_latency_seconds_bucket", &[("le", "0.002")]), 0.0);
     assert_eq!(after.get("tidegate_stored_latency_seconds_bucket", &[("le", "0.005")]), 1.0);
+    assert_eq!(after.get("tidegate_upstream_retries_total", &[]), 6.0);
     assert_eq!(after.get("tidegate_upstream_batch_events_count", &[]), 2.0);
     assert_eq!(after.get("tidegate_upstream_batch_events_sum", &[]), 52.0);
     assert_eq!(after.get("tidegate_upstream_batch_events_bucket", &[("le", "2.0")]), 1.0);

@@ -13,6 +13,7 @@ function extras(alarm) {
     alarm.waits_for_acknowledgement && tag('info', 'gone, waits to be acknowledged'),
     alarm.acknowledged && tag('good', 'acknowledged'),
     alarm.shelved_s !== null && tag('info', `shelved, ${duration(alarm.shelved_s * 1000)} left`),
+    alarm.suppressed && tag('info', 'suppressed'),
   ];
 }
 

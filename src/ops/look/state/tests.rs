@@ -84,6 +84,7 @@ fn alarm() -> AlarmView {
         acknowledged: false,
         waits_for_acknowledgement: false,
         shelved_until: None,
+        suppressed: false,
         in_force: true,
         in_violation: true,
     }
