@@ -43,7 +43,7 @@ pub fn sources(ctx: &mut Context<'_>, sources: &[source::Read], upstream: Option
             SourceKind::Serial(serial) => Some(&serial.port),
             SourceKind::Modbus(modbus) => match &modbus.line {
                 ModbusLine::Serial { port, .. } => Some(port),
-                ModbusLine::Tcp { .. } => None,
+                ModbusLine::Tcp { .. } | ModbusLine::RtuOverTcp { .. } => None,
             },
             SourceKind::Mqtt(_) => None,
         };
@@ -56,7 +56,7 @@ pub fn sources(ctx: &mut Context<'_>, sources: &[source::Read], upstream: Option
         match &read.source.kind {
             SourceKind::Serial(_) => {}
             SourceKind::Modbus(modbus) => {
-                if let ModbusLine::Tcp { host, port } = &modbus.line
+                if let ModbusLine::Tcp { host, port } | ModbusLine::RtuOverTcp { host, port, .. } = &modbus.line
                     && let Some(first) = servers.insert((host, *port), read.address)
                 {
                     let first = ctx.place(first);

@@ -52,6 +52,8 @@ enum Form {
     KeyValue,
     Csv,
     Binary,
+    /// Binary with `entries`.
+    Entries,
     Nmea,
     P1,
     VeDirect,
@@ -63,7 +65,14 @@ impl Form {
     fn has_paths(self) -> bool {
         matches!(
             self,
-            Self::Json | Self::Cbor | Self::Query | Self::Influx | Self::Pattern | Self::CayenneLpp | Self::BtHome
+            Self::Json
+                | Self::Cbor
+                | Self::Query
+                | Self::Influx
+                | Self::Pattern
+                | Self::CayenneLpp
+                | Self::BtHome
+                | Self::Entries
         )
     }
 
@@ -103,7 +112,10 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         Some((word, _)) => section.check_variant(ctx, word),
         None => section.require(ctx, "format"),
     }
-    let form = form?;
+    let mut form = form?;
+    if form == Form::Binary && section.has("entries") {
+        form = Form::Entries;
+    }
     let device = place_template(ctx, section, "device", form, topics);
     let fields = field::fields(ctx, section, form);
     let ts_field = section.filled_text(ctx, "ts_field", PATH_BYTES_MAX);
@@ -125,7 +137,7 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         Form::Number => forms::quantity(ctx, section, &fields, topics).map(|quantity| Format::Number { quantity }),
         Form::KeyValue => Some(forms::key_value(ctx, section)),
         Form::Csv => forms::csv(ctx, section, &fields, device.as_ref(), ts_field.as_ref(), &carry),
-        Form::Binary => Some(Format::Binary),
+        Form::Binary | Form::Entries => Some(Format::Binary),
         Form::Nmea => Some(devices::nmea(ctx, section)),
         Form::P1 => Some(Format::P1),
         Form::VeDirect => Some(Format::VeDirect),

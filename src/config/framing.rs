@@ -183,7 +183,8 @@ fn block(ctx: &mut Context<'_>, framing: &Section<'_>, max_bytes: usize) -> Opti
         ));
         return None;
     }
-    Some(Block { start, length, end, gap: None, max_bytes, checksum: None })
+    let filler = if framing.has("filler") { mark(ctx, framing, "filler")? } else { b"\r\n".to_vec() };
+    Some(Block { start, length, end, filler, gap: None, max_bytes, checksum: None })
 }
 
 /// `checksum`: a word, or a table.
@@ -214,7 +215,8 @@ fn checksum(ctx: &mut Context<'_>, entry: &Entry) -> Option<Checksum> {
     let (from, to, at) = (position(ctx, "from"), position(ctx, "to"), position(ctx, "at"));
     let little = section.choice(ctx, "order", &[("big", false), ("little", true)]);
     let hex = section.choice(ctx, "written", &[("bytes", false), ("hex", true)]).unwrap_or(false);
+    let over_hex = section.choice(ctx, "over", &[("bytes", false), ("hex", true)]).unwrap_or(false);
     let usual = Checksum::usual(kind?);
     let little_endian = little.unwrap_or(usual.little_endian && !hex);
-    Some(Checksum { from: from.unwrap_or(0), to, at, little_endian, hex, ..usual })
+    Some(Checksum { from: from.unwrap_or(0), to, at, little_endian, hex, over_hex, ..usual })
 }

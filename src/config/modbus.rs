@@ -10,7 +10,7 @@ use super::model::{ModbusLine, ModbusSource, ModbusUnit, Parity};
 use super::section::Section;
 use super::text::{unreadable, wrong_type};
 use super::tree::{Context, Data, Entry, Spot};
-use super::url;
+use super::url::{self, ModbusUrl};
 use crate::reading::SENSOR_BYTES_MAX;
 
 /// Units of a line; there are no more addresses.
@@ -35,11 +35,11 @@ pub fn source(
             let other = ctx.place(section.spot("port"));
             ctx.error(section.spot("url"), "`port` and `url` both say how the units are reached")
                 .note(other, "here, too")
-                .help("remove one of them: `port` is a serial line (RTU), `url` is Modbus TCP");
+                .help("remove one of them: `port` is a serial line (RTU), `url` is over the network");
             None
         }
         (true, false) => port.map(|port| ModbusLine::Serial { port, baud, parity, stop_bits }),
-        (false, true) => tcp(ctx, section),
+        (false, true) => tcp(ctx, section, baud),
         (false, false) => {
             if section.lacks(ctx, "port") && section.lacks(ctx, "url") {
                 ctx.error(section.head, "a Modbus source needs `port` or `url`").label(
@@ -52,7 +52,7 @@ pub fn source(
     let poll_interval = section.duration(ctx, "poll_interval", POLL_MIN..=POLL_MAX).unwrap_or(Duration::from_secs(5));
     let timeout = section.duration(ctx, "timeout", TIMEOUT_MIN..=TIMEOUT_MAX).unwrap_or(Duration::from_secs(1));
     let retries = section.integer(ctx, "retries", 0..=10).unwrap_or(1);
-    let serial = section.has("port");
+    let serial = matches!(line, Some(ModbusLine::Serial { .. } | ModbusLine::RtuOverTcp { .. })) || section.has("port");
     let units = units(ctx, section, &Source { name, poll_interval, timeout, serial });
     Some(ModbusSource { line: line?, retries, units: units? })
 }
@@ -65,20 +65,30 @@ struct Source<'s> {
     serial: bool,
 }
 
-fn tcp(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<ModbusLine> {
-    for name in ["baud", "parity", "stop_bits"] {
-        if let Some(entry) = section.entry(name) {
-            ctx.error(entry.key, format!("`{name}` has no meaning with `url`")).label("only with `port`");
-        }
-    }
+fn tcp(ctx: &mut Context<'_>, section: &Section<'_>, baud: u32) -> Option<ModbusLine> {
     let text = section.text(ctx, "url")?;
-    match url::modbus(&text.value) {
-        Ok((host, port)) => Some(ModbusLine::Tcp { host, port }),
+    let url = match url::modbus(&text.value) {
+        Ok(url) => Some(url),
         Err(why) => {
             unreadable(ctx, &text, "url").label(why);
             None
         }
+    };
+    // Of the line behind a device server only the speed matters here; the rest is set there.
+    let without: &[&'static str] = match &url {
+        Some(url) if url.is_rtu => &["parity", "stop_bits"],
+        _ => &["baud", "parity", "stop_bits"],
+    };
+    for name in without {
+        if let Some(entry) = section.entry(name) {
+            ctx.error(entry.key, format!("`{name}` has no meaning with `url`")).label("only with `port`");
+        }
     }
+    let ModbusUrl { host, port, is_rtu } = url?;
+    Some(match is_rtu {
+        true => ModbusLine::RtuOverTcp { host, port, baud },
+        false => ModbusLine::Tcp { host, port },
+    })
 }
 
 fn units(ctx: &mut Context<'_>, section: &Section<'_>, source: &Source<'_>) -> Option<Vec<ModbusUnit>> {

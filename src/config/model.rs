@@ -23,7 +23,7 @@ pub use alarm::{Alarm, Condition, RateDirection, ScheduleSpan, SetPoint, Severit
 pub use decode::{Decode, EventPart, Field, Format, Template, TemplatePart, TsUnit, Written};
 pub use framing::{Block, BlockLength, CHECKSUMS, Checksum, ChecksumKind, Common, Crc, Framing};
 pub use gateway::{CONTROL_SOCKET, Gateway, LogFormat, LogLevel};
-pub use reach::{Packing, Reach};
+pub use reach::{ENTRY_TYPE_BYTES_MAX, Entries, EntryKind, EntrySize, Packing, Reach, Records};
 pub use upstream::{CallPlan, Encoding, Mode, Order, Protocol, RateLimit, Upstream};
 
 pub use modbus::{

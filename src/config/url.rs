@@ -35,15 +35,34 @@ pub fn parse(text: &str) -> Result<BrokerUrl, String> {
     Ok(BrokerUrl { tls, host, port })
 }
 
-/// Reads a Modbus server's address: `modbus-tcp://host[:port]`.
+/// Where a Modbus server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModbusUrl {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Frames of a serial line go over the connection, not those of Modbus TCP.
+    pub is_rtu: bool,
+}
+
+/// Reads a Modbus server's address: `modbus-tcp://host[:port]`, or `modbus-rtu-tcp://host:port` of a serial device server.
 ///
 /// # Errors
 /// As [`parse`].
-pub fn modbus(text: &str) -> Result<(String, u16), String> {
-    let expected = "expected modbus-tcp://host[:port]";
+pub fn modbus(text: &str) -> Result<ModbusUrl, String> {
+    let expected = "expected modbus-tcp://host[:port], or modbus-rtu-tcp://host:port for a serial device server";
     match text.split_once("://") {
-        Some(("modbus-tcp", rest)) if !rest.contains('@') => host_port("modbus-tcp", rest, 502),
-        Some(("modbus-tcp", _)) => Err("Modbus knows no users; the address is modbus-tcp://host[:port]".into()),
+        Some(("modbus-tcp" | "modbus-rtu-tcp", rest)) if rest.contains('@') => {
+            Err("Modbus knows no users; the address is modbus-tcp://host[:port]".into())
+        }
+        Some(("modbus-tcp", rest)) => {
+            host_port("modbus-tcp", rest, 502).map(|(host, port)| ModbusUrl { host, port, is_rtu: false })
+        }
+        Some(("modbus-rtu-tcp", rest)) => match host_port("modbus-rtu-tcp", rest, 0)? {
+            (_, 0) => Err("a serial device server has no usual port: write modbus-rtu-tcp://host:port".into()),
+            (host, port) => Ok(ModbusUrl { host, port, is_rtu: true }),
+        },
         Some(_) => Err(expected.into()),
         None if text.contains('@') => Err(expected.into()),
         None => Err(format!("no scheme; write \"modbus-tcp://{text}\"")),
@@ -140,6 +159,26 @@ mod tests {
         }
         assert!(!parse("mqtt://me:hunter2@h").unwrap_err().contains("hunter2"));
         assert!(!parse("me:hunter2@h").unwrap_err().contains("hunter2"));
+    }
+
+    #[test]
+    fn modbus_servers_are_read_by_their_framing() {
+        for (text, host, port, is_rtu) in [
+            ("modbus-tcp://h", "h", 502, false),
+            ("modbus-tcp://[::1]:1502", "::1", 1502, false),
+            ("modbus-rtu-tcp://192.168.1.7:8899", "192.168.1.7", 8899, true),
+        ] {
+            assert_eq!(modbus(text), Ok(ModbusUrl { host: host.into(), port, is_rtu }));
+        }
+        for (text, word) in [
+            ("modbus-rtu-tcp://h", "no usual port"),
+            ("modbus-rtu-tcp://me@h:1", "no users"),
+            ("rtu://h:1", "modbus-rtu-tcp://"),
+            ("h", "modbus-tcp://h"),
+        ] {
+            let why = modbus(text).unwrap_err();
+            assert!(why.contains(word), "{text}: {why}");
+        }
     }
 
     #[test]

@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use super::item::Item;
 use super::name::Refusal;
+use super::packed::{self, Opened};
 use super::path::{self, Step};
 use super::select::{Bound, each_mut, sibling, walk};
 use super::sink::{CARRY_BYTES_MAX, Sink};
 use super::tree::{Tree, from_cbor, from_json};
 use super::value::Raw;
-use super::{BinaryFormat, Format, carry, layout, packed, units};
-use crate::config::model::{self, Packing, Template, TemplatePart};
+use super::{BinaryFormat, Format, carry, entries, layout, units};
+use crate::config::model::{self, Entries, Packing, Template, TemplatePart};
 use crate::config::template::{self, Place};
 use crate::counters::Reject;
 use crate::reading::Attributes;
@@ -55,6 +56,8 @@ pub(super) struct Document {
     carry: Vec<Vec<Step>>,
     skip: Vec<Vec<Step>>,
     unpack: Vec<(Vec<Step>, Packing)>,
+    /// The types of bytes that are a list of values.
+    entries: Option<Entries>,
 }
 
 /// Whether a JSON source asks for more than plain paths.
@@ -124,15 +127,17 @@ impl Document {
                 .iter()
                 .map(|(path, packing)| Ok((path::parse(path)?, *packing)))
                 .collect::<Result<_, String>>()?,
+            entries: decode.reach.entries.clone(),
         })
     }
 
     pub(super) fn read(&self, mut tree: Tree, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         for (steps, packing) in &self.unpack {
             let mut refused = None;
-            each_mut(steps, &mut tree, &mut |packed| match packed::open(packed, *packing) {
-                Ok(Some(inner)) => *packed = inner,
-                Ok(None) => {}
+            each_mut(steps, &mut tree, &mut |packed| match packed::open(packed, *packing, sink.rules.decimal_comma) {
+                Ok(Opened::Tree(inner)) => *packed = inner,
+                Ok(Opened::Entries(bytes)) => *packed = self.entries(&bytes, sink),
+                Ok(Opened::Nothing) => {}
                 Err(why) => refused = Some(why),
             });
             if let Some(why) = refused {
@@ -175,6 +180,16 @@ impl Document {
             return Err((Reject::MissingField, "none of the configured fields is there".to_owned()));
         }
         Ok(())
+    }
+
+    /// Bytes that are a list of values, as a document.
+    pub(super) fn entries(&self, bytes: &[u8], sink: &mut Sink<'_>) -> Tree {
+        let Some(declared) = &self.entries else { return Tree::Null };
+        let (tree, fault) = entries::read(bytes, declared);
+        if let Some(why) = fault {
+            sink.refuse(Reject::Malformed, why);
+        }
+        tree
     }
 
     fn device_paths(&self) -> impl Iterator<Item = &Vec<Step>> {

@@ -11,6 +11,7 @@ mod carry;
 mod choice;
 mod csv;
 mod document;
+mod entries;
 pub mod framing;
 mod grammar;
 mod homie;
@@ -20,6 +21,7 @@ mod jq;
 mod json;
 mod key_value;
 mod layout;
+mod lenient;
 mod lpp;
 pub mod modbus;
 mod name;
@@ -39,6 +41,7 @@ mod sml;
 mod sparkplug;
 #[cfg(test)]
 mod tests;
+mod text;
 mod time;
 mod tree;
 mod units;
@@ -55,6 +58,7 @@ use jiff::tz::TimeZone;
 use self::name::{Names, Refusal};
 use self::record::State;
 use self::sink::{Rules, Sink, Slot, Want};
+use self::text::{latin1, read_text, text_bytes};
 use self::time::TimeRule;
 use self::units::Units;
 use self::value::Rule;
@@ -141,7 +145,9 @@ fn reader(decode: &model::Decode, wants: &[Want]) -> Result<Reader, String> {
     let comma = decode.decimal_comma;
     Ok(match &decode.format {
         model::Format::Json if document::is_needed(decode) => Reader::text(document::Document::new(decode)?),
-        model::Format::Json => Reader::text(json::Json::new(wants)?),
+        model::Format::Json => {
+            Reader::text(lenient::Lenient::new(json::Json::new(wants)?, document::Document::new(decode)?))
+        }
         model::Format::Cbor => Reader::binary(document::Document::new(decode)?),
         model::Format::Query => Reader::text(records::TextRecords::query(decode)?),
         model::Format::Influx => Reader::text(records::TextRecords::influx(decode)?),
@@ -163,7 +169,13 @@ fn reader(decode: &model::Decode, wants: &[Want]) -> Result<Reader, String> {
         model::Format::Csv { delimiter, columns, header, comment } => {
             Reader::text(csv::Csv::new(*delimiter, columns, *header, *comment, comma, wants)?)
         }
-        model::Format::Binary => Reader::binary(binary::Binary::new(wants)?),
+        model::Format::Binary if decode.reach.entries.is_some() => {
+            if decode.fields.is_empty() {
+                return Err("`entries` need `fields` with the types and places of the values".to_owned());
+            }
+            Reader::binary(records::ByteRecords::new(records::Bytes::Entries, decode)?)
+        }
+        model::Format::Binary => Reader::binary(binary::Binary::new(wants, decode.reach.records)?),
         model::Format::Nmea { unchecked } => Reader::text(nmea::Nmea::new(*unchecked, wants)?),
         model::Format::P1 => Reader::text(p1::P1::new(wants)),
         model::Format::VeDirect => Reader::text(vedirect::VeDirect::new(wants)),
@@ -186,6 +198,8 @@ struct Branch {
     choice: choice::Choice,
     /// Its messages may be several documents, one a line.
     is_json: bool,
+    /// Its texts are ISO 8859-1.
+    latin1: bool,
     reader: Reader,
     rules: Rules,
     state: State,
@@ -278,7 +292,15 @@ impl Branch {
         let state = State::new(fields, names, rules.carry.len(), device);
         let choice = choice::Choice::new(decode)?;
         let is_json = matches!(decode.format, model::Format::Json | model::Format::Jq { .. });
-        Ok(Self { topics: decode.reach.topics.clone(), choice, is_json, reader: reader(decode, &wants)?, rules, state })
+        Ok(Self {
+            topics: decode.reach.topics.clone(),
+            choice,
+            is_json,
+            latin1: decode.reach.latin1,
+            reader: reader(decode, &wants)?,
+            rules,
+            state,
+        })
     }
 
     fn is_for(&self, message: &Message<'_>) -> bool {
@@ -302,16 +324,11 @@ impl Branch {
         self.state.begin();
         let mut sink = Sink { rules: &self.rules, state: &mut self.state, message, out };
         let read = match &mut self.reader {
+            Reader::Text(format) if self.latin1 && !payload.is_ascii() => {
+                read_text(format.as_mut(), &latin1(payload), self.is_json, &mut sink)
+            }
             Reader::Text(format) => match std::str::from_utf8(payload) {
-                Ok(payload) if self.is_json && is_json_lines(payload) => {
-                    for line in payload.lines().filter(|line| !line.trim().is_empty()) {
-                        if let Err((reject, what)) = format.read(line, &mut sink) {
-                            sink.refuse(reject, what);
-                        }
-                    }
-                    Ok(())
-                }
-                Ok(payload) => format.read(payload, &mut sink),
+                Ok(payload) => read_text(format.as_mut(), payload, self.is_json, &mut sink),
                 Err(error) => Err((Reject::NotUtf8, format!("not UTF-8 from byte {} on", error.valid_up_to()))),
             },
             Reader::Binary(format) => format.read(payload, &mut sink),
@@ -323,13 +340,6 @@ impl Branch {
     }
 }
 
-/// Whether a payload is several documents, one a line. A document that is laid out over lines has none that is one alone.
-fn is_json_lines(payload: &str) -> bool {
-    let mut lines = payload.lines().map(str::trim).filter(|line| !line.is_empty());
-    let is_document = |line: &str| line.starts_with('{') && line.ends_with('}');
-    payload.trim_ascii().contains('\n') && lines.all(is_document)
-}
-
 /// Units that the standard gives to what a payload names.
 fn usual_units(decode: &model::Decode) -> Vec<(&'static str, &'static str)> {
     use model::Packing;
@@ -339,12 +349,6 @@ fn usual_units(decode: &model::Decode) -> Vec<(&'static str, &'static str)> {
     let lpp = is_lpp.then(lpp::units).into_iter().flatten();
     let bthome = is_bthome.then(bthome::units).into_iter().flatten();
     lpp.chain(bthome).collect()
-}
-
-/// A text without the mark that some editors and loggers put before it; empty where it is blank.
-fn text_bytes(payload: &[u8]) -> &[u8] {
-    let payload = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
-    if payload.trim_ascii().is_empty() { &[] } else { payload }
 }
 
 /// The quantity of format "number" where the key of its field follows the topic.

@@ -4,13 +4,26 @@
 
 use std::borrow::Cow;
 
+use super::records::scalar;
 use super::tree::{Tree, from_cbor, from_json};
 use super::{bthome, lpp};
 use crate::config::model::Packing;
 
-/// What a packed value holds; `None` where there is nothing to unpack, an error where it is broken.
-pub(super) fn open(value: &Tree, packing: Packing) -> Result<Option<Tree>, String> {
-    let is_hex = matches!(packing, Packing::Hex | Packing::Lpp { hex: true } | Packing::BtHome { hex: true });
+/// What a packed value holds.
+pub(super) enum Opened {
+    /// There is nothing to unpack.
+    Nothing,
+    Tree(Tree),
+    /// Bytes that are a list of values, whose types the configuration declares.
+    Entries(Vec<u8>),
+}
+
+/// Unpacks a value; an error says how it is broken.
+pub(super) fn open(value: &Tree, packing: Packing, decimal_comma: bool) -> Result<Opened, String> {
+    let is_hex = matches!(
+        packing,
+        Packing::Hex | Packing::Lpp { hex: true } | Packing::BtHome { hex: true } | Packing::Entries { hex: true }
+    );
     let digits;
     let text = match value {
         Tree::Text(text) => text.trim(),
@@ -19,14 +32,15 @@ pub(super) fn open(value: &Tree, packing: Packing) -> Result<Option<Tree>, Strin
             digits = whole.to_string();
             &digits
         }
-        _ => return Ok(None),
+        _ => return Ok(Opened::Nothing),
     };
     if text.is_empty() {
-        return Ok(None);
+        return Ok(Opened::Nothing);
     }
     let bytes = |bytes: Option<Vec<u8>>, what: &str| bytes.ok_or_else(|| format!("a text that should be {what}"));
-    Ok(Some(match packing {
+    Ok(Opened::Tree(match packing {
         Packing::Json => from_json(text).map_err(|why| format!("the JSON inside a text: {why}"))?,
+        Packing::List(sign) => Tree::List(text.split(sign).map(|part| scalar(part.trim(), decimal_comma)).collect()),
         Packing::Base64 => list(&bytes(base64(text), "base64")?),
         Packing::Hex => list(&bytes(hex(text), "hex")?),
         Packing::Cbor => {
@@ -35,6 +49,8 @@ pub(super) fn open(value: &Tree, packing: Packing) -> Result<Option<Tree>, Strin
         Packing::Lpp { hex: true } => lpp::read(&bytes(hex(text), "hex")?)?,
         Packing::Lpp { hex: false } => lpp::read(&bytes(base64(text), "base64")?)?,
         Packing::BtHome { hex: true } => bthome::read(&bytes(hex(text), "hex")?)?,
+        Packing::Entries { hex: true } => return Ok(Opened::Entries(bytes(hex(text), "hex")?)),
+        Packing::Entries { hex: false } => return Ok(Opened::Entries(bytes(base64(text), "base64")?)),
         Packing::BtHome { hex: false } => bthome::read(&bytes(base64(text), "base64")?)?,
     }))
 }

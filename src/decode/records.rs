@@ -98,6 +98,8 @@ impl Format for TextRecords {
 pub(super) enum Bytes {
     CayenneLpp,
     BtHome,
+    /// As `entries` declares them.
+    Entries,
 }
 
 /// The reader of a payload that is bytes.
@@ -118,6 +120,7 @@ impl BinaryFormat for ByteRecords {
         let tree = match self.kind {
             Bytes::CayenneLpp => lpp::read(payload),
             Bytes::BtHome => bthome::read(payload),
+            Bytes::Entries => Ok(self.document.entries(payload, sink)),
         };
         self.document.read(tree.map_err(|why| (Reject::Malformed, why))?, sink)
     }

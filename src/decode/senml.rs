@@ -6,13 +6,14 @@
 
 use std::sync::Arc;
 
+use super::BinaryFormat;
 use super::item::Item;
 use super::name::Refusal;
 use super::sink::Sink;
+use super::text::text_bytes;
 use super::time::Stamp;
 use super::tree::{Tree, from_cbor, from_json};
 use super::value::Raw;
-use super::{BinaryFormat, text_bytes};
 use crate::counters::Reject;
 
 /// The version that RFC 8428 describes.

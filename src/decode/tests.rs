@@ -202,6 +202,18 @@ fn formats() -> Vec<Decode> {
         decode(csv(&["a", "b"]), vec![]),
         decode(Format::Csv { delimiter: b';', columns: vec![], header: true, comment: None }, vec![]),
     ];
+    let entries = |format| {
+        let value = Field { path: "01".to_owned(), bytes: Some("0:u16be".to_owned()), ..field("a", "") };
+        let mut listed = decode(format, vec![value]);
+        let kind = |name, size| model::EntryKind::new(name, size).unwrap();
+        let kinds =
+            vec![kind("01", model::EntrySize::Bytes(2)), kind("??", model::EntrySize::Counted { bytes: 1, big: true })];
+        listed.reach.entries = Some(model::Entries::new(kinds, 0));
+        listed.reach.unpack =
+            vec![("a".to_owned(), model::Packing::Entries { hex: true }), ("b".to_owned(), model::Packing::List(';'))];
+        listed
+    };
+    decodes.extend([entries(Format::Binary), entries(Format::Json)]);
     for format in [Format::Json, key_value(), csv(&["a", "b", "ts"])] {
         let mut full =
             decode(format, vec![Field { scale: 1e300, ..field("a", "") }, Field { text: true, ..field("b", "") }]);

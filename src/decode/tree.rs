@@ -8,7 +8,7 @@ mod cbor;
 mod json;
 
 pub(super) use cbor::read as from_cbor;
-pub(super) use json::read as from_json;
+pub(super) use json::{read as from_json, strict as from_strict_json};
 
 use super::value::Raw;
 
@@ -26,7 +26,7 @@ pub(super) enum Tree {
     Integer(i64),
     /// Above `i64::MAX`.
     Unsigned(u64),
-    /// May be NaN or infinite in CBOR.
+    /// May be NaN or infinite.
     Real(f64),
     Text(Box<str>),
     Bytes(Box<[u8]>),

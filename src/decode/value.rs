@@ -236,6 +236,9 @@ impl Rule {
         };
         let raw = number.as_f64();
         if !raw.is_finite() {
+            if self.ignore_texts.iter().any(|text| text.parse::<f64>().is_ok_and(|number| !number.is_finite())) {
+                return Converted::Ignored;
+            }
             return Converted::Refused(Reject::NotANumber, "the number is not finite".to_owned());
         }
         if let Some((.., value)) = self.map.iter().find(|(_, key, _)| *key == Some(raw)) {

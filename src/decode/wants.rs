@@ -50,7 +50,7 @@ pub(super) fn attribute_names(decode: &model::Decode) -> Result<Vec<Arc<str>>, S
             | model::Format::Pattern { .. }
             | model::Format::CayenneLpp
             | model::Format::BtHome
-    );
+    ) || decode.format == model::Format::Binary && decode.reach.entries.is_some();
     if !has_paths {
         return Ok(decode.carry.clone());
     }

@@ -1,4 +1,4 @@
-//! A Modbus line, RTU or TCP: its units are read in turn, on fixed schedules.
+//! A Modbus line, RTU (also through a serial device server) or TCP: its units are read in turn, on fixed schedules.
 //!
 //! Owns the port or connection, opens it again when it is gone, and hands on the readings. There is one request on the
 //! line at a time. A unit that does not answer is told once, tried ever less often, and together with other lost ones
@@ -210,8 +210,8 @@ fn hand_on(unit: &mut Unit, parts: &mut Parts<()>) -> Result<(), EngineGone> {
 fn gone(error: &io::Error, line: &ModbusLine, served: bool) -> End {
     match line {
         ModbusLine::Serial { port: path, .. } => End::Lost(port::unplugged(path, Some(error))),
-        ModbusLine::Tcp { .. } if served => End::Closed,
-        ModbusLine::Tcp { .. } => End::Lost(Explanation::plain(match error.kind() {
+        ModbusLine::Tcp { .. } | ModbusLine::RtuOverTcp { .. } if served => End::Closed,
+        ModbusLine::Tcp { .. } | ModbusLine::RtuOverTcp { .. } => End::Lost(Explanation::plain(match error.kind() {
             io::ErrorKind::InvalidData => {
                 format!("{} is no Modbus TCP server: {error}; is the port right?", words::line(line))
             }

@@ -153,6 +153,11 @@ fn every_type_and_order_is_read_over_tcp() {
 }
 
 #[test]
+fn every_type_and_order_is_read_through_a_device_server() {
+    every_type_is_read(Kind::RtuOverTcp);
+}
+
+#[test]
 fn a_hole_among_the_registers_costs_only_what_is_in_it_and_every_refusal_has_its_name() {
     let mut state = State::default();
     let mut holding = row("holding", 0, &[80, 81]);

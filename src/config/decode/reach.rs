@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{PATH_BYTES_MAX, UNIT_BYTES_MAX};
 use crate::config::general::pattern_fault;
-use crate::config::model::{Format, Packing, Reach};
+use crate::config::model::{ENTRY_TYPE_BYTES_MAX, Entries, EntryKind, EntrySize, Format, Packing, Reach, Records};
 use crate::config::pattern;
 use crate::config::section::Section;
 use crate::config::suggest::one_of;
@@ -20,6 +20,11 @@ const UNITS_MAX: usize = 256;
 const PATHS_MAX: usize = 64;
 /// Entries of `when`.
 const WHEN_MAX: usize = 16;
+/// Types in `entries`; Milesight's whole family has some hundred.
+const ENTRIES_MAX: usize = 256;
+/// Largest fixed size of an entry's value, and bytes before the first entry.
+const ENTRY_BYTES_MAX: usize = 1024;
+const ENTRIES_AT_MAX: i64 = 1024;
 /// Longest pattern, bytes.
 const PATTERN_BYTES_MAX: usize = 1024;
 /// Longest expression, bytes.
@@ -35,8 +40,11 @@ pub fn read(ctx: &mut Context<'_>, section: &Section<'_>, topics: Option<&[Strin
         units: units(ctx, section),
         skip: section.texts(ctx, "skip", PATHS_MAX).unwrap_or_default().into_iter().map(|text| text.value).collect(),
         unpack: unpack(ctx, section),
+        entries: entries(ctx, section),
+        records: records(ctx, section),
         // Of key-value it is the format's own key.
         strip_unit: section.boolean(ctx, "strip_unit").unwrap_or(false),
+        latin1: section.choice(ctx, "charset", &[("utf-8", false), ("latin-1", true)]).unwrap_or(false),
         online: section.boolean(ctx, "online").unwrap_or(false),
         no_rebirth: section.boolean(ctx, "rebirth") == Some(false),
         ts_format: section.filled_text(ctx, "ts_format", PATH_BYTES_MAX).map(|text| text.value),
@@ -161,6 +169,8 @@ fn unpack(ctx: &mut Context<'_>, section: &Section<'_>) -> Vec<(String, Packing)
         ("hex-cayenne-lpp", Packing::Lpp { hex: true }),
         ("base64-bthome", Packing::BtHome { hex: false }),
         ("hex-bthome", Packing::BtHome { hex: true }),
+        ("base64-entries", Packing::Entries { hex: false }),
+        ("hex-entries", Packing::Entries { hex: true }),
     ];
     let Data::Table(entries) = &entry.value.data else {
         wrong_type(ctx, &entry.value, "`unpack`", "a table such as { data = \"base64\" }");
@@ -174,13 +184,99 @@ fn unpack(ctx: &mut Context<'_>, section: &Section<'_>) -> Vec<(String, Packing)
     let mut unpack = Vec::new();
     for entry in entries {
         let Some(word) = text(ctx, &entry.value, &format!("the packing of `{}`", entry.name)) else { continue };
+        let mut chars = word.value.chars();
+        if let (Some(sign), None) = (chars.next(), chars.next()) {
+            unpack.push((entry.name.clone(), Packing::List(sign)));
+            continue;
+        }
         match words.iter().find(|(known, _)| *known == word.value) {
+            Some((_, Packing::Entries { .. })) if section.lacks(ctx, "entries") => {
+                ctx.error(word.spot, "what entries there are is not declared")
+                    .help("give their types and sizes: entries = { 0175 = 1, 0367 = 2 }");
+            }
             Some((_, packing)) => unpack.push((entry.name.clone(), *packing)),
             None => {
                 let known = words.map(|(word, _)| word);
-                ctx.error(word.spot, "unknown packing").label(format!("expected {}", one_of(&known, "\"")));
+                ctx.error(word.spot, "unknown packing")
+                    .label(format!("expected {}, or the one character between values", one_of(&known, "\"")));
             }
         }
     }
     unpack
+}
+
+/// `record_bytes` and `records_at`.
+fn records(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Records> {
+    let head_bytes = section.integer(ctx, "records_at", 0..=ENTRIES_AT_MAX).unwrap_or(0);
+    let Some(entry) = section.entry("record_bytes") else {
+        if let Some(entry) = section.entry("records_at") {
+            ctx.error(entry.key, "`records_at` has no meaning without `record_bytes`");
+        }
+        return None;
+    };
+    if section.has("entries") {
+        let other = ctx.place(section.spot("entries"));
+        ctx.error(entry.key, "`record_bytes` and `entries` both say how the bytes are divided")
+            .note(other, "here, too")
+            .help("remove one of them");
+    }
+    let bytes = section.integer(ctx, "record_bytes", 1..=ENTRIES_AT_MAX)?;
+    Some(Records { bytes, head_bytes })
+}
+
+/// `entries` and `entries_at`: types of entries, and how long their values are.
+fn entries(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Entries> {
+    let head_bytes = section.integer(ctx, "entries_at", 0..=ENTRIES_AT_MAX).unwrap_or(0);
+    let Some(entry) = section.entry("entries") else {
+        if let Some(entry) = section.entry("entries_at") {
+            ctx.error(entry.key, "`entries_at` has no meaning without `entries`");
+        }
+        return None;
+    };
+    let Data::Table(items) = &entry.value.data else {
+        wrong_type(ctx, &entry.value, "`entries`", "a table such as { 0175 = 1, 0367 = 2 }");
+        return None;
+    };
+    if items.is_empty() || items.len() > ENTRIES_MAX {
+        ctx.error(entry.value.spot, format!("`entries` holds {} entries", items.len()))
+            .label(format!("1 to {ENTRIES_MAX} are useful"));
+        return None;
+    }
+    let words = [
+        ("rest", EntrySize::Rest),
+        ("u8", EntrySize::Counted { bytes: 1, big: true }),
+        ("u16be", EntrySize::Counted { bytes: 2, big: true }),
+        ("u16le", EntrySize::Counted { bytes: 2, big: false }),
+    ];
+    let mut kinds: Vec<EntryKind> = Vec::new();
+    for item in items {
+        let word = match &item.value.data {
+            Data::Integer(Some(count)) => {
+                usize::try_from(*count).ok().filter(|count| *count <= ENTRY_BYTES_MAX).map(EntrySize::Bytes)
+            }
+            Data::Text(_) => {
+                let text = text(ctx, &item.value, &format!("the size of `{}`", item.name))?;
+                words.iter().find(|(word, _)| *word == text.value).map(|(_, size)| *size)
+            }
+            _ => None,
+        };
+        let Some(size) = word else {
+            ctx.error(item.value.spot, format!("this is no size of `{}`", item.name)).label(format!(
+                "expected the bytes of its value, 0 to {ENTRY_BYTES_MAX}, or \"rest\", \"u8\", \"u16be\" or \"u16le\""
+            ));
+            continue;
+        };
+        match EntryKind::new(&item.name, size) {
+            Some(kind) if kinds.iter().any(|known| known.digits == kind.digits) => {
+                ctx.error(item.key, "this type is there twice");
+            }
+            Some(kind) => kinds.push(kind),
+            None => {
+                ctx.error(item.key, "this is no type of an entry").label(format!(
+                    "expected 1 to {ENTRY_TYPE_BYTES_MAX} bytes in hexadecimal digits, as in 0367, with `?` for any digit"
+                ));
+            }
+        }
+    }
+    (!kinds.is_empty()).then(|| Entries::new(kinds, head_bytes))
 }

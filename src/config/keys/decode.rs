@@ -22,6 +22,11 @@ const WITH_FIELDS: &[&str] = &[
 /// Those whose messages can be told apart by what they hold.
 const CHOSEN: &[&str] = &["json", "cbor", "binary", "jq"];
 const PATHS: &[&str] = &["json", "cbor", "query", "influx", "pattern"];
+/// Those that hold bytes, or unpack them.
+const ENTRIES: &[&str] = &["binary", "json", "cbor", "query", "influx", "pattern"];
+/// Those that are text.
+const TEXTS: &[&str] =
+    &["json", "number", "key-value", "csv", "jq", "nmea", "p1", "scale", "query", "influx", "pattern"];
 const NAMED: &[&str] = &[
     "json",
     "number",
@@ -115,7 +120,8 @@ pub static DECODE: KeyTable = KeyTable {
             "format",
             "\"json\", \"number\", \"key-value\", \"csv\", \"cbor\", \"senml\", \"sparkplug-b\", \"homie\", \"jq\", \"binary\", \"nmea\", \
              \"p1\", \"sml\", \"vedirect\", \"scale\", \"query\", \"influx\", \"pattern\", \"cayenne-lpp\", \"bthome\" or \"skip\"",
-            "What the payload looks like. `number`: one value (`21.5`, `21.5 °C`, `ON`). `key-value`: `t=21.5 h=48%`. `csv`: columns. \
+            "What the payload looks like. `json`: a document, or one a line; slips of home-made firmwares with one meaning only are read (`+5`, `.5`, a comma too \
+             many, names without quotes), and a bare `NaN` costs its own field. `number`: one value (`21.5`, `21.5 °C`, `ON`). `key-value`: `t=21.5 h=48%`. `csv`: columns. \
              `pattern`: any other text, by a regular expression. `query`: `tempf=70.1&humidity=45`. `influx`: line protocol. \
              `binary`: values at fixed places. `senml`, `cbor`, `sparkplug-b`, `homie`, `cayenne-lpp`, `bthome`, `nmea`: those standards. `p1`: a \
              smart meter's text (DSMR, IEC 62056-21). `sml`: a German meter's binary file. `vedirect`: Victron. `scale`: balances \
@@ -238,9 +244,26 @@ pub static DECODE: KeyTable = KeyTable {
             .near(&["unit", "default_units"])
             .only(NAMED),
         with_default("skip", "list of paths", "[]", "What wildcards pass over. At most 64.").near(&["exclude", "except", "ignore"]).only(PATHS),
-        with_default("unpack", "table", "{}", "Texts that hold a document or bytes, by their paths, unpacked before all else: \"json\", \"base64\", \"hex\", \"base64-cbor\", \"base64-cayenne-lpp\", \"hex-cayenne-lpp\", \"base64-bthome\" or \"hex-bthome\". Bytes are a list of numbers, `data[2]`; `bytes` of a field reads a layout in them. At most 64.")
+        with_default("unpack", "table", "{}", "Texts that hold a document or bytes, by their paths, unpacked before all else: \"json\", \"base64\", \"hex\", \"base64-cbor\", \"base64-cayenne-lpp\", \"hex-cayenne-lpp\", \"base64-bthome\", \"hex-bthome\", \"base64-entries\" or \"hex-entries\" (see `entries`), or the character between several values (`\";\"`: \"21.5;45\" is a list, \
+            `svalue[0]`). Bytes are a list of numbers, `data[2]`; `bytes` of a field reads a layout in them. At most 64.")
             .near(&["parse", "embedded", "nested"])
             .only(PATHS),
+        optional("entries", "table", "values at fixed places", "Types and sizes where bytes are a list of values, each behind bytes that say what it is, without a length \
+            (Milesight, Elsys and the like) or with one: `entries = { 0175 = 1, 0367 = 2, ff0b = \"rest\", 10 = \"u8\" }`. The key is the type in hexadecimal digits, `?` \
+            for any digit; the value says how many bytes belong to it: a number, \"rest\" (all that is left), or \"u8\", \"u16be\", \"u16le\" where a length written so stands \
+            before it. A field's `path` is then the type, and its `bytes` the place in the value: `temperature = { path = \"0367\", bytes = \"0:i16le\", scale = 0.1 }`; the \
+            second one of a type is `0367_2`. A type that is not there ends the message: what came before it counts, the rest is refused. In JSON and the like: what \
+            `unpack` opens as \"base64-entries\" or \"hex-entries\", with paths such as `data.0367`. At most 256.")
+            .near(&["types", "channels", "tlv", "tags"])
+            .only(ENTRIES),
+        optional("entries_at", "0 to 1024", "0: at the first byte", "Bytes before the first entry; `head` is the path to them.")
+            .near(&["header", "skip_bytes", "from"])
+            .only(ENTRIES),
+        optional("record_bytes", "1 to 1024", "a message is one record", "A message is records of this length, one after the other, each with its own time (`ts_field`) and fields; \
+            places count from the record's first byte.")
+            .near(&["record_size", "repeat", "stride"])
+            .only(&["binary"]),
+        optional("records_at", "0 to 1024", "0: at the first byte", "Bytes before the first record.").near(&["header", "skip_bytes"]).only(&["binary"]),
         required("pattern", "regular expression", "With a named group for each value: `pattern = 'T(?<temperature>[-.0-9]+)C H(?<humidity>[0-9]+)'`. The groups are what paths, \
             `ts_field` and `{payload.NAME}` mean; every place of the message where it fits is a record, and a message where it fits nowhere is \
             refused, or goes on to the next `decode` of a list. In single quotes a backslash stands for itself. At most 1 KiB.")
@@ -249,6 +272,9 @@ pub static DECODE: KeyTable = KeyTable {
         required("expression", "text", "A jq expression that makes objects of `sensor` (or `device` and `quantity`), `value`, `unit` and `ts`; at most 4 KiB.")
             .near(&["jq", "filter", "query", "program"])
             .only(&["jq"]),
+        with_default("charset", "\"utf-8\" or \"latin-1\"", "\"utf-8\"", "How a text's bytes are written: older devices send `°` and `µ` as one byte each (ISO 8859-1).")
+            .near(&["encoding", "codepage", "character_set"])
+            .only(TEXTS),
         with_default("online", "true or false", "false", "A device's birth and death are readings of a quantity `online`.")
             .near(&["lifecycle", "availability", "alive"])
             .only(&["sparkplug-b", "homie"]),
@@ -304,7 +330,7 @@ pub static FIELD: KeyTable = KeyTable {
             "bytes",
             "place",
             "the value at `path` itself",
-            "JSON and CBOR: `path` leads to bytes (see `unpack`; a CBOR byte string and a list of numbers are bytes, too), and this is the value's place in them, written as in \"binary\": `2:i16be`.",
+            "JSON and CBOR, and \"binary\" with `entries`: `path` leads to bytes (see `unpack`; a CBOR byte string and a list of numbers are bytes, too), and this is the value's place in them, written as in \"binary\": `2:i16be`.",
         )
             .near(&["layout", "place", "at", "bits", "binary"]),
         optional(

@@ -53,6 +53,9 @@ pub static FRAMING: KeyTable = KeyTable {
             .near(&["tail", "suffix", "terminator"])
             .only(BLOCK),
         with_default("after_end", "0 to 64", "0", "Bytes of the frame behind `end`, as a check character.").only(START),
+        optional("filler", "sequence of bytes", "CR and LF", "Bytes that may stand between frames; any others there are refused and counted.")
+            .near(&["between", "padding", "ignore", "idle"])
+            .only(BLOCK),
         optional("bytes", "whole number, up to 1048576", "needs `length_at` or `end`", "Length of a frame, all of it.")
             .near(&["length", "size", "len"])
             .only(BLOCK),
@@ -108,14 +111,14 @@ pub static CHECKSUM: KeyTable = KeyTable {
     noun: "a checksum",
     selector: "",
     meaning: "What protects a frame, as in `checksum = \"crc16-modbus\"` or `checksum = { kind = \"sum8\", from = 2, at = -2 }`. \
-              Positions count from 0, or below zero from the frame's end. At the frame's end it is cut off the message.",
+              Positions count from 0, or below zero from the frame's end. At the frame's end, or right before its `end`, it is cut off the message.",
     keys: &[
         required(
             "kind",
             "one of the names",
-            "`sum8`, `sum8-negated` (two's complement, LRC), `sum8-inverted`, `sum16`, `xor8`, `crc8`, `crc8-maxim`, \
+            "`sum8`, `sum8-negated` (two's complement, LRC), `sum8-inverted`, `sum16`, `sum16-negated`, `sum6-printable` (six bits plus 0x20: Téléinformation), `xor8`, `crc8`, `crc8-maxim`, \
              `crc8-sensirion`, `crc16-modbus`, `crc16-arc`, `crc16-ccitt-false`, `crc16-xmodem`, `crc16-kermit`, \
-             `crc16-x25`, `crc32`, `crc32-mpeg2`, `crc32c`.",
+             `crc16-x25`, `crc16-voltronic`, `fletcher8` (u-blox), `crc32`, `crc32-mpeg2`, `crc32c`.",
         )
         .near(&["type", "algorithm", "by"]),
         with_default("from", "position", "0", "First byte covered."),
@@ -128,6 +131,8 @@ pub static CHECKSUM: KeyTable = KeyTable {
             "Whether its most or its least significant byte comes first.",
         )
         .near(&["endian", "byte_order"]),
+        with_default("over", "\"bytes\" or \"hex\"", "\"bytes\"", "Of the bytes as they come, or of those that the hexadecimal digits stand for (Modbus ASCII).")
+            .near(&["of", "covers"]),
         with_default("written", "\"bytes\" or \"hex\"", "\"bytes\"", "As bytes, or as hexadecimal digits.")
             .near(&["as", "encoding"]),
     ],

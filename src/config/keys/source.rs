@@ -40,7 +40,8 @@ pub static SOURCE: KeyTable = KeyTable {
             "url",
             "address",
             "The broker: `mqtt://host[:port]` or `mqtts://host[:port]`; ports 1883 and 8883 when left out. A Modbus server: \
-             `modbus-tcp://host[:port]`, port 502 when left out; in place of `port`.",
+             `modbus-tcp://host[:port]`, port 502 when left out, or `modbus-rtu-tcp://host:port` where a serial device server hands the frames of \
+             a serial line through (\"RTU over TCP\", \"transparent\"); in place of `port`.",
         )
         .near(&["broker", "host", "address", "server", "uri"])
         .only(URL)
@@ -92,7 +93,7 @@ pub static SOURCE: KeyTable = KeyTable {
             .near(&["device", "path", "tty", "serial_port", "dev"])
             .only(PORT)
             .instead("url"),
-        with_default("baud", "50 to 4000000", "9600", "Bits per second.")
+        with_default("baud", "50 to 4000000", "9600", "Bits per second. With `modbus-rtu-tcp://` those of the line behind the device server.")
             .near(&["baudrate", "baud_rate", "speed", "bps"])
             .only(PORT),
         with_default("data_bits", "7 or 8", "8", "Bits of a character.")

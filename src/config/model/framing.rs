@@ -75,6 +75,8 @@ pub struct Block {
     pub length: BlockLength,
     /// `end`: its last bytes, or with [`BlockLength::UntilEnd`] those before the last `after_end`.
     pub end: Vec<u8>,
+    /// `filler`: bytes that may stand between frames and are no refusal.
+    pub filler: Vec<u8>,
     /// `gap`: what is unfinished after so long without a byte will not be finished.
     pub gap: Option<Duration>,
     /// `max_bytes`
@@ -121,6 +123,8 @@ pub struct Checksum {
     pub little_endian: bool,
     /// `written = "hex"`: as hexadecimal digits.
     pub hex: bool,
+    /// `over = "hex"`: what is covered are hexadecimal digits, and the bytes that they stand for are summed up.
+    pub over_hex: bool,
 }
 
 /// How a checksum is computed.
@@ -134,6 +138,14 @@ pub enum ChecksumKind {
     Sum8Inverted,
     /// Sum of the bytes, lowest 16 bits.
     Sum16,
+    /// What makes that sum 0 (two's complement).
+    Sum16Negated,
+    /// Two sums of 8 bits, the second one of the first's values, the first one first: RFC 1145, u-blox.
+    Fletcher8,
+    /// CRC-16/XMODEM, where bytes that would be `(`, CR or LF are one more: inverters of Voltronic.
+    Crc16Voltronic,
+    /// Sum of the bytes, lowest 6 bits, plus 0x20: a printable character, as French meters send it (Téléinformation).
+    Sum6,
     /// All bytes by exclusive or.
     Xor8,
     /// A cyclic redundancy check.
@@ -160,11 +172,15 @@ const fn crc(width: u32, poly: u32, init: u32, reflected: bool, xor_out: u32) ->
 }
 
 /// All kinds, by the word in `kind`.
-pub const CHECKSUMS: [(&str, ChecksumKind); 17] = [
+pub const CHECKSUMS: [(&str, ChecksumKind); 21] = [
     ("sum8", ChecksumKind::Sum8),
     ("sum8-negated", ChecksumKind::Sum8Negated),
     ("sum8-inverted", ChecksumKind::Sum8Inverted),
     ("sum16", ChecksumKind::Sum16),
+    ("sum16-negated", ChecksumKind::Sum16Negated),
+    ("sum6-printable", ChecksumKind::Sum6),
+    ("fletcher8", ChecksumKind::Fletcher8),
+    ("crc16-voltronic", ChecksumKind::Crc16Voltronic),
     ("xor8", ChecksumKind::Xor8),
     ("crc8", crc(8, 0x07, 0, false, 0)),
     ("crc8-maxim", crc(8, 0x31, 0, true, 0)),
@@ -184,8 +200,8 @@ impl ChecksumKind {
     /// Its width in bytes, before it is written in hexadecimal digits.
     pub fn bytes(self) -> usize {
         match self {
-            Self::Sum8 | Self::Sum8Negated | Self::Sum8Inverted | Self::Xor8 => 1,
-            Self::Sum16 => 2,
+            Self::Sum8 | Self::Sum8Negated | Self::Sum8Inverted | Self::Sum6 | Self::Xor8 => 1,
+            Self::Sum16 | Self::Sum16Negated | Self::Fletcher8 | Self::Crc16Voltronic => 2,
             Self::Crc(crc) => (crc.width / 8) as usize,
         }
     }
@@ -200,6 +216,6 @@ impl Checksum {
     /// The usual place and order of a kind.
     pub fn usual(kind: ChecksumKind) -> Self {
         let little_endian = kind.is_usually_little_endian();
-        Self { kind, from: 0, to: None, at: None, little_endian, hex: false }
+        Self { kind, from: 0, to: None, at: None, little_endian, hex: false, over_hex: false }
     }
 }

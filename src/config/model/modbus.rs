@@ -44,6 +44,16 @@ pub enum ModbusLine {
         /// TCP port.
         port: u16,
     },
+    /// Modbus RTU through a serial device server, which hands bytes through as they are:
+    /// `url = "modbus-rtu-tcp://host:port"`.
+    RtuOverTcp {
+        /// Name or address, without brackets.
+        host: String,
+        /// TCP port.
+        port: u16,
+        /// `baud`: of the line behind the device server, for the timing only. Default 9600.
+        baud: u32,
+    },
 }
 
 /// `[[source.unit]]`: a device.

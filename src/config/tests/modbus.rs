@@ -55,6 +55,10 @@ fn a_line_is_read_as_written() {
     let tcp = |url: &str| modbus(&changed("port = \"/dev/serial/by-id/x\"", &format!("url = \"{url}\""))).line;
     assert_eq!(tcp("modbus-tcp://h"), ModbusLine::Tcp { host: "h".into(), port: 502 });
     assert_eq!(tcp("modbus-tcp://[::1]:1502"), ModbusLine::Tcp { host: "::1".into(), port: 1502 });
+    let behind = |baud| ModbusLine::RtuOverTcp { host: "h".into(), port: 8899, baud };
+    assert_eq!(tcp("modbus-rtu-tcp://h:8899"), behind(9600));
+    let slow = "url = \"modbus-rtu-tcp://h:8899\"\nbaud = 1200";
+    assert_eq!(modbus(&changed("port = \"/dev/serial/by-id/x\"", slow)).line, behind(1200));
     let own = changed("name = \"main\"", "name = \"main\"\npoll_interval = \"1m\"\ntimeout = \"3s\"");
     let own = &modbus(&own).units[0];
     assert_eq!((own.poll_interval.as_secs(), own.timeout.as_secs(), unit.timeout.as_secs()), (60, 3, 1));
@@ -138,6 +142,9 @@ fn mistakes_of_a_source_are_told() {
     one_error(&changed(port, "url = \"mqtt://h\""), "url =", &["expected modbus-tcp://"]);
     one_error(&changed(port, "url = \"192.168.1.2\""), "url =", &["modbus-tcp://192.168.1.2"]);
     one_error(&changed(port, "url = \"modbus-tcp://h\"\nbaud = 9600"), "baud", &["no meaning with `url`"]);
+    let behind = "url = \"modbus-rtu-tcp://h:1\"";
+    one_error(&changed(port, &format!("{behind}\nparity = \"even\"")), "parity", &["no meaning with `url`"]);
+    one_error(&changed(port, behind).replace("id = 1\n", "id = 255\n"), "id = 255", &["1 to 247"]);
     one_error(
         &changed(port, &format!("{port}\ndecode = {{ format = \"json\" }}")),
         "decode",

@@ -242,6 +242,8 @@ fn other_value(table: &keys::KeyTable, key: &keys::Key, default: &str) -> String
         (_, "stop_bits") => "2".into(),
         (_, "data_bits") => "7".into(),
         (_, "qos") => "2".into(),
+        (_, "over") => "\"hex\"".into(),
+        (_, "charset") => "\"latin-1\"".into(),
         (_, "max_bytes") if table.title == "framing" => "\"1KiB\"".into(),
         _ if default == "true" => "false".into(),
         _ if default == "false" => "true".into(),

@@ -150,3 +150,34 @@ fn what_needs_mqtt_5_is_refused_without_it_and_taken_with_it() {
     mistake(url, &format!("{url}\nprotocol = \"5\"\n{clash}"), "severity =", &["an attribute of every event"]);
     mistake(url, &format!("{url}\nalpn = [\"\"]"), "\"\"]", &["no protocol name"]);
 }
+
+#[test]
+fn bytes_are_divided_in_one_way_that_is_declared() {
+    let format = GOOD.lines().find(|line| line.contains("format = \"json\"")).unwrap();
+    let binary = |keys: &str| {
+        format!("decode = {{ format = \"binary\", fields = {{ t = {{ path = \"01\", bytes = \"0:u8\" }} }}, {keys} }}")
+    };
+    let wrong = |keys: &str, words: &[&str]| mistake(format, &binary(keys), "binary", words);
+    wrong("entries = { 01 = 1, 0x = 2 }", &["no type of an entry", "hexadecimal digits"]);
+    wrong("entries = { 01 = 1, 012 = 2 }", &["no type of an entry"]);
+    wrong("entries = { 01 = -1 }", &["no size of `01`", "\"rest\""]);
+    wrong("entries = { 01 = \"u9\" }", &["no size of `01`"]);
+    wrong("entries = { 0a = 1, 0A = 2 }", &["there twice"]);
+    wrong("entries = {}", &["`entries` holds 0 entries"]);
+    wrong("entries = { 01 = 1 }, record_bytes = 4", &["both say how the bytes are divided"]);
+    let plain = "decode = { format = \"binary\", fields = { t = { path = \"0:u8\" } }";
+    mistake(format, &format!("{plain}, entries_at = 4 }}"), "binary", &["no meaning without `entries`"]);
+    mistake(format, &format!("{plain}, records_at = 4 }}"), "binary", &["no meaning without `record_bytes`"]);
+    let packed = "decode = { format = \"json\", unpack = { data = \"base64-entries\" } }";
+    mistake(format, packed, "base64-entries", &["not declared", "entries = {"]);
+    mistake(
+        format,
+        "decode = { format = \"json\", unpack = { data = \"zip\" } }",
+        "zip",
+        &["unknown packing", "the one character"],
+    );
+    let loaded = good(&with(format, &binary("entries = { \"ff 0B\" = \"rest\", 01 = 1, \"?1\" = 2 }, entries_at = 3")));
+    let entries = loaded.config.sources[0].decode.reach.entries.clone().unwrap();
+    let names: Vec<&str> = entries.kinds.iter().map(|kind| kind.name.as_str()).collect();
+    assert_eq!((names, entries.head_bytes), (vec!["ff0B", "01", "?1"], 3));
+}

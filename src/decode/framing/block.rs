@@ -25,6 +25,8 @@ pub(super) struct Blocks {
     /// The stretch of bytes that belong to no message: how many, and the first of them.
     skipped: usize,
     junk: Vec<u8>,
+    /// Whether all of them may stand between messages.
+    is_filler: bool,
     /// Whether a refusal has told of this stretch.
     told: bool,
     /// So many bytes from here on belong to a candidate that has been told of.
@@ -52,6 +54,7 @@ impl Blocks {
             searched: 0,
             skipped: 0,
             junk: Vec::new(),
+            is_filler: true,
             told: false,
             quiet: 0,
             first: true,
@@ -158,11 +161,21 @@ impl Blocks {
     fn message<'f>(&self, frame: &'f [u8]) -> &'f [u8] {
         match (self.block.length, &self.block.checksum) {
             (BlockLength::UntilEnd { after }, _) => {
-                &frame[self.block.start.len()..frame.len() - after - self.block.end.len()]
+                let stop = frame.len() - after - self.block.end.len();
+                let stop = stop - self.checksum_before_end(after).min(stop - self.block.start.len());
+                &frame[self.block.start.len()..stop]
             }
             (_, Some(checksum)) => verify(checksum, frame).unwrap_or(frame),
             (_, None) => frame,
         }
+    }
+
+    /// How many bytes right before the end mark are the checksum.
+    fn checksum_before_end(&self, after: usize) -> usize {
+        let Some(checksum) = self.block.checksum.as_ref().filter(|_| after == 0) else { return 0 };
+        let width = checksum.kind.bytes() * if checksum.hex { 2 } else { 1 };
+        let is_before = checksum.at.is_some_and(|at| at.unsigned_abs() == width + self.block.end.len() && at < 0);
+        if is_before { width } else { 0 }
     }
 
     /// Passes a byte over.
@@ -178,6 +191,7 @@ impl Blocks {
         }
         self.quiet = self.quiet.saturating_sub(1);
         self.skipped += 1;
+        self.is_filler &= self.block.filler.contains(&self.buffer[at]);
         if self.junk.len() < JUNK_BYTES_KEPT {
             self.junk.push(self.buffer[at]);
         }
@@ -189,11 +203,12 @@ impl Blocks {
 
     /// Tells of a stretch that belongs to no message.
     fn end_junk(&mut self, each: &mut Each<'_>) {
-        if self.skipped > 0 && !self.told {
+        if !self.is_filler && !self.told {
             let reject = if self.first { Reject::Partial } else { Reject::Malformed };
             each(Frame::Refused(reject, format!("{} bytes that begin no message: {}", self.skipped, dump(&self.junk))));
         }
         self.skipped = 0;
+        self.is_filler = true;
         self.junk.clear();
         self.told = false;
     }

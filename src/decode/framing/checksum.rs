@@ -4,6 +4,7 @@
 //! Parameters follow the usual catalogue form (width, polynomial, initial value, reflection, final exclusive or).
 
 use crate::config::model::{Checksum, ChecksumKind, Crc};
+use crate::decode::packed::hex;
 
 /// Most bytes of a frame quoted in a message to people.
 const QUOTED_BYTES_MAX: usize = 16;
@@ -16,6 +17,20 @@ pub(super) fn compute(kind: ChecksumKind, bytes: &[u8]) -> u32 {
         ChecksumKind::Sum8Negated => sum().wrapping_neg() & 0xff,
         ChecksumKind::Sum8Inverted => !sum() & 0xff,
         ChecksumKind::Sum16 => sum() & 0xffff,
+        ChecksumKind::Sum16Negated => sum().wrapping_neg() & 0xffff,
+        ChecksumKind::Fletcher8 => {
+            let (first, second) = bytes.iter().fold((0_u8, 0_u8), |(first, second), byte| {
+                let first = first.wrapping_add(*byte);
+                (first, second.wrapping_add(first))
+            });
+            u32::from(first) << 8 | u32::from(second)
+        }
+        ChecksumKind::Crc16Voltronic => {
+            let crc = cyclic(Crc { width: 16, poly: 0x1021, init: 0, reflected: false, xor_out: 0 }, bytes);
+            let shifted = |byte: u32| byte + u32::from(matches!(byte, 0x28 | 0x0d | 0x0a));
+            shifted(crc >> 8) << 8 | shifted(crc & 0xff)
+        }
+        ChecksumKind::Sum6 => (sum() & 0x3f) + 0x20,
         ChecksumKind::Xor8 => u32::from(bytes.iter().fold(0, |all, byte| all ^ byte)),
         ChecksumKind::Crc(crc) => cyclic(crc, bytes),
     }
@@ -65,7 +80,13 @@ pub(super) fn verify<'f>(checksum: &Checksum, frame: &'f [u8]) -> Result<&'f [u8
     let (Some(at), Some(covered), Some(found)) = (at, covered, found) else {
         return Err(format!("{} bytes are too few to hold the checksum: {}", frame.len(), dump(frame)));
     };
-    let computed = compute(checksum.kind, covered);
+    let computed = if checksum.over_hex {
+        let digits = std::str::from_utf8(covered).ok().and_then(hex);
+        let digits = digits.ok_or_else(|| format!("no hexadecimal digits where they should be: {}", dump(frame)))?;
+        compute(checksum.kind, &digits)
+    } else {
+        compute(checksum.kind, covered)
+    };
     if value(found, checksum) != Some(computed) {
         let digits = bytes * 2;
         return Err(format!("the checksum is {}, the bytes give {computed:0digits$X}: {}", dump(found), dump(frame)));
@@ -116,6 +137,10 @@ mod tests {
             ("sum8-negated", 0x23),
             ("sum8-inverted", 0x22),
             ("sum16", 0x01dd),
+            ("sum16-negated", 0xfe23),
+            ("sum6-printable", 0x3d),
+            ("fletcher8", 0xdd15),
+            ("crc16-voltronic", 0x31c3),
             ("xor8", 0x31),
             ("crc8", 0xf4),
             ("crc8-maxim", 0xa1),
@@ -147,6 +172,25 @@ mod tests {
         assert_eq!(verify(&inside, b"\xaa\x01\x02\x03\xab"), Ok(b"\xaa\x01\x02\x03\xab".as_slice()));
         let wrong = verify(&inside, b"\xaa\x01\x02\x04\xab").unwrap_err();
         assert_eq!(wrong, "the checksum is 04, the bytes give 03: AA 01 02 04 AB");
+    }
+
+    #[test]
+    fn devices_own_examples_fit() {
+        // The requests of Voltronic's protocol, one with a byte that is shifted; of Jiabaida's; a UBX poll.
+        assert_eq!(compute(kind("crc16-voltronic"), b"QPIGS"), 0xb7a9);
+        assert_eq!(compute(kind("crc16-voltronic"), b"QMOD"), 0x49c1);
+        assert_eq!(compute(kind("sum16-negated"), &[0x03, 0x00]), 0xfffd);
+        assert_eq!(compute(kind("fletcher8"), &[0x06, 0x01, 0x02, 0x00, 0x01, 0x07]), 0x113a);
+        let xmodem = compute(kind("crc16-xmodem"), b"POP02");
+        assert_eq!((xmodem, compute(kind("crc16-voltronic"), b"POP02")), (0xe20a, 0xe20b));
+    }
+
+    #[test]
+    fn digits_may_be_summed_up_as_the_bytes_that_they_stand_for() {
+        let ascii = Checksum { hex: true, over_hex: true, from: 1, ..Checksum::usual(kind("sum8-negated")) };
+        assert_eq!(verify(&ascii, b":010300000002FA"), Ok(b":010300000002".as_slice()));
+        assert!(verify(&ascii, b":010300000003FA").is_err());
+        assert!(verify(&ascii, b":01030000000zFA").unwrap_err().contains("no hexadecimal digits"));
     }
 
     #[test]

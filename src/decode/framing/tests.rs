@@ -21,7 +21,15 @@ fn common(checksum: Option<&str>) -> Common {
 }
 
 fn start(start: &[u8], length: BlockLength, end: &[u8], checksum: Option<Checksum>) -> Framing {
-    Framing::Block(Block { start: start.to_vec(), length, end: end.to_vec(), gap: None, max_bytes: 64, checksum })
+    Framing::Block(Block {
+        start: start.to_vec(),
+        length,
+        end: end.to_vec(),
+        filler: b"\r\n".to_vec(),
+        gap: None,
+        max_bytes: 64,
+        checksum,
+    })
 }
 
 /// A dust sensor's frame: AA C0, six bytes, their sum, AB.
@@ -336,4 +344,25 @@ proptest! {
         let sent = stuff(&data);
         prop_assert_eq!(cut(&framing, &[&sent]), [Ok(data)]);
     }
+}
+
+#[test]
+fn filler_between_frames_is_no_refusal_and_anything_else_there_is() {
+    let checksum = Checksum { at: Some(-2), to: Some(-3), from: 1, ..usual("sum6-printable") };
+    let Framing::Block(block) = start(b"\n", BlockLength::UntilEnd { after: 0 }, b"\r", Some(checksum)) else {
+        panic!("a block")
+    };
+    let mut framer = Framer::new(&Framing::Block(Block { filler: vec![2, 3], ..block }));
+    let mut out = Vec::new();
+    framer.push(
+        b"\x02\nPAPP 00300 $\r\nPAPP 00301 $\r\x03\x02\nPAPP 00310 %\r\x03x\x02\nPAPP 00311 &\r",
+        Duration::ZERO,
+        |frame| {
+            out.push(match frame {
+                Frame::Message(message) => String::from_utf8_lossy(message).into_owned(),
+                Frame::Refused(reject, _) => format!("{reject:?}"),
+            });
+        },
+    );
+    assert_eq!(out, ["PAPP 00300 ", "Checksum", "PAPP 00310 ", "Malformed", "PAPP 00311 "]);
 }

@@ -37,6 +37,29 @@ fn a_binary_layout_is_read_with_scale_and_device_from_the_frame() {
 }
 
 #[test]
+fn a_message_of_records_gives_each_its_own_time_and_fields() {
+    let mut fields = vec![path("t", "0:i16be"), path("h", "2:u8")];
+    fields[0].scale = 0.1;
+    let mut decode = Decode {
+        ts_field: Some("3:u32be".to_owned()),
+        ts_unit: TsUnit::Seconds,
+        max_age: Duration::from_secs(u64::from(u32::MAX)),
+        ..decode(Format::Binary, fields)
+    };
+    decode.reach.records = Some(model::Records { bytes: 7, head_bytes: 1 });
+    let mut bench = Bench::new(decode);
+    let record = |t: i16, h: u8, time: u32| [&t.to_be_bytes()[..], &[h], &time.to_be_bytes()].concat();
+    let whole = [vec![9], record(215, 40, 1_700_000_000), record(-5, 41, 1_700_000_600)].concat();
+    assert_eq!(bench.readings("t", &whole), ["src/t=21.5", "src/h=40", "src/t=-0.5", "src/h=41"]);
+    let times: Vec<i64> = bench.out.readings.iter().map(|reading| reading.time.0 / 1_000_000_000).collect();
+    assert_eq!(times, [1_700_000_000, 1_700_000_000, 1_700_000_600, 1_700_000_600]);
+    // What is whole counts, what is left over is told.
+    assert_eq!(bench.rejects(&whole[..12]), [Reject::Malformed]);
+    assert_eq!(bench.out.readings.len(), 2);
+    assert_eq!(bench.rejects(&whole[..7]), [Reject::Malformed]);
+}
+
+#[test]
 fn a_float_that_is_no_number_in_a_frame_is_refused() {
     let mut bench = bench(Format::Binary, vec![path("t", "0:f32be"), path("n", "4:u8")]);
     assert_eq!(bench.readings("t", [0x7f, 0xc0, 0, 0, 9]), ["src/n=9"]);

@@ -71,13 +71,62 @@ fn of_a_repeated_json_key_the_last_one_counts() {
 #[test]
 fn malformed_json_yields_nothing_at_all() {
     let mut bench = Bench::new(decode(Format::Json, vec![field("a", "")]));
-    for payload in [r#"{"a":1} x"#, r#"{"a":1"#, r#"{"a":1,}"#, r#"{"a":1}{"a":2}"#, r#"{"a":NaN}"#, r#"{"a":1e999}"#] {
+    for payload in [r#"{"a":1} x"#, r#"{"a":1"#, r#"{"a":1,,}"#, r#"{"a":1}{"a":2}"#, r#"{"a":Nan0}"#, r#"{"a":21,5}"#]
+    {
         assert_eq!(bench.rejects(payload), [Reject::Malformed], "{payload}");
         assert!(bench.out.readings.is_empty());
     }
     assert_eq!(bench.rejects(b"{\"a\":1,\"b\":\"\xff\"}"), [Reject::NotUtf8]);
     assert_eq!(bench.rejects(" \r\n"), [Reject::Empty]);
     assert_eq!(bench.readings("t", b"\xef\xbb\xbf{\"a\":1}\r\n"), ["src/a=1"]);
+}
+
+#[test]
+fn a_bare_nan_costs_its_own_field_and_no_other() {
+    let fields = || vec![field("t", "°C"), field("h", "%")];
+    let mut bench = Bench::new(decode(Format::Json, fields()));
+    for payload in
+        [r#"{"t":NaN,"h":45.5}"#, r#"{"h":45.5,"t":-nan}"#, r#"{"t":Infinity,"h":45.5,}"#, "{t: inf, h: 45.5}\0"]
+    {
+        assert_eq!(bench.readings("t", payload), ["src/h=45.5 %"], "{payload}");
+        assert_eq!(bench.out.rejects.iter().map(|(reject, _)| *reject).collect::<Vec<_>>(), [Reject::NotANumber]);
+    }
+    let mut all = Bench::new(decode(Format::Json, vec![]));
+    assert_eq!(all.readings("t", r#"{"t":NaN,"h":45.5,"name":"NaN"}"#), ["src/h=45.5"]);
+    assert_eq!(all.out.rejects.len(), 1);
+    // What the strict attempt has refused before it came to the damage is not told twice.
+    let mut ranged = fields();
+    ranged[1].valid_range = Some((0.0, 40.0));
+    let mut ranged = Bench::new(decode(Format::Json, ranged));
+    assert_eq!(ranged.rejects(r#"{"h":45.5,"t":nan}"#), [Reject::NotANumber, Reject::OutOfRange]);
+    let mut quiet = fields();
+    quiet[0].ignore_texts = vec!["NaN".into()];
+    let mut quiet = Bench::new(decode(Format::Json, quiet));
+    assert_eq!(quiet.readings("t", r#"{"t":nan,"h":45.5}"#), ["src/h=45.5 %"]);
+    assert_eq!((quiet.out.rejects.len(), quiet.out.ignored), (0, 1));
+}
+
+#[test]
+fn a_bare_nan_is_refused_behind_wildcards_and_expressions_too() {
+    let each = Field { path: "*".to_owned(), ..field("{match[0]}", "") };
+    let expression = r#"to_entries[] | {quantity: .key, value: .value}"#.to_owned();
+    for decode in [decode(Format::Json, vec![each]), decode(Format::Jq { expression }, vec![])] {
+        let mut bench = Bench::new(decode);
+        assert_eq!(bench.readings("t", r#"{"a":1,"b":NaN,"c":-inf,"d":2}"#), ["src/a=1", "src/d=2"]);
+        let labels: Vec<Reject> = bench.out.rejects.iter().map(|(reject, _)| *reject).collect();
+        assert_eq!(labels, [Reject::NotANumber, Reject::NotANumber]);
+    }
+}
+
+#[test]
+fn latin_1_is_read_where_it_is_configured() {
+    let bytes = b"21.5 \xb0C";
+    let mut strict = Bench::new(decode(super::number(), vec![]));
+    assert_eq!(strict.rejects(bytes), [Reject::NotUtf8]);
+    let reach = model::Reach { latin1: true, strip_unit: true, ..model::Reach::default() };
+    let mut bench = Bench::new(Decode { reach, ..decode(super::number(), vec![]) });
+    assert_eq!(bench.readings("t", bytes), ["src/value=21.5 °C"]);
+    assert_eq!(bench.readings("t", "21.5 %"), ["src/value=21.5 %"]);
 }
 
 #[test]

@@ -6,10 +6,19 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::super::carry::TextSeed;
+use super::super::lenient;
 use super::{Budget, DEPTH_MAX, Tree, too_many};
 
-/// Reads a text that is one JSON value.
+/// Reads a text that is one JSON value; with the slips of home-made firmwares, see [`lenient`].
 pub(in crate::decode) fn read(text: &str) -> Result<Tree, String> {
+    strict(text).or_else(|why| {
+        let repaired = lenient::repaired(text).and_then(|repaired| strict(&repaired).ok());
+        repaired.map(lenient::marked).ok_or(why)
+    })
+}
+
+/// Reads a text that is one JSON value and nothing else.
+pub(in crate::decode) fn strict(text: &str) -> Result<Tree, String> {
     let mut document = serde_json::Deserializer::from_str(text);
     let mut budget = Budget::new();
     let tree = TreeSeed { depth: 0, budget: &mut budget }.deserialize(&mut document).map_err(|e| e.to_string())?;

@@ -251,6 +251,38 @@ async fn an_answer_in_pieces_behind_noise_is_taken_and_a_damaged_one_is_not() {
 }
 
 #[tokio::test]
+async fn behind_a_device_server_the_frames_of_the_serial_line_are_asked_and_answered() {
+    let (server, line) = Server::bind().await;
+    let ModbusLine::Tcp { host, port } = line else { panic!("a TCP server") };
+    let mut rig =
+        start(ModbusLine::RtuOverTcp { host, port, baud: 115_200 }, 0, vec![unit(1, "u", &[0]), unit(9, "away", &[0])]);
+    let mut stream = server.accept().await;
+    let mut values = [7, 8].into_iter();
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        let mut request = [0; 8];
+        timeout(DEADLINE, stream.read_exact(&mut request)).await.unwrap().unwrap();
+        assert_eq!(crc(&request[..6]).to_le_bytes(), request[6..], "a whole RTU frame");
+        if request[0] == 9 {
+            // A bus without this unit; its silence is the unit's, not the line's.
+            told.push(rig.next().await);
+            continue;
+        }
+        let Some(value) = values.next() else { continue };
+        // What the device server still held comes first; the answer in the pieces that it is sent in.
+        let answer = frame(1, value);
+        stream.write_all(&[&[0x00, 0xFF], &answer[..4]].concat()).await.unwrap();
+        tokio::task::yield_now().await;
+        stream.write_all(&answer[4..]).await.unwrap();
+        told.push(rig.next().await);
+    }
+    told.sort();
+    assert_eq!(&told[..2], ["line/u/r0=7", "line/u/r0=8"]);
+    assert!(told[2].starts_with("lost line/away: ") && told[2].contains("device server's baud rate"), "{told:?}");
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn requests_on_a_serial_line_keep_their_distance() {
     let (ours, mut device) = SerialStream::pair().unwrap();
     // 3.5 characters of 11 bits at 600 baud are 64 ms.

@@ -3,15 +3,16 @@
 //! Owns the port or connection, the client that speaks Modbus on it, the time-out of a request and the silence before
 //! the next one. The direction of an RS-485 line is the driver's business (or the adapter's own).
 
+use std::fmt::Debug;
 use std::io;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_modbus::client::{Client, Context, rtu, tcp};
 use tokio_modbus::slave::SlaveContext;
 use tokio_modbus::{Error as ClientError, Request, Response, Slave};
-use tokio_serial::SerialStream;
 
 use super::gate::{Gate, Watch};
 use crate::config::model::{FlowControl, ModbusLine, Table};
@@ -58,7 +59,7 @@ pub(super) struct Wire {
     watch: Watch,
     /// Between two frames.
     silence: Duration,
-    /// One character on the line; nothing with TCP.
+    /// One character on the line; nothing with Modbus TCP.
     character: Duration,
     /// The unit that has let a request's time pass, and may still answer it.
     owes: Option<u8>,
@@ -82,14 +83,11 @@ impl Wire {
                     }
                 }
             }
+            ModbusLine::RtuOverTcp { host, port, baud } => {
+                Ok(Self::over(connect(host, *port, "its TCP server").await?, *baud))
+            }
             ModbusLine::Tcp { host, port } => {
-                let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect((host.as_str(), *port))).await {
-                    Ok(Ok(stream)) => stream,
-                    Ok(Err(error)) => return Err(not_connected(&error, host, *port)),
-                    Err(_) => return Err(not_connected(&io::ErrorKind::TimedOut.into(), host, *port)),
-                };
-                // A request is one small packet that must not wait for company; where it does, it is only slower.
-                let _ = stream.set_nodelay(true);
+                let stream = connect(host, *port, "Modbus TCP").await?;
                 let (gate, watch) = Gate::new(stream, Framing::Tcp);
                 let (silence, character) = (Duration::ZERO, Duration::ZERO);
                 Ok(Self { context: tcp::attach(gate), watch, silence, character, owes: None, doubtful: None })
@@ -97,8 +95,11 @@ impl Wire {
         }
     }
 
-    /// Over an open serial port.
-    pub(super) fn over(stream: SerialStream, baud: u32) -> Self {
+    /// Over an open serial port, or a connection to one, at this speed.
+    pub(super) fn over<T>(stream: T, baud: u32) -> Self
+    where
+        T: AsyncRead + AsyncWrite + Debug + Unpin + Send + 'static,
+    {
         let (gate, watch) = Gate::new(stream, Framing::Rtu);
         let character = Duration::from_secs(1) * CHARACTER_BITS / baud.max(1);
         let silence = if baud > FAST_BAUD { FAST_SILENCE } else { character * 7 / 2 };
@@ -170,11 +171,23 @@ fn values(response: Response, span: Span) -> Result<Vec<u16>, Fault> {
     Ok(values)
 }
 
-fn not_connected(error: &io::Error, host: &str, port: u16) -> Explanation {
+/// Connects; `what` must be switched on at the other end.
+async fn connect(host: &str, port: u16, what: &str) -> Result<TcpStream, Explanation> {
+    let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port))).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(not_connected(&error, host, port, what)),
+        Err(_) => return Err(not_connected(&io::ErrorKind::TimedOut.into(), host, port, what)),
+    };
+    // A request is one small packet that must not wait for company; where it does, it is only slower.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+fn not_connected(error: &io::Error, host: &str, port: u16, what: &str) -> Explanation {
     let place = super::words::place(host, port);
     Explanation::plain(match error.kind() {
         io::ErrorKind::ConnectionRefused => {
-            format!("{place} refuses the connection: is Modbus TCP switched on there, and is the port right?")
+            format!("{place} refuses the connection: is {what} switched on there, and is the port right?")
         }
         io::ErrorKind::TimedOut => {
             format!("{place} does not answer: is it powered and on this network, and is the address right?")

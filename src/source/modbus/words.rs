@@ -19,7 +19,7 @@ pub(super) fn place(host: &str, port: u16) -> String {
 pub(super) fn line(line: &ModbusLine) -> String {
     match line {
         ModbusLine::Serial { port, .. } => port.display().to_string(),
-        ModbusLine::Tcp { host, port } => place(host, *port),
+        ModbusLine::Tcp { host, port } | ModbusLine::RtuOverTcp { host, port, .. } => place(host, *port),
     }
 }
 
@@ -28,6 +28,7 @@ pub(super) fn opened(of: &ModbusLine) -> String {
     match of {
         ModbusLine::Serial { baud, .. } => format!("{} is open at {baud} baud", line(of)),
         ModbusLine::Tcp { .. } => format!("connected to {}", line(of)),
+        ModbusLine::RtuOverTcp { .. } => format!("connected to the device server {}", line(of)),
     }
 }
 
@@ -86,16 +87,32 @@ pub(super) fn unit_lost(unit: &ModbusUnit, fault: &Fault, of: &ModbusLine, patie
         (Fault::Silence { noise }, ModbusLine::Serial { baud, .. }) => format!(
             "{who} does not answer, but something is heard ({}): are the baud rate ({baud}) and the parity those of the unit, \
              is the line terminated, and is there no second master?",
-            // By size only, so that the same fault is the same words.
-            if *noise < 8 { "a few bytes" } else { "bytes that are no answer" }
+            amount(*noise)
         ),
         (Fault::Silence { .. }, ModbusLine::Tcp { .. }) => format!(
             "{who} has not answered for {}: is there a unit of this address, and behind a gateway: is it powered?",
             human(patience)
         ),
+        (Fault::Silence { noise: 0 }, ModbusLine::RtuOverTcp { .. }) => format!(
+            "{who} has not answered for {}: is it powered, is its address {}, are the device server's baud rate and parity those \
+             of the unit, are A and B not swapped, and does the device server speak Modbus TCP itself (then it is \
+             modbus-tcp://)?",
+            human(patience),
+            unit.id
+        ),
+        (Fault::Silence { noise }, ModbusLine::RtuOverTcp { .. }) => format!(
+            "{who} does not answer, but something is heard ({}): are the device server's baud rate and parity those of the unit, \
+             and is there no second master?",
+            amount(*noise)
+        ),
         (Fault::Wrong(what), _) => format!("{who} answers something else than was asked: {what}"),
         (Fault::Gone(error), _) => format!("{who}: {error}"),
     }
+}
+
+/// How much was heard: by size only, so that the same fault is the same words.
+fn amount(noise: u64) -> &'static str {
+    if noise < 8 { "a few bytes" } else { "bytes that are no answer" }
 }
 
 /// What a unit that is back is told by.

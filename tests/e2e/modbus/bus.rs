@@ -57,6 +57,8 @@ impl State {
 pub enum Kind {
     Rtu,
     Tcp,
+    /// Frames of a serial line over TCP, as a device server hands them through.
+    RtuOverTcp,
 }
 
 /// A line with a server.
@@ -85,6 +87,7 @@ impl Bus {
     pub fn address(&self) -> String {
         match &self.wire {
             Some(wire) => format!("port = \"{}\"\nbaud = 115200\n", wire.gateway_end().display()),
+            None if self.kind == Kind::RtuOverTcp => format!("url = \"modbus-rtu-tcp://127.0.0.1:{}\"\n", self.port),
             None => format!("url = \"modbus-tcp://127.0.0.1:{}\"\n", self.port),
         }
     }
@@ -104,7 +107,11 @@ impl Bus {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/modbus/server.py");
         let mut child = Command::new(python())
             .arg(script)
-            .arg(if self.kind == Kind::Tcp { "tcp" } else { "serial" })
+            .arg(match self.kind {
+                Kind::Rtu => "serial",
+                Kind::Tcp => "tcp",
+                Kind::RtuOverTcp => "rtu-tcp",
+            })
             .arg(place)
             .arg(&self.path)
             .stdin(Stdio::null())

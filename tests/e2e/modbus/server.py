@@ -2,6 +2,7 @@
 
     server.py tcp PORT STATE
     server.py serial PATH STATE
+    server.py rtu-tcp PORT STATE
 
 STATE is a JSON file that is read again at every request:
 
@@ -69,7 +70,7 @@ def device(unit, tables):
 
 def on_the_wire(sending, data):
     now = state()
-    unit = data[0 if transport == "serial" else 6] if len(data) > 6 or transport == "serial" and data else None
+    unit = data[6 if transport == "tcp" else 0] if len(data) > 6 or transport != "tcp" and data else None
     if sending and unit in now.get("silent", []):
         return b""
     if sending:
@@ -80,8 +81,9 @@ def on_the_wire(sending, data):
 async def main():
     devices = [device(unit, tables) for unit, tables in state()["units"].items()]
     common = {"ignore_missing_devices": True, "trace_packet": on_the_wire}
-    if transport == "tcp":
-        server = ModbusTcpServer(devices, address=("127.0.0.1", int(place)), **common)
+    if transport != "serial":
+        framer = FramerType.SOCKET if transport == "tcp" else FramerType.RTU
+        server = ModbusTcpServer(devices, address=("127.0.0.1", int(place)), framer=framer, **common)
     else:
         server = ModbusSerialServer(devices, port=place, baudrate=115200, framer=FramerType.RTU, **common)
     print("ready", flush=True)

@@ -13,6 +13,8 @@ fn main() {
     let tests = here.parent().expect("the package is in tests");
     let put = |target: &str, name: &str, bytes: &[u8]| {
         let dir = here.join("corpus").join(target);
+        // Cases of a folder below are known by their own name.
+        let name = name.rsplit('/').next().unwrap_or(name);
         fs::create_dir_all(&dir).and_then(|()| fs::write(dir.join(name), bytes)).expect("the corpus can be written");
     };
     for (target, table) in [("json", sources::JSON), ("text", sources::TEXT), ("binary", sources::BINARY)] {

@@ -42,6 +42,9 @@ pub const JSON: &[&str] = &[
     r#"decode = { format = "json", ts_field = "t", carry = ["a", "b.c"], fields = { v = { valid_range = [-40, 85], ignore_values = [-127], scale = 0.1 } } }"#,
     case!("preset-chirpstack-fixed-layout"),
     case!("preset-zigbee2mqtt-names-with-slashes"),
+    case!("more/milesight-entries-in-chirpstack"),
+    case!("more/domoticz-svalue"),
+    r#"decode = { format = "json", unpack = { a = "hex-entries", b = "," }, entries = { "0?" = 2, 10 = "u8", 11 = "u16le", ff = "rest" }, entries_at = 1, fields = { a = { path = "a.*", bytes = "0:i16le" }, b = { path = "b[*]" } } }"#,
 ];
 
 /// Lines of text.
@@ -66,6 +69,9 @@ pub const TEXT: &[&str] = &[
     r#"decode = { format = "csv", columns = ["a", "b", "t"], ts_field = "t", delimiter = ";", decimal_comma = true }"#,
     r#"decode = { format = "key-value", strip_unit = true }"#,
     r#"decode = { format = "key-value", separator = ";", assign = ":", carry = ["a"], ts_field = "t" }"#,
+    r#"decode = { format = "key-value", charset = "latin-1" }"#,
+    case!("more/opentherm-gateway-lines"),
+    case!("more/peet-ultimeter-hex-record"),
 ];
 
 /// Bytes.
@@ -81,6 +87,8 @@ pub const BINARY: &[&str] = &[
     r#"decode = { format = "cbor", fields = { "{match[0]}" = { path = "**", text = true } } }"#,
     r#"decode = { format = "senml" }"#,
     r#"decode = { format = "sparkplug-b", online = true }"#,
+    r#"decode = { format = "binary", entries = { 0175 = 1, "??67" = 2, ff = "u8", fe = "u16be" }, fields = { a = { path = "0175", bytes = "0:u8" }, b = { path = "*", bytes = "0:i16le" } } }"#,
+    r#"decode = { format = "binary", record_bytes = 3, records_at = 2, ts_field = "0:u8", ts_unit = "s", fields = { a = { path = "1:u16le" } } }"#,
 ];
 
 /// Ports: a framing, and the format behind it.
@@ -118,6 +126,8 @@ pub const PORTS: &[&str] = &[
        decode = { format = "vedirect" }"#,
     r#"framing = { by = "gap", gap = "20ms", max_bytes = "16B", checksum = { kind = "crc8", from = 1, at = -2 } }
        decode = { format = "number" }"#,
+    case!("more/linky-teleinfo-historique"),
+    case!("more/gill-windsonic-polar"),
 ];
 
 /// What a source needs besides what its text says.
