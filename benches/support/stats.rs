@@ -22,8 +22,9 @@ pub fn seconds(step: impl FnOnce()) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-/// Nanoseconds an item takes, for two ways to do the same in turns: what else the machine does meets both. A round is
-/// as many calls as take about 40 ms; each call does `items`.
+/// Nanoseconds an item takes, for two ways to do the same in turns: what else the machine does meets both. By processor
+/// time: on a busy machine the time by the clock says more of the others than of a step that waits for nothing. A round
+/// is as many calls as take about 40 ms; each call does `items`.
 pub fn beside(rounds: usize, items: usize, mut one: impl FnMut(), mut other: impl FnMut()) -> (f64, f64) {
     let (one_calls, other_calls) = (calls(&mut one), calls(&mut other));
     let mut took = (Vec::new(), Vec::new());
@@ -40,16 +41,13 @@ pub fn alone(rounds: usize, items: usize, mut one: impl FnMut()) -> f64 {
     median((0..rounds).map(|_| round(&mut one, calls, items)).collect())
 }
 
-/// [`beside`] for any number of ways, each with its own number of items a call, by processor time: on a busy machine the
-/// time by the clock says more of the others than of a step that waits for nothing.
+/// [`beside`] for any number of ways, each with its own number of items a call.
 pub fn in_turn(rounds: usize, items: &[usize], ways: &mut [impl FnMut()]) -> Vec<f64> {
     let calls: Vec<usize> = ways.iter_mut().map(|way| calls(way)).collect();
     let mut took = vec![Vec::new(); ways.len()];
     for _ in 0..rounds {
         for (at, way) in ways.iter_mut().enumerate() {
-            let start = processor_time();
-            (0..calls[at]).for_each(|_| way());
-            took[at].push((processor_time() - start).as_secs_f64() * 1e9 / (calls[at] * items[at]) as f64);
+            took[at].push(round(way, calls[at], items[at]));
         }
     }
     took.into_iter().map(median).collect()
@@ -69,8 +67,9 @@ fn calls(step: &mut impl FnMut()) -> usize {
 }
 
 fn round(step: &mut impl FnMut(), calls: usize, items: usize) -> f64 {
-    let took = seconds(|| (0..calls).for_each(|_| step()));
-    took * 1e9 / (calls * items) as f64
+    let start = processor_time();
+    (0..calls).for_each(|_| step());
+    (processor_time() - start).as_secs_f64() * 1e9 / (calls * items) as f64
 }
 
 /// 1234567 as `1,234,567`.

@@ -1,8 +1,10 @@
 //! `format = "json"`: wanted paths of a JSON document, in one walk.
 //!
-//! Owns a tree of the wanted paths. The document is never built in memory: what is not wanted is skipped as it is
+//! Owns a tree of the wanted paths; plain documents take a short way (see [`plain`]). The document is never built in memory: what is not wanted is skipped as it is
 //! read, and only carried fields become values, within their bound. Nesting deeper than 128 on the way to a wanted
 //! value is an error; in what is skipped any depth does no harm.
+
+mod plain;
 
 use std::fmt;
 
@@ -50,6 +52,16 @@ impl Json {
 }
 
 impl Format for Json {
+    fn read_plain(&mut self, payload: &[u8], sink: &mut Sink<'_>) -> bool {
+        let mark = sink.mark();
+        let is_plain = plain::read(payload, &self.root, sink).is_some();
+        match is_plain {
+            true => sink.end_record(),
+            false => sink.back_to(mark),
+        }
+        is_plain
+    }
+
     fn read(&mut self, payload: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         let mut document = serde_json::Deserializer::from_str(payload);
         let malformed = |error: serde_json::Error| (Reject::Malformed, error.to_string());
@@ -82,8 +94,8 @@ impl Node {
     }
 
     /// What is wanted of a member. `next` is where to look first: devices keep to an order, often that of the fields.
-    fn key(&self, key: &str, next: &mut usize) -> Option<&Self> {
-        let is_it = |(known, _): &(Box<str>, Self)| **known == *key;
+    fn key(&self, key: &[u8], next: &mut usize) -> Option<&Self> {
+        let is_it = |(known, _): &(Box<str>, Self)| known.as_bytes() == key;
         let at = match self.keys.get(*next) {
             Some(likely) if is_it(likely) => *next,
             _ => self.keys.iter().position(is_it)?,
@@ -227,7 +239,7 @@ impl<'de> Visitor<'de> for NodeSeed<'_, '_, '_> {
         let mut next = 0;
         if self.root && self.sink.takes_all() {
             while let Some(key) = members.next_key_seed(TextSeed)? {
-                match self.node.key(&key, &mut next) {
+                match self.node.key(key.as_bytes(), &mut next) {
                     Some(node) => members.next_value_seed(NodeSeed { node, root: false, sink: self.sink })?,
                     None => members.next_value_seed(OtherSeed { key: &key, sink: self.sink })?,
                 }
@@ -290,7 +302,7 @@ impl<'de, 'n> Visitor<'de> for KeySeed<'n, '_> {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.node.key(key, self.next))
+        Ok(self.node.key(key.as_bytes(), self.next))
     }
 }
 

@@ -37,8 +37,12 @@ impl Lenient {
 }
 
 impl Format for Lenient {
+    fn read_plain(&mut self, payload: &[u8], sink: &mut Sink<'_>) -> bool {
+        self.strict.read_plain(payload, sink)
+    }
+
     fn read(&mut self, payload: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
-        let before = (sink.out.rejects.len(), sink.out.ignored);
+        let mark = sink.mark();
         let strict = self.strict.read(payload, sink);
         if !matches!(strict, Err((Reject::Malformed, _))) {
             return strict;
@@ -46,10 +50,7 @@ impl Format for Lenient {
         let Some(tree) = repaired(payload).and_then(|text| super::tree::from_strict_json(&text).ok()) else {
             return strict;
         };
-        // What the first attempt said of single values is said again.
-        sink.out.rejects.truncate(before.0);
-        sink.out.ignored = before.1;
-        sink.drop_record();
+        sink.back_to(mark);
         self.document.read(marked(tree), sink)
     }
 }

@@ -114,6 +114,12 @@ trait Format: fmt::Debug + Send {
     /// Puts what is wanted into the sink and ends each record there. An error is about the payload as a whole; the
     /// record at hand is then dropped.
     fn read(&mut self, payload: &str, sink: &mut Sink<'_>) -> Result<(), Refusal>;
+
+    /// The same by a shorter way, where the format has one and the payload is plain enough for it. False: nothing of it is
+    /// in the sink, and [`Format::read`] decides.
+    fn read_plain(&mut self, _payload: &[u8], _sink: &mut Sink<'_>) -> bool {
+        false
+    }
 }
 
 /// The same for payloads that are bytes.
@@ -327,9 +333,12 @@ impl Branch {
             Reader::Text(format) if self.latin1 && !payload.is_ascii() => {
                 read_text(format.as_mut(), &latin1(payload), self.is_json, &mut sink)
             }
-            Reader::Text(format) => match std::str::from_utf8(payload) {
-                Ok(payload) => read_text(format.as_mut(), payload, self.is_json, &mut sink),
-                Err(error) => Err((Reject::NotUtf8, format!("not UTF-8 from byte {} on", error.valid_up_to()))),
+            Reader::Text(format) => match format.read_plain(payload, &mut sink) {
+                true => Ok(()),
+                false => match std::str::from_utf8(payload) {
+                    Ok(payload) => read_text(format.as_mut(), payload, self.is_json, &mut sink),
+                    Err(error) => Err((Reject::NotUtf8, format!("not UTF-8 from byte {} on", error.valid_up_to()))),
+                },
             },
             Reader::Binary(format) => format.read(payload, &mut sink),
             Reader::Skip => Ok(()),

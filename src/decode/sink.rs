@@ -91,6 +91,14 @@ pub(super) struct Sink<'m> {
     pub(super) out: &'m mut Decoded,
 }
 
+/// How things stood before an attempt at a record, see [`Sink::back_to`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    rejects: usize,
+    ignored: u64,
+    carried_bytes: usize,
+}
+
 impl Sink<'_> {
     /// Whether values that nothing is configured for are wanted too (see [`Sink::other`]).
     pub(super) fn takes_all(&self) -> bool {
@@ -180,6 +188,20 @@ impl Sink<'_> {
 
     /// The record at hand comes to nothing, and that is no fault.
     pub(super) fn drop_record(&mut self) {
+        self.state.clear_record();
+    }
+
+    /// Before a record's first attempt.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { rejects: self.out.rejects.len(), ignored: self.out.ignored, carried_bytes: self.state.carried_bytes }
+    }
+
+    /// Forgets all of an attempt: what it said of single values is said again by the next.
+    pub(super) fn back_to(&mut self, mark: Mark) {
+        self.out.rejects.truncate(mark.rejects);
+        self.out.ignored = mark.ignored;
+        self.state.carried_bytes = mark.carried_bytes;
+        self.state.overflowed = false;
         self.state.clear_record();
     }
 

@@ -9,6 +9,7 @@ mod json_tests;
 mod line_tests;
 mod number_tests;
 mod packed_tests;
+mod plain_json_tests;
 mod sparkplug_tests;
 
 use std::sync::Arc;

@@ -32,7 +32,9 @@ pub(super) fn read_text(
         return format.read(payload, sink);
     }
     for line in payload.lines().filter(|line| !line.trim().is_empty()) {
-        if let Err((reject, what)) = format.read(line, sink) {
+        if !format.read_plain(line.as_bytes(), sink)
+            && let Err((reject, what)) = format.read(line, sink)
+        {
             sink.refuse(reject, what);
         }
     }
