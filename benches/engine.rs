@@ -142,7 +142,7 @@ fn reading(name: String) -> Reading {
     Reading {
         sensor: SensorId::new(name),
         value: Value::Number(60.0),
-        unit: Some(Arc::from("°C")),
+        unit: Some("°C".into()),
         time: load::at(0).wall,
         time_source: TimeSource::Arrival,
         fresh: true,

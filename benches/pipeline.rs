@@ -13,7 +13,6 @@
 mod support;
 
 use std::hint::black_box;
-use std::sync::Arc;
 
 use support::child::{self, Child};
 use support::cloud_event::CloudEvent;
@@ -195,11 +194,11 @@ fn step(sensors: usize, alarms: usize) {
 }
 
 fn readings(sensors: usize) -> Vec<Reading> {
-    let unit: Arc<str> = Arc::from("°C");
+    let unit = tidegate::reading::Unit::from("°C");
     let reading = |index| Reading {
         sensor: SensorId::new(format!("site/s{index:05}/value")),
         value: Value::Number(60.0),
-        unit: Some(Arc::clone(&unit)),
+        unit: Some(unit.clone()),
         time: load::at(0).wall,
         time_source: TimeSource::Arrival,
         fresh: true,

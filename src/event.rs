@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::clock::{BootTime, ClockState, WallTime};
 use crate::config::model::Severity;
-use crate::reading::{Attributes, TimeSource, Value};
+use crate::reading::{Attributes, TimeSource, Unit, Value};
 
 /// One thing that happened. Immutable once it has a sequence number.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,7 +161,7 @@ pub struct AlarmData {
     /// What was compared with the limit where that is not `value`: the slope (units/s), the deviation, the silence (s).
     pub measured: Option<f64>,
     /// The value's unit.
-    pub unit: Option<Arc<str>>,
+    pub unit: Option<Unit>,
     /// The limit.
     pub limit: Limit,
     /// The deadband.

@@ -3,12 +3,14 @@
 //! Owns the value types and their bounds. Never parses bytes (that is `decode`) and never reads a clock.
 
 pub mod own;
+pub mod unit;
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::unit::Unit;
 use crate::clock::WallTime;
 
 /// Longest sensor name, bytes. MQTT topics that hold it upstream are portable up to 256 bytes; this leaves room for
@@ -122,7 +124,7 @@ pub struct Reading {
     /// The value, after scaling, offset and value map.
     pub value: Value,
     /// The unit as configured or as the payload named it ("°C", "bar").
-    pub unit: Option<Arc<str>>,
+    pub unit: Option<Unit>,
     /// When it was measured, as far as known: see `time_source`.
     pub time: WallTime,
     /// Whose clock `time` is.

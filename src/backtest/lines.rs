@@ -7,12 +7,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::clock::WallTime;
-use crate::reading::{Reading, Recorded, SENSOR_BYTES_MAX, SensorId, TEXT_BYTES_MAX, TimeSource, Value};
+use crate::reading::{Reading, Recorded, SENSOR_BYTES_MAX, SensorId, TEXT_BYTES_MAX, TimeSource, Unit, Value};
 
 /// Most columns of a CSV line looked at.
 const COLUMNS_MAX: usize = 32;
@@ -130,7 +129,7 @@ impl Lines {
     }
 }
 
-fn recorded(time: WallTime, sensor: SensorId, value: Value, unit: Option<Arc<str>>) -> Recorded {
+fn recorded(time: WallTime, sensor: SensorId, value: Value, unit: Option<Unit>) -> Recorded {
     let reading =
         Reading { sensor, value, unit, time, time_source: TimeSource::Payload, fresh: true, attributes: None };
     Recorded { arrival: time, reading }
@@ -237,7 +236,7 @@ fn csv_time(text: &str) -> Result<WallTime, String> {
 #[derive(Debug, Default)]
 struct Names {
     sensors: HashMap<Box<str>, SensorId>,
-    units: Vec<Arc<str>>,
+    units: Vec<Unit>,
 }
 
 /// Units kept; beyond it a unit is made anew each time.
@@ -259,16 +258,16 @@ impl Names {
         Ok(sensor)
     }
 
-    fn unit(&mut self, unit: &str) -> Option<Arc<str>> {
+    fn unit(&mut self, unit: &str) -> Option<Unit> {
         if unit.is_empty() {
             return None;
         }
         if let Some(known) = self.units.iter().find(|known| ***known == *unit) {
-            return Some(Arc::clone(known));
+            return Some(known.clone());
         }
-        let unit: Arc<str> = unit.into();
+        let unit = Unit::from(unit);
         if self.units.len() < UNITS_MAX {
-            self.units.push(Arc::clone(&unit));
+            self.units.push(unit.clone());
         }
         Some(unit)
     }

@@ -4,8 +4,8 @@
 //! in the device's `$description` (version 5). Sensors are `device/node/property`. `$` topics and `/set` are no
 //! readings; with `online` the device's `$state` is one. Bounded: [`PROPERTIES_MAX`].
 
+use crate::reading::Unit;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::Format;
 use super::item::Item;
@@ -23,7 +23,7 @@ const WORD_BYTES_MAX: usize = 32;
 
 #[derive(Debug, Default)]
 struct Property {
-    unit: Option<Arc<str>>,
+    unit: Option<Unit>,
     datatype: Option<Box<str>>,
 }
 

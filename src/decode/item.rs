@@ -3,14 +3,12 @@
 //! Owns how the rules of configured fields apply to them. A field is meant where its path is the item's name, or the
 //! last level of it; with fields configured, items that no field means are passed over unless `others` asks for them.
 
-use std::sync::Arc;
-
 use super::name::Refusal;
 use super::sink::{READINGS_PER_MESSAGE_MAX, Sink};
 use super::time::Stamp;
 use super::value::{Converted, Raw};
 use crate::counters::Reject;
-use crate::reading::{Attributes, Reading, TEXT_BYTES_MAX, Value};
+use crate::reading::{Attributes, Reading, TEXT_BYTES_MAX, Unit, Value};
 
 /// A value that knows whose it is.
 #[derive(Debug)]
@@ -22,7 +20,7 @@ pub(super) struct Item<'a> {
     /// The rest of the name, one level or several.
     pub(super) name: &'a str,
     pub(super) raw: Raw<'a>,
-    pub(super) unit: Option<Arc<str>>,
+    pub(super) unit: Option<Unit>,
     pub(super) stamp: Option<Stamp>,
     /// Measured long ago and sent late: no sign of life.
     pub(super) historical: bool,

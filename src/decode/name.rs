@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::value::quote;
 use crate::config::model::{Template, TemplatePart};
 use crate::counters::Reject;
-use crate::reading::{SENSOR_BYTES_MAX, SensorId};
+use crate::reading::{SENSOR_BYTES_MAX, SensorId, Unit};
 
 /// Most names kept ready per source. At about 150 bytes each this is 600 kB; a source with more devices still works,
 /// it only formats more.
@@ -101,7 +101,7 @@ pub(super) struct Names {
     /// The device of the message at hand, where the topic does not decide it.
     buffer: String,
     /// Names that the payload made, behind the source's, and the unit that goes with their last part.
-    free: HashMap<Box<str>, (SensorId, Option<Arc<str>>)>,
+    free: HashMap<Box<str>, (SensorId, Option<Unit>)>,
 }
 
 impl Names {
@@ -127,8 +127,8 @@ impl Names {
         topic: Option<&str>,
         device: Option<&str>,
         tail: &str,
-        unit: impl Fn(&str) -> Option<Arc<str>>,
-    ) -> Result<(SensorId, Option<Arc<str>>), Refusal> {
+        unit: impl Fn(&str) -> Option<Unit>,
+    ) -> Result<(SensorId, Option<Unit>), Refusal> {
         self.buffer.clear();
         match device {
             Some(device) => self.buffer.push_str(device),

@@ -11,7 +11,7 @@ use super::sink::READINGS_PER_MESSAGE_MAX;
 use super::time::Stamp;
 use super::units::Units;
 use super::value::Rule;
-use crate::reading::Value;
+use crate::reading::{Unit, Value};
 
 /// Most quantities of unconfigured fields remembered; beyond it they are forgotten and learned anew.
 const LEARNED_MAX: usize = 1_000;
@@ -42,7 +42,7 @@ pub(super) enum Found {
 }
 
 /// A value, and the unit that came with it.
-type Other = (Value, Option<Arc<str>>);
+type Other = (Value, Option<Unit>);
 
 /// Reused from message to message.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ impl State {
     }
 
     /// Takes a value of a field, or takes back what there was of it.
-    pub(super) fn store(&mut self, index: usize, value: Option<Value>, unit: Option<Arc<str>>) {
+    pub(super) fn store(&mut self, index: usize, value: Option<Value>, unit: Option<Unit>) {
         let value = match value {
             Some(Value::Number(number)) if unit.is_none() => return self.store_number(index, number),
             Some(value) => Some((value, unit)),

@@ -4,7 +4,7 @@
 //! below 2^28 is relative to arrival. A pack that a newer version made, or with a field that must be understood and is
 //! not (its name ends in `_`), is refused whole, as the RFC asks.
 
-use std::sync::Arc;
+use crate::reading::Unit;
 
 use super::BinaryFormat;
 use super::item::Item;
@@ -31,7 +31,7 @@ pub(super) struct Senml;
 struct Base {
     name: String,
     time: f64,
-    unit: Option<Arc<str>>,
+    unit: Option<Unit>,
     value: Option<f64>,
     sum: Option<f64>,
 }
@@ -118,10 +118,10 @@ impl Base {
         self.sum = number(field(record, "bs", "-6")).or(self.sum);
         let name = format!("{}{}", self.name, text(field(record, "n", "0")).unwrap_or_default());
         let name = name.trim_matches('/');
-        let own_unit = || text(field(record, "u", "1")).map(Arc::from);
+        let own_unit = || text(field(record, "u", "1")).map(Unit::from);
         let stamp = self.stamp(number(field(record, "t", "6")), sink);
         let mut found = false;
-        let mut put = |name: &str, raw: Raw<'_>, unit: Option<Arc<str>>| {
+        let mut put = |name: &str, raw: Raw<'_>, unit: Option<Unit>| {
             found = true;
             match name {
                 "" => sink.refuse(Reject::MissingField, "a SenML record without a name".to_owned()),

@@ -259,25 +259,30 @@ impl Sink<'_> {
         let Decoded { readings, rejects, .. } = &mut *self.out;
         let mut sensors = names.device(self.message.topic, device)?;
         let mut room = READINGS_PER_MESSAGE_MAX.saturating_sub(readings.len());
-        pending.retain(|value| {
-            if matches!(value.found, Found::Other(at) if others[at].is_none()) {
-                return false;
-            }
-            if room == 0 {
-                *overflowed = true;
-                return false;
-            }
-            match sensors.sensor(value.entry, &entries[value.entry].rule.quantity) {
-                Ok(_) => {
-                    room -= 1;
-                    true
+        let is_reading =
+            |value: &Pending| matches!(value.found, Found::Number(_)) && sensors.known(value.entry).is_some();
+        // Nearly always there is nothing to sort out.
+        if pending.len() > room || !pending.iter().all(is_reading) {
+            pending.retain(|value| {
+                if matches!(value.found, Found::Other(at) if others[at].is_none()) {
+                    return false;
                 }
-                Err(refusal) => {
-                    rejects.push(refusal);
-                    false
+                if room == 0 {
+                    *overflowed = true;
+                    return false;
                 }
-            }
-        });
+                match sensors.sensor(value.entry, &entries[value.entry].rule.quantity) {
+                    Ok(_) => {
+                        room -= 1;
+                        true
+                    }
+                    Err(refusal) => {
+                        rejects.push(refusal);
+                        false
+                    }
+                }
+            });
+        }
         let (time, time_source, fresh) = self.rules.time_of(*stamp, self.message);
         let attributes = attributes(&self.rules.carry, carried);
         // All that is left becomes a reading: with their number known before, each is made where it stays.

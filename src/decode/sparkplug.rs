@@ -9,6 +9,7 @@ mod protobuf;
 pub(super) mod rebirth;
 mod sequence;
 
+use crate::reading::Unit;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -34,14 +35,14 @@ const METRICS_MAX: usize = 20_000;
 struct Declared {
     name: Arc<str>,
     datatype: u32,
-    unit: Option<Arc<str>>,
+    unit: Option<Unit>,
 }
 
 /// A node or device that is alive.
 #[derive(Debug, Default)]
 struct Born {
     by_alias: HashMap<u64, Declared>,
-    by_name: HashMap<Arc<str>, (u32, Option<Arc<str>>)>,
+    by_name: HashMap<Arc<str>, (u32, Option<Unit>)>,
 }
 
 impl Born {
@@ -92,7 +93,7 @@ impl Sparkplug {
                 break;
             }
             let name: Arc<str> = name.into();
-            let unit: Option<Arc<str>> = metric.unit.filter(|unit| !unit.is_empty() && unit.len() <= 32).map(Arc::from);
+            let unit: Option<Unit> = metric.unit.filter(|unit| !unit.is_empty() && unit.len() <= 32).map(Into::into);
             if let Some(alias) = metric.alias {
                 let declared = Declared { name: Arc::clone(&name), datatype: metric.datatype, unit: unit.clone() };
                 born.by_alias.insert(alias, declared);
@@ -144,7 +145,7 @@ impl Sparkplug {
                     let known = born.and_then(|born| born.by_name.get(name));
                     let datatype =
                         if metric.datatype == 0 { known.map_or(0, |known| known.0) } else { metric.datatype };
-                    let unit = metric.unit.map(Arc::from).or_else(|| known.and_then(|known| known.1.clone()));
+                    let unit = metric.unit.map(Unit::from).or_else(|| known.and_then(|known| known.1.clone()));
                     (name, datatype, unit)
                 }
                 None => match by_alias() {
@@ -177,7 +178,7 @@ fn reading(
     place: &str,
     name: &str,
     datatype: u32,
-    unit: Option<Arc<str>>,
+    unit: Option<Unit>,
     metric: &Metric<'_>,
     payload: &Payload<'_>,
     sink: &mut Sink<'_>,

@@ -4,21 +4,22 @@
 //! to a number at its end: `ENERGY.Power[0]`, `temperature_1` and `temperature:0` are a power and two temperatures. A
 //! name that begins with `*` is the end of one: `"*_kWh"`.
 
+use crate::reading::Unit;
 use std::sync::Arc;
 
 /// The units of a `decode`.
 #[derive(Debug)]
-pub(super) struct Units(Vec<(Box<str>, Arc<str>)>);
+pub(super) struct Units(Vec<(Box<str>, Unit)>);
 
 impl Units {
     /// The configured ones, and behind them those that go without saying.
     pub(super) fn new(units: &[(Arc<str>, Arc<str>)], usual: Vec<(&str, &str)>) -> Self {
-        let configured = units.iter().map(|(name, unit)| (name.to_lowercase().into(), Arc::clone(unit)));
+        let configured = units.iter().map(|(name, unit)| (name.to_lowercase().into(), Arc::clone(unit).into()));
         Self(configured.chain(usual.into_iter().map(|(name, unit)| (name.into(), unit.into()))).collect())
     }
 
     /// The unit that goes with a name.
-    pub(super) fn of(&self, name: &str) -> Option<Arc<str>> {
+    pub(super) fn of(&self, name: &str) -> Option<Unit> {
         if self.0.is_empty() {
             return None;
         }
@@ -28,7 +29,7 @@ impl Units {
         let candidates = [&name[..], &name[last(&name)..], &bare[last(bare)..]];
         let find = |fits: &dyn Fn(&str, &str) -> bool| {
             let known = candidates.iter().find_map(|name| self.0.iter().find(|(known, _)| fits(known, name)));
-            known.map(|(_, unit)| Arc::clone(unit))
+            known.map(|(_, unit)| unit.clone())
         };
         find(&|known, name| known == name)
             .or_else(|| find(&|known, name| known.strip_prefix('*').is_some_and(|end| name.ends_with(end))))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::config::model;
 use crate::counters::Reject;
-use crate::reading::{TEXT_BYTES_MAX, Value};
+use crate::reading::{TEXT_BYTES_MAX, Unit, Value};
 
 use super::grammar::split_unit;
 pub(super) use super::grammar::{Number, parse};
@@ -55,7 +55,7 @@ pub(super) enum Raw<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Converted {
     /// A value, and the unit that was glued to it.
-    Value(Value, Option<Arc<str>>),
+    Value(Value, Option<Unit>),
     /// The device says that it knows none.
     Nothing,
     /// A configured sentinel.
@@ -69,7 +69,7 @@ pub(super) enum Converted {
 pub(super) struct Rule {
     pub(super) quantity: Arc<str>,
     pub(super) path: String,
-    pub(super) unit: Option<Arc<str>>,
+    pub(super) unit: Option<Unit>,
     scale: f64,
     offset: f64,
     valid_range: Option<(f64, f64)>,

@@ -168,7 +168,7 @@ fn texts_can_be_sentinels_and_an_empty_text_is_no_state() {
 fn numbers_are_read_as_people_write_them() {
     let rule = Rule::new(&field());
     let read = |text, comma| match rule.convert(&Raw::Bare { text, strip_unit: true }, comma) {
-        Converted::Value(Value::Number(number), unit) => Some((number, unit.unwrap_or_default().to_string())),
+        Converted::Value(Value::Number(number), unit) => Some((number, unit.as_deref().unwrap_or_default().to_owned())),
         _ => None,
     };
     assert_eq!(read("\u{2212}3.5", false), Some((-3.5, String::new())));

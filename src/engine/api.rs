@@ -13,7 +13,7 @@ use crate::clock::{BootTime, Now, WallTime};
 use crate::config::model::Severity;
 use crate::config::pattern::matches;
 use crate::event::{AlarmState, ConditionKind, Limit};
-use crate::reading::Value;
+use crate::reading::{Unit, Value};
 
 /// One alarm on one sensor that has something to say.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +37,7 @@ pub struct AlarmView {
     /// The last value.
     pub value: Option<Value>,
     /// Its unit.
-    pub unit: Option<Arc<str>>,
+    pub unit: Option<Unit>,
     /// When it was measured.
     pub value_time: Option<WallTime>,
     /// The value furthest beyond the limit.

@@ -5,7 +5,6 @@
 //! within the boot they were written in; in another one a delay starts anew, and a duration goes on by the wall clock
 //! where that can be believed.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +19,7 @@ use super::sensor::Last;
 use crate::clock::{BootTime, ClockState, Now, WallTime, judge};
 use crate::config::model::Severity;
 use crate::event::{ConditionKind, Limit};
-use crate::reading::{TimeSource, Value};
+use crate::reading::{TimeSource, Unit, Value};
 
 /// The version written. One that is not known is not read: the machine starts as normal.
 pub(super) const VERSION: u8 = 1;
@@ -112,7 +111,7 @@ pub(super) struct StoredLast {
     #[serde(rename = "v")]
     value: Value,
     #[serde(rename = "u", default, skip_serializing_if = "is_default")]
-    unit: Option<Arc<str>>,
+    unit: Option<Unit>,
     #[serde(rename = "t")]
     time: WallTime,
     #[serde(rename = "s")]

@@ -14,13 +14,13 @@ use super::rate::Window;
 use super::{Accepted, Step, record};
 use crate::clock::{BootTime, WallTime};
 use crate::event::{AlarmRecord, ConditionKind, Sample};
-use crate::reading::{Attributes, Reading, TimeSource, Value};
+use crate::reading::{Attributes, Reading, TimeSource, Unit, Value};
 
 /// The last reading, as far as events tell it.
 #[derive(Clone, Debug)]
 pub(super) struct Last {
     pub(super) value: Value,
-    pub(super) unit: Option<Arc<str>>,
+    pub(super) unit: Option<Unit>,
     pub(super) time: WallTime,
     pub(super) time_source: TimeSource,
     pub(super) attributes: Option<Attributes>,

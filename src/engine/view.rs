@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Engine;
 use crate::config::model::Severity;
 use crate::event::{ConditionKind, Limit};
-use crate::reading::Value;
+use crate::reading::{Unit, Value};
 
 /// Most limits shown of a sensor; more would be a carpet.
 const LIMITS_MAX: usize = 8;
@@ -20,7 +20,7 @@ pub struct SensorView {
     /// The last value; also one from before a restart, as far as an alarm remembers it.
     pub value: Option<Value>,
     /// Its unit.
-    pub unit: Option<Arc<str>>,
+    pub unit: Option<Unit>,
     /// What it is judged by, in the configured order.
     pub limits: Vec<LimitView>,
 }

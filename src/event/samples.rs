@@ -109,7 +109,7 @@ fn alarm_data() -> BoxedStrategy<AlarmData> {
         .prop_map(|(names, states, numbers, episode, values)| AlarmData {
             alarm: names.0,
             description: names.1,
-            unit: names.2,
+            unit: names.2.map(Into::into),
             condition: states.0,
             change: states.1,
             before: states.2,

@@ -15,10 +15,9 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
-use std::sync::Arc;
 
 use crate::clock::WallTime;
-use crate::reading::{Reading, Recorded, SENSOR_BYTES_MAX, SensorId, TEXT_BYTES_MAX, TimeSource, Value};
+use crate::reading::{Reading, Recorded, SENSOR_BYTES_MAX, SensorId, TEXT_BYTES_MAX, TimeSource, Unit, Value};
 
 /// A file begins with it; the 1 is the layout's version.
 pub const MAGIC: &[u8] = b"TGREC\x001\n";
@@ -39,7 +38,7 @@ const UNIT_BYTES_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub struct Encoder {
     raw: Vec<u8>,
-    sensors: HashMap<SensorId, (u64, Option<Arc<str>>)>,
+    sensors: HashMap<SensorId, (u64, Option<Unit>)>,
     known: u64,
     arrival: i64,
     /// Readings in it.
@@ -210,7 +209,7 @@ pub struct Unreadable;
 /// When it cannot be understood to its end.
 pub fn decode(raw: &[u8], readings: &mut Vec<Recorded>) -> Result<(), Unreadable> {
     let mut rest = Rest(raw);
-    let mut sensors: Vec<(SensorId, Option<Arc<str>>)> = Vec::new();
+    let mut sensors: Vec<(SensorId, Option<Unit>)> = Vec::new();
     let mut arrival = 0_i64;
     while !rest.0.is_empty() {
         let flags = rest.bytes(1)?[0];
@@ -218,7 +217,7 @@ pub fn decode(raw: &[u8], readings: &mut Vec<Recorded>) -> Result<(), Unreadable
             let sensor = SensorId::new(rest.text(SENSOR_BYTES_MAX)?);
             let unit = match rest.varint()? {
                 0 => None,
-                length => Some(Arc::from(rest.string(length - 1, UNIT_BYTES_MAX)?)),
+                length => Some(Unit::from(rest.string(length - 1, UNIT_BYTES_MAX)?)),
             };
             sensors.push((sensor.clone(), unit.clone()));
             (sensor, unit)
@@ -311,7 +310,7 @@ mod tests {
                 reading: Reading {
                     sensor: SensorId::new(format!("plant/{sensor}/t")),
                     value,
-                    unit: unit.map(Arc::from),
+                    unit: unit.map(Unit::from),
                     time: WallTime(time),
                     time_source,
                     fresh,

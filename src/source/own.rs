@@ -87,7 +87,7 @@ fn readings(plan: &Plan, machine: Machine, counters: &Counters, now: Now) -> Vec
         Some(Reading {
             sensor: SensorId::new(format!("{NAME}/{quantity}")),
             value: value?,
-            unit: unit.map(Arc::from),
+            unit: unit.map(Into::into),
             time: now.wall,
             time_source: TimeSource::Arrival,
             fresh: true,

@@ -1,5 +1,6 @@
 //! The entries of `fields`.
 
+use crate::reading::Unit;
 use std::sync::Arc;
 
 use super::{FIELDS_MAX, Form, IGNORE_VALUES_MAX, MAP_MAX, PATH_BYTES_MAX, QUANTITY_BYTES_MAX, UNIT_BYTES_MAX};
@@ -136,7 +137,7 @@ pub fn quantity_name(ctx: &mut Context<'_>, entry: &Entry, help: &str) -> Option
 }
 
 /// `unit`, as a text.
-pub fn unit(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Arc<str>> {
+pub fn unit(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Unit> {
     section.text(ctx, "unit").and_then(|unit| unit_of(ctx, unit))
 }
 
@@ -160,12 +161,12 @@ pub fn rules(ctx: &mut Context<'_>, section: &Section<'_>, field: &mut Field) {
     field.map = map(ctx, section);
 }
 
-fn unit_of(ctx: &mut Context<'_>, unit: Text) -> Option<Arc<str>> {
+fn unit_of(ctx: &mut Context<'_>, unit: Text) -> Option<Unit> {
     if unit.value.len() > UNIT_BYTES_MAX || unit.value.chars().any(char::is_control) {
         ctx.error(unit.spot, "this is no unit").label(format!("at most {UNIT_BYTES_MAX} bytes, on one line"));
         return None;
     }
-    (!unit.value.is_empty()).then(|| unit.value.into())
+    (!unit.value.is_empty()).then(|| (&*unit.value).into())
 }
 
 fn map(ctx: &mut Context<'_>, section: &Section<'_>) -> Vec<(Arc<str>, crate::reading::Value)> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Reach;
-use crate::reading::Value;
+use crate::reading::{Unit, Value};
 
 /// `decode`: from bytes to readings.
 #[derive(Clone, Debug, PartialEq)]
@@ -157,7 +157,7 @@ pub struct Field {
     /// `bytes`: where the value is in the bytes that the path leads to, as in [`Format::Binary`].
     pub bytes: Option<String>,
     /// `unit`
-    pub unit: Option<Arc<str>>,
+    pub unit: Option<Unit>,
     /// `unit = { path = ".." }`: where the payload names it.
     pub unit_path: Option<String>,
     /// `scale`: value = raw * scale + offset. Default 1.

@@ -10,8 +10,6 @@ pub mod plan;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
 use self::number::Found;
 use super::Decoded;
 use super::value::{Converted, Rule};
@@ -96,7 +94,7 @@ impl UnitDecoder {
                 Converted::Value(value, _) => out.readings.push(Reading {
                     sensor: entry.sensor.clone(),
                     value,
-                    unit: entry.rule.unit.as_ref().map(Arc::clone),
+                    unit: entry.rule.unit.clone(),
                     time: arrival,
                     time_source: TimeSource::Arrival,
                     fresh: true,

@@ -11,7 +11,7 @@ use super::strings::{TextsRead, TextsWritten};
 use crate::clock::ClockState;
 use crate::config::model::Severity;
 use crate::event::{AlarmData, AlarmState, Change, ConditionKind, Event, Limit};
-use crate::reading::{Attributes, TimeSource};
+use crate::reading::{Attributes, TimeSource, Unit};
 
 /// Most values of a limit in a shape that several events share: reading makes a copy for each of them.
 const LIMIT_VALUES_SHARED_MAX: usize = 32;
@@ -43,7 +43,7 @@ pub(super) fn write_alarm<'a>(
     strings: &mut Writer,
 ) {
     out.uint(texts.number(&alarm.alarm, strings));
-    for text in [&alarm.description, &alarm.unit] {
+    for text in [alarm.description.as_deref(), alarm.unit.as_deref()] {
         match text {
             None => out.null(),
             Some(text) => out.uint(texts.number(text, strings)),
@@ -88,7 +88,7 @@ pub(super) struct Shape {
 pub(super) struct AlarmShape {
     pub(super) alarm: Arc<str>,
     pub(super) description: Option<Arc<str>>,
-    pub(super) unit: Option<Arc<str>>,
+    pub(super) unit: Option<Unit>,
     pub(super) condition: ConditionKind,
     pub(super) change: Change,
     pub(super) limit: Limit,
@@ -129,7 +129,7 @@ fn read_alarm(
         // In the order of the bytes.
         alarm: texts.get(column.index()?, strings)?,
         description: optional_text(column, texts, strings)?,
-        unit: optional_text(column, texts, strings)?,
+        unit: optional_text(column, texts, strings)?.map(Into::into),
         condition: one_of(&columns::CONDITIONS, column)?,
         change: one_of(&columns::CHANGES, column)?,
         limit: read_limit(column)?,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::BootTime;
-use crate::reading::{Reading, SensorId, Value};
+use crate::reading::{Reading, SensorId, Unit, Value};
 
 /// Most sensors shown. A site has tens to some hundreds; this many cost 5 MB at most, beside the gateway's own 8 MB.
 pub const SENSORS_MAX: usize = 2_000;
@@ -45,7 +45,7 @@ pub struct Row {
     /// The last value.
     pub value: Option<Value>,
     /// Its unit.
-    pub unit: Option<Arc<str>>,
+    pub unit: Option<Unit>,
     /// When it last spoke; `None` when that was before this run.
     pub seen: Option<BootTime>,
     /// The last hour, oldest first.
@@ -132,7 +132,7 @@ impl Sensors {
     }
 
     /// A sensor that the engine knows from elsewhere: the configuration, or before a restart.
-    pub fn adopt(&mut self, name: &Arc<str>, value: Option<&Value>, unit: Option<&Arc<str>>) {
+    pub fn adopt(&mut self, name: &Arc<str>, value: Option<&Value>, unit: Option<&Unit>) {
         if self.by_name.contains_key(&**name) {
             return;
         }

@@ -10,7 +10,7 @@ use super::cut;
 use crate::clock::WallTime;
 use crate::config::model::Severity;
 use crate::event::{Change, ConditionKind, Event, EventData, Limit};
-use crate::reading::Value;
+use crate::reading::{Unit, Value};
 
 /// Most entries.
 pub const TOLD_MAX: usize = 50;
@@ -47,7 +47,7 @@ pub enum What {
         /// The value that made it.
         value: Option<Value>,
         /// Its unit.
-        unit: Option<Arc<str>>,
+        unit: Option<Unit>,
         /// The limit.
         limit: Limit,
     },

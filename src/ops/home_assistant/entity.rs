@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::config::model::Severity;
 use crate::engine::{AlarmView, SensorView};
 use crate::event::{AlarmState, Limit};
-use crate::reading::Value;
+use crate::reading::{Unit, Value};
 
 /// Longest part of an entity's id that is taken from the names, bytes; a checksum of the whole names follows.
 const SLUG_BYTES_MAX: usize = 48;
@@ -30,7 +30,7 @@ pub(super) struct Entity {
     pub severity: Severity,
     pub limit: Limit,
     pub value: Option<Value>,
-    pub unit: Option<Arc<str>>,
+    pub unit: Option<Unit>,
     /// Since when it is active.
     pub since: Option<String>,
 }
