@@ -183,6 +183,9 @@ pub struct Told {
     pub column: Option<usize>,
     /// What is wrong.
     pub message: String,
+    /// What is said at the place itself: what was meant, most often.
+    #[serde(default)]
+    pub label: Option<String>,
     /// What to do.
     pub help: Vec<String>,
 }
@@ -228,6 +231,7 @@ impl Report {
                 line: place.map(Place::line),
                 column: place.map(Place::column),
                 message: problem.message.clone(),
+                label: (!problem.label.is_empty()).then(|| problem.label.clone()),
                 help: problem.helps.clone(),
             }
         })

@@ -66,6 +66,7 @@ fn a_wrong_configuration_is_refused_with_file_line_and_key_and_the_old_one_goes_
     let about = problems.iter().find(|problem| problem["line"] == line).unwrap_or_else(|| panic!("{json}"));
     assert!(about["file"].as_str().unwrap().ends_with("tidegate.toml"), "{json}");
     assert!(about["message"].as_str().unwrap().contains("hihg"), "{json}");
+    assert_eq!(about["label"], "did you mean `high`?", "{json}");
     stage.cross(2, 1, 10);
     stage.consumer.wait_for_crossings(20, PATIENT);
     stage.consumer.assert_lossless();
