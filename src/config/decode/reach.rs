@@ -9,7 +9,7 @@ use crate::config::pattern;
 use crate::config::section::Section;
 use crate::config::suggest::one_of;
 use crate::config::text::{text, wrong_type};
-use crate::config::tree::{Context, Data};
+use crate::config::tree::{Context, Data, Entry};
 use crate::config::value;
 
 /// Filters of one `decode`.
@@ -205,15 +205,24 @@ fn unpack(ctx: &mut Context<'_>, section: &Section<'_>) -> Vec<(String, Packing)
     unpack
 }
 
+/// The key that says how bytes are divided, and how many bytes stand before that; the latter alone is a mistake.
+fn divided<'t>(
+    ctx: &mut Context<'_>,
+    section: &Section<'t>,
+    key: &'static str,
+    at_key: &'static str,
+) -> Option<(&'t Entry, usize)> {
+    let head_bytes = section.integer(ctx, at_key, 0..=ENTRIES_AT_MAX).unwrap_or(0);
+    let entry = section.entry(key);
+    if let (None, Some(alone)) = (entry, section.entry(at_key)) {
+        ctx.error(alone.key, format!("`{at_key}` has no meaning without `{key}`"));
+    }
+    entry.map(|entry| (entry, head_bytes))
+}
+
 /// `record_bytes` and `records_at`.
 fn records(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Records> {
-    let head_bytes = section.integer(ctx, "records_at", 0..=ENTRIES_AT_MAX).unwrap_or(0);
-    let Some(entry) = section.entry("record_bytes") else {
-        if let Some(entry) = section.entry("records_at") {
-            ctx.error(entry.key, "`records_at` has no meaning without `record_bytes`");
-        }
-        return None;
-    };
+    let (entry, head_bytes) = divided(ctx, section, "record_bytes", "records_at")?;
     if section.has("entries") {
         let other = ctx.place(section.spot("entries"));
         ctx.error(entry.key, "`record_bytes` and `entries` both say how the bytes are divided")
@@ -226,13 +235,7 @@ fn records(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Records> {
 
 /// `entries` and `entries_at`: types of entries, and how long their values are.
 fn entries(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<Entries> {
-    let head_bytes = section.integer(ctx, "entries_at", 0..=ENTRIES_AT_MAX).unwrap_or(0);
-    let Some(entry) = section.entry("entries") else {
-        if let Some(entry) = section.entry("entries_at") {
-            ctx.error(entry.key, "`entries_at` has no meaning without `entries`");
-        }
-        return None;
-    };
+    let (entry, head_bytes) = divided(ctx, section, "entries", "entries_at")?;
     let Data::Table(items) = &entry.value.data else {
         wrong_type(ctx, &entry.value, "`entries`", "a table such as { 0175 = 1, 0367 = 2 }");
         return None;
