@@ -17,6 +17,7 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod forward;
+pub mod moderation;
 pub mod ops;
 pub mod reading;
 pub mod record;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::link::until;
 use crate::event::Event;
 use crate::store::handle::{Closed, StoreHandle, StoreStatus};
 
@@ -36,6 +37,8 @@ pub struct Feed {
     ready: VecDeque<Arc<Event>>,
     next: u64,
     reading: Option<Reading>,
+    /// The read under way is for what is still to come.
+    reads_on: bool,
     not_before: Option<Instant>,
 }
 
@@ -44,7 +47,7 @@ impl Feed {
     pub fn new(store: StoreHandle) -> Self {
         let mut status = store.status();
         let next = status.borrow_and_update().delivered + 1;
-        Self { store, status, ready: VecDeque::new(), next, reading: None, not_before: None }
+        Self { store, status, ready: VecDeque::new(), next, reading: None, reads_on: false, not_before: None }
     }
 
     /// The store's status now.
@@ -101,38 +104,50 @@ impl Feed {
     /// The store is gone: the process is ending.
     pub async fn turn(&mut self) -> Result<(), Closed> {
         loop {
-            if self.wants_read() {
+            if self.has_room() {
                 let (store, from) = (self.store.clone(), self.next);
-                self.reading = Some(Box::pin(async move { store.read(from, READ_EVENTS_MAX, READ_BYTES_MAX).await }));
+                // With nothing there the store answers as soon as there is: an event leaves without being asked for.
+                self.reads_on = !self.is_behind();
+                self.reading = Some(if self.reads_on {
+                    Box::pin(async move { store.read_on(from, READ_EVENTS_MAX, READ_BYTES_MAX).await })
+                } else {
+                    Box::pin(async move { store.read(from, READ_EVENTS_MAX, READ_BYTES_MAX).await })
+                });
                 self.not_before = None;
             }
-            if let Some(reading) = &mut self.reading {
-                let events = reading.await;
-                self.reading = None;
-                if self.take(events?) {
-                    return Ok(());
+            let not_before = self.not_before;
+            tokio::select! {
+                biased;
+                events = answer(&mut self.reading) => {
+                    self.reading = None;
+                    if self.take(events?) {
+                        return Ok(());
+                    }
                 }
-                continue;
+                changed = self.status.changed(), if self.reads_on || self.reading.is_none() => {
+                    changed.map_err(|_| Closed)?;
+                }
+                () = until(not_before), if not_before.is_some() => self.not_before = None,
             }
-            match self.not_before {
-                // The store's place of delivery moves past evicted events by itself, so there is nothing to skip here.
-                Some(time) => tokio::select! {
-                    changed = self.status.changed() => changed.map_err(|_| Closed)?,
-                    () = tokio::time::sleep_until(time) => self.not_before = None,
-                },
-                None => self.status.changed().await.map_err(|_| Closed)?,
-            }
+            // The store's place of delivery moves past evicted events by itself, so there is nothing to skip here.
             let settled = self.status.borrow_and_update().delivered;
             self.next = self.next.max(settled + 1);
         }
     }
 
-    /// Whether [`Self::turn`] would begin a read now.
+    /// Whether [`Self::turn`] would begin a read of what is there now.
     pub fn wants_read(&self) -> bool {
+        self.has_room() && self.is_behind()
+    }
+
+    fn has_room(&self) -> bool {
         self.reading.is_none()
             && self.ready.len() <= READ_BELOW_EVENTS
             && self.not_before.is_none_or(|time| time <= Instant::now())
-            && self.status.borrow().last_sequence >= self.next
+    }
+
+    fn is_behind(&self) -> bool {
+        self.status.borrow().last_sequence >= self.next
     }
 
     /// Takes a reply; false when there was nothing in it.
@@ -149,6 +164,14 @@ impl Feed {
             self.not_before = Some(Instant::now() + READ_AGAIN_AFTER);
         }
         self.next > before
+    }
+}
+
+/// The answer to the read under way; none without one.
+async fn answer(reading: &mut Option<Reading>) -> Result<Vec<Arc<Event>>, Closed> {
+    match reading {
+        Some(reading) => reading.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -198,6 +221,27 @@ mod tests {
             assert_eq!(feed.pop().unwrap().sequence, 1);
             store.evict_through(7);
             assert_eq!(feed.pop().unwrap().sequence, 8);
+        });
+    }
+
+    #[test]
+    fn what_is_still_to_come_is_asked_for_once_and_what_is_evicted_meanwhile_is_not_waited_for() {
+        runtime().block_on(async {
+            let (store, mut answer) = FakeStore::by_hand();
+            let mut feed = Feed::new(store.handle());
+            let turn = async |feed: &mut Feed, answer: &mut dyn FnMut()| {
+                tokio::select! {
+                    biased;
+                    turned = feed.turn() => turned.is_ok(),
+                    () = async { answer(); tokio::task::yield_now().await } => false,
+                }
+            };
+            assert!(!turn(&mut feed, &mut answer).await, "there is nothing");
+            assert!(feed.is_drained());
+            store.add(3);
+            store.evict_through(3);
+            assert!(!turn(&mut feed, &mut answer).await, "they are gone again");
+            assert!(feed.is_drained(), "and not waited for");
         });
     }
 

@@ -48,6 +48,7 @@ use crate::decode::rebirth_request;
 use crate::forward::backoff::Backoff;
 use crate::forward::explain::{self, Explanation, Phase};
 use crate::forward::link::Fault;
+use crate::moderation::{Moderation, UNDER_WAY_MIN};
 
 /// Shortest and longest wait before a broker is tried again. It is near, often on this very machine, and restarts in a
 /// second.
@@ -180,8 +181,17 @@ impl Task {
         let mut tick = Instant::now() + self.config.keep_alive;
         // Since the last tick: whether something was heard, and whether we listened all the time.
         let (mut heard, mut listened) = (true, true);
+        let (mut moderation, mut read_at, mut resume) = (Moderation::default(), None, None);
+        // The most the broker has had under way here, as far as we have seen.
+        let mut under_way = 0;
         loop {
-            let is_hungry = self.take_whole(inbox, outgoing)?;
+            let (taken, is_hungry) = self.take_whole(inbox, outgoing)?;
+            if let Some(at) = read_at.take() {
+                under_way = under_way.max(taken).max(self.ledger.len());
+                // With more here than can be taken it is us who are slow.
+                let may_pause = is_hungry && under_way > UNDER_WAY_MIN;
+                resume = moderation.after_read(taken, may_pause, at).map(Instant::from_std);
+            }
             while let Some(acknowledgement) = self.ledger.next() {
                 outgoing.acknowledge(acknowledgement);
             }
@@ -219,10 +229,12 @@ impl Task {
                     let ping = Packet::PingReq;
                     outgoing.packet(&ping).map_err(|error| End::Lost(connect::violation(&self.config, &error)))?;
                 }
-                bytes = reader.read_buf(inbox.room()), if may_read => match bytes {
+                () = sleep_until(resume.unwrap_or(tick)), if resume.is_some() => resume = None,
+                bytes = reader.read_buf(inbox.room()), if may_read && resume.is_none() => match bytes {
                     Ok(0) => return Err(self.broken(&io::ErrorKind::UnexpectedEof.into())),
                     Ok(_) => {
                         heard = true;
+                        read_at = Some(Instant::now().into_std());
                         inbox.arrived();
                     }
                     Err(error) => return Err(self.broken(&error)),
@@ -231,16 +243,19 @@ impl Task {
         }
     }
 
-    /// Takes the packets that are here, as long as another message can be held. True when no whole one is left.
-    fn take_whole(&mut self, inbox: &mut Inbox, outgoing: &mut Outgoing) -> Result<bool, End> {
+    /// Takes the packets that are here, as long as another message can be held. How many these were, and true when no
+    /// whole one is left.
+    fn take_whole(&mut self, inbox: &mut Inbox, outgoing: &mut Outgoing) -> Result<(usize, bool), End> {
+        let mut taken = 0;
         while self.may_take() {
             match inbox.next() {
                 Ok(Some(packet)) => self.packet(packet, outgoing)?,
-                Ok(None) => return Ok(true),
+                Ok(None) => return Ok((taken, true)),
                 Err(error) => return Err(End::Lost(connect::violation(&self.config, &error))),
             }
+            taken += 1;
         }
-        Ok(false)
+        Ok((taken, false))
     }
 
     /// Whether another message can be held.

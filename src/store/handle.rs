@@ -49,17 +49,10 @@ impl Commit {
 pub enum Request {
     /// Store this; the permit is dropped when it is on disk.
     Commit(Commit, OwnedSemaphorePermit),
-    /// Events from sequence number `from` on, in order, as many as fit (at least one if there is one).
-    Read {
-        /// First sequence number wanted.
-        from: u64,
-        /// Most events.
-        max_events: usize,
-        /// Most bytes, by stored size.
-        max_bytes: usize,
-        /// Gets the events; empty when there is none yet.
-        reply: oneshot::Sender<Vec<Arc<Event>>>,
-    },
+    /// Events, for a reader.
+    Read(Read),
+    /// The same, but where there is none yet the answer waits until there is one.
+    ReadOn(Read),
     /// All events up to and including this one are acknowledged upstream.
     Delivered {
         /// Highest sequence number below which nothing is outstanding.
@@ -77,13 +70,27 @@ pub enum Request {
     Close,
 }
 
+/// What a reader wants: events from sequence number `from` on, in order, as many as fit (at least one if there is one).
+#[derive(Debug)]
+pub struct Read {
+    /// First sequence number wanted.
+    pub from: u64,
+    /// Most events.
+    pub max_events: usize,
+    /// Most bytes, by stored size.
+    pub max_bytes: usize,
+    /// Gets the events; empty when there is none yet, or none can be read at the moment.
+    pub reply: oneshot::Sender<Vec<Arc<Event>>>,
+}
+
 impl Request {
     /// Whether it ends the writer's sleep while that gathers events: somebody waits for an answer, or an event is
     /// critical.
     fn is_urgent(&self) -> bool {
         match self {
             Self::Commit(commit, _) => commit.is_critical(),
-            Self::Delivered { .. } => false,
+            // Who waits for what is still to come is not kept waiting by who gathers it.
+            Self::Delivered { .. } | Self::ReadOn(_) => false,
             _ => true,
         }
     }
@@ -147,7 +154,15 @@ impl StoreHandle {
     /// Events from `from` on, in sequence order (numbers may be missing where events were evicted).
     pub async fn read(&self, from: u64, max_events: usize, max_bytes: usize) -> Result<Vec<Arc<Event>>, Closed> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Read { from, max_events, max_bytes, reply })?;
+        self.send(Request::Read(Read { from, max_events, max_bytes, reply }))?;
+        answer.await.map_err(|_| Closed)
+    }
+
+    /// The same for a reader that has had everything up to `from`: it has the next events as soon as they are on stable
+    /// storage. Empty only if there are some that cannot be read at the moment.
+    pub async fn read_on(&self, from: u64, max_events: usize, max_bytes: usize) -> Result<Vec<Arc<Event>>, Closed> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::ReadOn(Read { from, max_events, max_bytes, reply }))?;
         answer.await.map_err(|_| Closed)
     }
 

@@ -4,12 +4,42 @@
 
 use std::sync::Arc;
 
-use super::handle::StoreStatus;
+use super::handle::{Read, StoreStatus};
 use super::missing::Missing;
 use super::writer::Writer;
 use crate::event::Event;
 
+/// Readers that may wait for what comes next. There is one, the forwarder; more would be a fault of ours.
+const READERS_MAX: usize = 4;
+
 impl Writer {
+    /// Answers a reader.
+    pub(super) fn hand_out(&mut self, read: Read) {
+        let events = self.read(read.from, read.max_events, read.max_bytes);
+        self.handed_out = self.handed_out.max(events.last().map_or(0, |event| event.sequence));
+        // A reader that has gone away wants nothing.
+        let _ = read.reply.send(events);
+    }
+
+    /// Answers a reader as soon as there is something for it.
+    pub(super) fn hand_out_when_there(&mut self, read: Read) {
+        self.readers.retain(|reader| !reader.reply.is_closed());
+        if read.from < self.state.next_sequence || self.readers.len() >= READERS_MAX {
+            self.hand_out(read);
+        } else {
+            self.readers.push(read);
+        }
+    }
+
+    /// Answers the readers that have waited for what is there now.
+    pub(super) fn hand_out_new(&mut self) {
+        let next = self.state.next_sequence;
+        while let Some(index) = self.readers.iter().position(|reader| reader.from < next) {
+            let read = self.readers.swap_remove(index);
+            self.hand_out(read);
+        }
+    }
+
     /// Events for the forwarder, without those that are or were dead letters.
     pub(super) fn read(&mut self, mut from: u64, max_events: usize, max_bytes: usize) -> Vec<Arc<Event>> {
         loop {

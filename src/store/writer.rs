@@ -58,6 +58,8 @@ pub(super) struct Writer {
     pub(super) told: Told,
     /// The highest sequence number ever read by the forwarder: up to here an event may be on its way upstream.
     pub(super) handed_out: u64,
+    /// Readers that wait for what comes next.
+    pub(super) readers: Vec<super::handle::Read>,
     /// See [`StoreStatus::last_of_severity`](super::handle::StoreStatus::last_of_severity).
     pub(super) last_of_severity: [u64; 5],
     /// Generations out of the catalogue and still on disk.
@@ -119,6 +121,7 @@ impl Writer {
             announcements: Vec::new(),
             told: Told::default(),
             handed_out: 0,
+            readers: Vec::new(),
             last_of_severity: [0; 5],
             gone: Vec::new(),
             next_commit: recovered.next_commit,
@@ -216,6 +219,7 @@ impl Writer {
                 break;
             }
         }
+        self.hand_out_new();
         self.mark(is_closing);
         self.give_back();
         self.publish();
@@ -253,12 +257,8 @@ impl Writer {
                 self.pending.push_back((commit, Some(permit).filter(|_| !waits)));
                 self.fill_group();
             }
-            Request::Read { from, max_events, max_bytes, reply } => {
-                let events = self.read(from, max_events, max_bytes);
-                self.handed_out = self.handed_out.max(events.last().map_or(0, |event| event.sequence));
-                // A reader that has gone away wants nothing.
-                let _ = reply.send(events);
-            }
+            Request::Read(read) => self.hand_out(read),
+            Request::ReadOn(read) => self.hand_out_when_there(read),
             Request::Delivered { through } => {
                 let through = through.min(self.state.next_sequence.saturating_sub(1));
                 self.deliver(through);
@@ -360,6 +360,7 @@ impl Writer {
                 }
             }
             self.gather.committed(Instant::now());
+            self.hand_out_new();
             self.publish();
         }
         self.release_group();

@@ -29,6 +29,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::config::model::Protocol;
+use crate::moderation::{Moderation, UNDER_WAY_MIN};
 use alias::Aliases;
 use codec::{Incoming, Welcome};
 pub use fault::Fault;
@@ -41,6 +42,9 @@ const WRITE_BYTES: usize = 16 * 1024;
 
 /// Bytes asked from the connection at once: a thousand acknowledgements.
 const READ_BYTES: usize = 4 * 1024;
+
+/// Bytes of an acknowledgement; in MQTT 5 of one without a reason.
+const PUBACK_BYTES: usize = 4;
 
 /// Messages that MQTT 5 lets be in flight when the broker does not say how many.
 const RECEIVE_MAXIMUM: u16 = u16::MAX;
@@ -134,6 +138,11 @@ pub struct Link {
     ticks: Interval,
     /// Whether anything came since the last ping was sent.
     heard: bool,
+    /// Messages that the broker has and has not acknowledged.
+    unacknowledged: usize,
+    moderation: Moderation,
+    /// Nothing is read before this.
+    resume: Option<Instant>,
 }
 
 impl Link {
@@ -211,6 +220,9 @@ impl Link {
             keep_alive,
             ticks,
             heard: true,
+            unacknowledged: 0,
+            moderation: Moderation::default(),
+            resume: None,
         })
     }
 
@@ -240,6 +252,7 @@ impl Link {
             Protocol::V5 => self.aliases.of(message.topic),
         };
         codec::publish(&mut self.outbox, self.protocol, message, alias);
+        self.unacknowledged += 1;
         if self.outbox.len() >= WRITE_BYTES { self.write().await } else { Ok(()) }
     }
 
@@ -293,12 +306,19 @@ impl Link {
             self.inbox.reserve(READ_BYTES);
             tokio::select! {
                 biased;
-                read = self.stream.read_buf(&mut self.inbox) => {
-                    if read? == 0 {
+                read = self.stream.read_buf(&mut self.inbox), if self.resume.is_none() => {
+                    let bytes = read?;
+                    if bytes == 0 {
                         return Err(Fault::Closed);
                     }
                     self.heard = true;
+                    let packets = bytes / PUBACK_BYTES;
+                    // With little left to acknowledge there is little to wait for, and room for more to send.
+                    let is_busy = self.unacknowledged > packets + UNDER_WAY_MIN;
+                    let resume = self.moderation.after_read(packets, is_busy, Instant::now().into_std());
+                    self.resume = resume.map(Instant::from_std);
                 }
+                () = until(self.resume), if self.resume.is_some() => self.resume = None,
                 _ = self.ticks.tick() => {
                     if !self.heard {
                         return Err(Fault::NoPong(self.keep_alive));
@@ -319,7 +339,10 @@ impl Link {
         loop {
             match codec::take(&mut self.inbox, self.protocol, INCOMING_BYTES_MAX) {
                 Ok(None) => return Ok(None),
-                Ok(Some(Incoming::Puback(puback))) => return Ok(Some(puback)),
+                Ok(Some(Incoming::Puback(puback))) => {
+                    self.unacknowledged = self.unacknowledged.saturating_sub(1);
+                    return Ok(Some(puback));
+                }
                 Ok(Some(Incoming::Pong)) => {}
                 Ok(Some(Incoming::Goodbye { reason, text, server })) => {
                     return Err(Fault::Goodbye { reason, text, server });
@@ -331,6 +354,14 @@ impl Link {
                 Err(error) => return Err(Fault::Violation(error.0)),
             }
         }
+    }
+}
+
+/// Waits until then; for ever without a time.
+pub async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

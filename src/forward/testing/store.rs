@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::clock::{BootTime, ClockState, WallTime};
 use crate::config::model::Severity;
 use crate::event::{Event, EventData, GatewayStarted};
-use crate::store::handle::{DeadRequest, Refusal, Request, StoreHandle, StoreStatus};
+use crate::store::handle::{DeadRequest, Read, Refusal, Request, StoreHandle, StoreStatus};
 use crate::store::inbox::Receiver;
 
 /// An event that was set aside.
@@ -28,6 +28,9 @@ struct Shared {
     dead: Mutex<Vec<Dead>>,
     marks: Mutex<Vec<u64>>,
     reads: AtomicU64,
+    /// Readers that wait for what comes next.
+    readers: Mutex<Vec<Read>>,
+    by_hand: AtomicBool,
     silent: AtomicBool,
 }
 
@@ -76,10 +79,12 @@ impl FakeStore {
     pub fn by_hand() -> (Self, impl FnMut()) {
         let (store, inbox) = Self::build();
         let (status, shared) = (Arc::clone(&store.status), Arc::clone(&store.shared));
+        shared.by_hand.store(true, Ordering::Relaxed);
         let answer = move || {
             while let Ok(request) = inbox.recv_timeout(Duration::ZERO) {
                 serve(request, &status, &shared);
             }
+            hand_out_new(&shared);
         };
         (store, answer)
     }
@@ -118,6 +123,9 @@ impl FakeStore {
             status.last_sequence = sequence;
             status.waiting = sequence - status.delivered;
         });
+        if !self.shared.by_hand.load(Ordering::Relaxed) {
+            hand_out_new(&self.shared);
+        }
         sequence
     }
 
@@ -151,23 +159,10 @@ impl FakeStore {
 /// Answers one request; false when the thread is to end.
 fn serve(request: Request, status: &watch::Sender<StoreStatus>, shared: &Shared) -> bool {
     match request {
-        Request::Read { from, max_events, max_bytes, reply } => {
-            shared.reads.fetch_add(1, Ordering::Relaxed);
-            let events = shared.events.lock().unwrap();
-            let start = events.partition_point(|event| event.sequence < from);
-            let mut bytes = 0;
-            let mut batch = Vec::new();
-            for event in events[start..].iter().take(max_events) {
-                bytes += 100 + if let EventData::GatewayStarted(data) = &event.data { data.version.len() } else { 0 };
-                if bytes > max_bytes && !batch.is_empty() {
-                    break;
-                }
-                batch.push(Arc::clone(event));
-            }
-            if shared.silent.load(Ordering::Relaxed) {
-                batch.clear();
-            }
-            let _ = reply.send(batch);
+        Request::Read(read) => hand_out(read, shared),
+        Request::ReadOn(read) => {
+            shared.readers.lock().unwrap().push(read);
+            hand_out_new(shared);
         }
         Request::Delivered { through } => {
             shared.marks.lock().unwrap().push(through);
@@ -189,4 +184,33 @@ fn serve(request: Request, status: &watch::Sender<StoreStatus>, shared: &Shared)
         Request::Close => return false,
     }
     true
+}
+
+/// Answers a reader.
+fn hand_out(read: Read, shared: &Shared) {
+    shared.reads.fetch_add(1, Ordering::Relaxed);
+    let events = shared.events.lock().unwrap();
+    let start = events.partition_point(|event| event.sequence < read.from);
+    let mut bytes = 0;
+    let mut batch = Vec::new();
+    for event in events[start..].iter().take(read.max_events) {
+        bytes += 100 + if let EventData::GatewayStarted(data) = &event.data { data.version.len() } else { 0 };
+        if bytes > read.max_bytes && !batch.is_empty() {
+            break;
+        }
+        batch.push(Arc::clone(event));
+    }
+    if shared.silent.load(Ordering::Relaxed) {
+        batch.clear();
+    }
+    let _ = read.reply.send(batch);
+}
+
+/// Answers the readers that have waited for what is there now.
+fn hand_out_new(shared: &Shared) {
+    let last = shared.events.lock().unwrap().last().map_or(0, |event| event.sequence);
+    let mut readers = shared.readers.lock().unwrap();
+    while let Some(index) = readers.iter().position(|reader| reader.from <= last) {
+        hand_out(readers.swap_remove(index), shared);
+    }
 }

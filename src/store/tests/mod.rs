@@ -12,6 +12,7 @@ mod power;
 mod promises;
 mod purge;
 mod quota;
+mod readers;
 mod restart;
 mod retain;
 
