@@ -1,17 +1,20 @@
 //! When a reader of many small packets reads again, so that it is not woken for each of them.
 //!
-//! Owns the rule, and never the connection or the clock: callers say what a read brought and what time it is. A broker
-//! writes each packet by itself, so a reader that takes whatever is there is woken twenty thousand times a second for a
-//! packet or two, which costs both sides more than the packets. Network drivers moderate their interrupts for the same
-//! reason. The rule:
+//! Owns the rule and the pause, and never the connection or the clock: callers say what a read brought and what time it is.
+//! A broker writes each packet by itself, so a reader that takes whatever is there is woken twenty thousand times a second
+//! for a packet or two, which costs both sides more than the packets. Network drivers moderate their interrupts for the
+//! same reason. The rule:
 //!
-//! - Reads that follow each other within a [`GAP`] and bring little are *busy*. After [`BUSY_READS`] of them the reader
-//!   pauses for a [`PAUSE`] before it reads again, and so on while that brings more than [`FEW`]. What comes more slowly is
-//!   never held up.
+//! - Reads that follow each other within a [`GAP`] and bring little are *busy*. After [`BUSY_READS`] of them there is a
+//!   [`PAUSE`] before the next, and so on while that brings more than [`FEW`]. What comes more slowly is never held up.
 //! - A read that brings [`PLENTY`] is followed by another at once.
 //! - There is no pause unless the other side may have [`UNDER_WAY_MIN`] packets more under way: one that waits for our
 //!   answer is not to be kept waiting. The caller knows.
+//!
+//! The pause is the whole thread's, once all its tasks have nothing left to do ([`before_park`]): a connection that is
+//! merely not read wakes the thread with each packet all the same, and one pause serves all connections.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// What comes further apart is no flow.
@@ -20,7 +23,8 @@ const GAP: Duration = Duration::from_millis(1);
 /// So many busy reads make a flow.
 const BUSY_READS: u32 = 8;
 
-/// How long a reader pauses. The runtime's timer makes up to a millisecond more of it.
+/// How long the thread pauses. Short beside what a commit takes, and long enough for thirty packets at thirty thousand a
+/// second.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// What a pause brings when the flow has ended.
@@ -41,9 +45,9 @@ pub struct Moderation {
 }
 
 impl Moderation {
-    /// A read brought so many packets. `may_pause`: the other side may have [`UNDER_WAY_MIN`] more under way. Returns
-    /// when to read again, nothing for at once.
-    pub fn after_read(&mut self, packets: usize, may_pause: bool, now: Instant) -> Option<Instant> {
+    /// A read brought so many packets. `may_pause`: the other side may have [`UNDER_WAY_MIN`] more under way. True when a
+    /// pause is due before the next ([`pause`]).
+    pub fn after_read(&mut self, packets: usize, may_pause: bool, now: Instant) -> bool {
         let is_close = self.last.replace(now).is_some_and(|last| now.saturating_duration_since(last) < GAP);
         let was_paused = std::mem::take(&mut self.is_paused);
         self.busy = match packets {
@@ -65,7 +69,23 @@ impl Moderation {
             }
         };
         self.is_paused = self.busy >= BUSY_READS;
-        self.is_paused.then(|| now + PAUSE)
+        self.is_paused
+    }
+}
+
+thread_local! {
+    static IS_DUE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has this thread pause before it goes to sleep the next time.
+pub fn pause() {
+    IS_DUE.set(true);
+}
+
+/// What the runtime calls before it puts its thread to sleep.
+pub fn before_park() {
+    if IS_DUE.take() {
+        std::thread::sleep(PAUSE);
     }
 }
 
@@ -79,7 +99,7 @@ mod tests {
     fn until_pause(moderation: &mut Moderation, packets: usize, mut now: Instant, apart: Duration) -> (u32, Instant) {
         for reads in 1..100_000 {
             now += apart;
-            if moderation.after_read(packets, true, now).is_some() {
+            if moderation.after_read(packets, true, now) {
                 return (reads, now);
             }
         }
@@ -103,10 +123,10 @@ mod tests {
         assert_eq!(reads, BUSY_READS + 1, "the first has none before it");
         for packets in [FEW + 1, 40, PLENTY - 1, 30] {
             now += PAUSE * 2;
-            assert_eq!(moderation.after_read(packets, true, now), Some(now + PAUSE));
+            assert!(moderation.after_read(packets, true, now));
         }
         now += PAUSE * 2;
-        assert_eq!(moderation.after_read(FEW, true, now), None);
+        assert!(!moderation.after_read(FEW, true, now));
         assert_eq!(until_pause(&mut moderation, 1, now, SOON).0, BUSY_READS, "it begins anew");
     }
 
@@ -114,7 +134,7 @@ mod tests {
     fn a_read_that_brings_plenty_is_followed_at_once() {
         let mut moderation = Moderation::default();
         let (_, now) = until_pause(&mut moderation, 1, Instant::now(), SOON);
-        assert_eq!(moderation.after_read(PLENTY, true, now + PAUSE), None);
+        assert!(!moderation.after_read(PLENTY, true, now + PAUSE));
         assert_eq!(until_pause(&mut moderation, 1, now + PAUSE, SOON).0, BUSY_READS);
     }
 
@@ -124,9 +144,20 @@ mod tests {
         let mut now = Instant::now();
         for _ in 0..100 {
             now += SOON;
-            assert_eq!(moderation.after_read(1, false, now), None);
+            assert!(!moderation.after_read(1, false, now));
         }
         let (_, now) = until_pause(&mut moderation, 1, now, SOON);
-        assert_eq!(moderation.after_read(40, false, now + PAUSE), None, "all that was under way is here");
+        assert!(!moderation.after_read(40, false, now + PAUSE), "all that was under way is here");
+    }
+
+    #[test]
+    #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    fn a_pause_comes_once_and_is_one_threads_alone() {
+        let start = Instant::now();
+        pause();
+        assert!(!std::thread::spawn(|| IS_DUE.get()).join().unwrap());
+        before_park();
+        assert!(start.elapsed() >= PAUSE);
+        assert!(!IS_DUE.get());
     }
 }

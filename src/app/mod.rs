@@ -28,6 +28,7 @@ use crate::config::{self, model::Config};
 use crate::counters::Counters;
 use crate::error::Failure;
 use crate::event::GatewayStarted;
+use crate::moderation;
 use crate::ops::logging;
 use crate::ops::progress::{Progress, Turns};
 use crate::ops::reload::{Asked, Outcome, answer};
@@ -59,6 +60,7 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     let mut config = loaded.config;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_park(moderation::before_park)
         .build()
         .map_err(|error| Failure::Failed(format!("error: the runtime cannot start: {error}")))?;
     survive_file_size_limit(&runtime)?;

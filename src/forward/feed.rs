@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::link::until;
+use super::session::until;
 use crate::event::Event;
 use crate::store::handle::{Closed, StoreHandle, StoreStatus};
 

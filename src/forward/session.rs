@@ -24,7 +24,7 @@ use super::backoff::Backoff;
 use super::batch::Batch;
 use super::client::Forwarder;
 use super::ending::{End, Lost};
-use super::link::{Link, until};
+use super::link::Link;
 use super::lookout::read_on;
 use super::options::side_ids;
 use super::scout::Scout;
@@ -311,4 +311,12 @@ enum FlowLimit {
 enum Write {
     Events,
     Status(Vec<u8>),
+}
+
+/// Waits until then; for ever without a time.
+pub(super) async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }

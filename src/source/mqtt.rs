@@ -48,7 +48,7 @@ use crate::decode::rebirth_request;
 use crate::forward::backoff::Backoff;
 use crate::forward::explain::{self, Explanation, Phase};
 use crate::forward::link::Fault;
-use crate::moderation::{Moderation, UNDER_WAY_MIN};
+use crate::moderation::{self, Moderation, UNDER_WAY_MIN};
 
 /// Shortest and longest wait before a broker is tried again. It is near, often on this very machine, and restarts in a
 /// second.
@@ -181,7 +181,7 @@ impl Task {
         let mut tick = Instant::now() + self.config.keep_alive;
         // Since the last tick: whether something was heard, and whether we listened all the time.
         let (mut heard, mut listened) = (true, true);
-        let (mut moderation, mut read_at, mut resume) = (Moderation::default(), None, None);
+        let (mut moderation, mut read_at) = (Moderation::default(), None);
         // The most the broker has had under way here, as far as we have seen.
         let mut under_way = 0;
         loop {
@@ -190,7 +190,9 @@ impl Task {
                 under_way = under_way.max(taken).max(self.ledger.len());
                 // With more here than can be taken it is us who are slow.
                 let may_pause = is_hungry && under_way > UNDER_WAY_MIN;
-                resume = moderation.after_read(taken, may_pause, at).map(Instant::from_std);
+                if moderation.after_read(taken, may_pause, at) {
+                    moderation::pause();
+                }
             }
             while let Some(acknowledgement) = self.ledger.next() {
                 outgoing.acknowledge(acknowledgement);
@@ -229,8 +231,7 @@ impl Task {
                     let ping = Packet::PingReq;
                     outgoing.packet(&ping).map_err(|error| End::Lost(connect::violation(&self.config, &error)))?;
                 }
-                () = sleep_until(resume.unwrap_or(tick)), if resume.is_some() => resume = None,
-                bytes = reader.read_buf(inbox.room()), if may_read && resume.is_none() => match bytes {
+                bytes = reader.read_buf(inbox.room()), if may_read => match bytes {
                     Ok(0) => return Err(self.broken(&io::ErrorKind::UnexpectedEof.into())),
                     Ok(_) => {
                         heard = true;

@@ -29,7 +29,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::config::model::Protocol;
-use crate::moderation::{Moderation, UNDER_WAY_MIN};
+use crate::moderation::{self, Moderation, UNDER_WAY_MIN};
 use alias::Aliases;
 use codec::{Incoming, Welcome};
 pub use fault::Fault;
@@ -141,8 +141,6 @@ pub struct Link {
     /// Messages that the broker has and has not acknowledged.
     unacknowledged: usize,
     moderation: Moderation,
-    /// Nothing is read before this.
-    resume: Option<Instant>,
 }
 
 impl Link {
@@ -222,7 +220,6 @@ impl Link {
             heard: true,
             unacknowledged: 0,
             moderation: Moderation::default(),
-            resume: None,
         })
     }
 
@@ -306,7 +303,7 @@ impl Link {
             self.inbox.reserve(READ_BYTES);
             tokio::select! {
                 biased;
-                read = self.stream.read_buf(&mut self.inbox), if self.resume.is_none() => {
+                read = self.stream.read_buf(&mut self.inbox) => {
                     let bytes = read?;
                     if bytes == 0 {
                         return Err(Fault::Closed);
@@ -315,10 +312,10 @@ impl Link {
                     let packets = bytes / PUBACK_BYTES;
                     // With little left to acknowledge there is little to wait for, and room for more to send.
                     let is_busy = self.unacknowledged > packets + UNDER_WAY_MIN;
-                    let resume = self.moderation.after_read(packets, is_busy, Instant::now().into_std());
-                    self.resume = resume.map(Instant::from_std);
+                    if self.moderation.after_read(packets, is_busy, Instant::now().into_std()) {
+                        moderation::pause();
+                    }
                 }
-                () = until(self.resume), if self.resume.is_some() => self.resume = None,
                 _ = self.ticks.tick() => {
                     if !self.heard {
                         return Err(Fault::NoPong(self.keep_alive));
@@ -354,14 +351,6 @@ impl Link {
                 Err(error) => return Err(Fault::Violation(error.0)),
             }
         }
-    }
-}
-
-/// Waits until then; for ever without a time.
-pub async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }
 
