@@ -82,6 +82,12 @@ pub fn pause() {
     IS_DUE.set(true);
 }
 
+/// Whether this thread is to pause.
+#[cfg(test)]
+pub(crate) fn is_due() -> bool {
+    IS_DUE.get()
+}
+
 /// What the runtime calls before it puts its thread to sleep.
 pub fn before_park() {
     if IS_DUE.take() {
@@ -155,9 +161,9 @@ mod tests {
     fn a_pause_comes_once_and_is_one_threads_alone() {
         let start = Instant::now();
         pause();
-        assert!(!std::thread::spawn(|| IS_DUE.get()).join().unwrap());
+        assert!(is_due() && !std::thread::spawn(is_due).join().unwrap());
         before_park();
         assert!(start.elapsed() >= PAUSE);
-        assert!(!IS_DUE.get());
+        assert!(!is_due());
     }
 }

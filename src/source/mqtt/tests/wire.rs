@@ -191,6 +191,32 @@ async fn a_broker_that_sends_without_a_window_is_read_no_further_than_what_is_ta
 }
 
 #[tokio::test]
+async fn messages_that_come_one_by_one_in_a_flow_make_a_pause_but_not_while_a_broker_may_wait_for_us() {
+    let (listener, port) = listen().await;
+    let mut rig = Rig::start(source(port));
+    let mut wire = Wire::accept(&listener, &GRANTED).await;
+    for id in 1..=300 {
+        wire.publish("plant/a/t", QoS::AtLeastOnce, id, "1").await;
+        rig.reading().await.1.unwrap().release();
+        assert_eq!(wire.packet().await[0], 0x40);
+    }
+    assert!(!moderation::is_due(), "it may have but one under way");
+    let mut under_way = Vec::new();
+    for id in 1..=60 {
+        wire.publish("plant/a/t", QoS::AtLeastOnce, id, "1").await;
+        under_way.push(rig.reading().await.1);
+    }
+    let flow = async {
+        while !moderation::is_due() {
+            wire.publish("plant/a/t", QoS::AtMostOnce, 0, "1").await;
+            rig.reading().await;
+        }
+    };
+    in_time("a pause", flow).await;
+    rig.task.abort();
+}
+
+#[tokio::test]
 async fn a_broker_that_falls_silent_is_given_up() {
     let (listener, port) = listen().await;
     let mut rig = Rig::start(MqttSource { keep_alive: Duration::from_secs(1), ..source(port) });
