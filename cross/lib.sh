@@ -13,10 +13,11 @@ export CARGO_HOME=${CARGO_HOME:-$HOME/.cargo}
 export LC_ALL=C.UTF-8 TZ=UTC
 umask 022
 
-# zig's linker and compiler, and cargo-auditable.
+# zig's linker and compiler, cargo-auditable, and the certificate authorities of the container image (Mozilla's list).
 ZIGLANG_VERSION=0.17.0
 ZIGBUILD_VERSION=0.24.0
 AUDITABLE_VERSION=0.7.7
+CERTIFI_VERSION=2026.10.18
 
 say() { printf '%s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
