@@ -267,7 +267,8 @@ impl App {
             Some(true) => "connected",
             Some(false) => "not connected",
         };
-        let mut text = format!("{sources}, upstream {upstream}, {} events waiting", store.waiting);
+        let events = if store.waiting == 1 { "event" } else { "events" };
+        let mut text = format!("{sources}, upstream {upstream}, {} {events} waiting", store.waiting);
         if let Some(fault) = &store.fault {
             text.push_str(", store: ");
             text.push_str(fault);
