@@ -34,6 +34,11 @@ fn letters(stage: &Stage) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)))
 }
 
+/// Waits for the acknowledgement of all that was sent: the consumer may have an event before it.
+fn acknowledged(stage: &Stage) {
+    wait_until("all acknowledged", PATIENT, || stage.status()["store"]["waiting"] == 0);
+}
+
 #[test]
 fn at_aws_a_backlog_leaves_at_a_hundred_a_second_and_what_is_too_deep_in_a_topic_is_folded() {
     let mut stage = stage(|config| {
@@ -45,6 +50,7 @@ fn at_aws_a_backlog_leaves_at_a_hundred_a_second_and_what_is_too_deep_in_a_topic
     stage.start();
     stage.local.wait_subscribed("tidegate-gw1-deep", 1);
     stage.consumer.wait_for(STARTED, 1, SOON);
+    acknowledged(&stage);
     stage.network.down();
     stage.cross(5, 1, 50);
     stage.publisher.publish("deep/d1/temp", r#"{"value":80.0,"seq":1}"#);
@@ -193,7 +199,7 @@ fn a_quota_that_is_used_up_is_waited_out_and_nothing_is_lost() {
     stage.cross(4, 1, 25);
     stage.consumer.wait_for_crossings(100, PATIENT);
     stage.gateway.wait_logged(&["WARN", "the broker wants a pause", "quota"]);
-    wait_until("all acknowledged", PATIENT, || stage.status()["store"]["waiting"] == 0);
+    acknowledged(&stage);
     stage.consumer.assert_lossless();
     assert!(letters(&stage).is_empty());
     assert_eq!(scrape(&stage).get("tidegate_upstream_refused_events_total", &[]), 3.0);
@@ -240,13 +246,14 @@ fn a_broker_that_takes_few_at_a_time_gets_no_more_and_topics_become_numbers() {
         stage.network.retarget(([127, 0, 0, 1], port).into());
         stage.start();
         stage.consumer.wait_for(STARTED, 1, SOON);
+        acknowledged(&stage);
         stage.network.down();
         stage.cross(sensors, 1, each);
         wait_until("all stored", PATIENT, || stage.status()["store"]["waiting"] == sensors * each);
         let (before, connections) = (stage.network.passed_bytes(), stage.network.accepted());
         stage.network.restore();
         stage.consumer.wait_for_crossings(sensors * each, PATIENT);
-        wait_until("all acknowledged", PATIENT, || stage.status()["store"]["waiting"] == 0);
+        acknowledged(&stage);
         stage.consumer.assert_lossless();
         assert!(stage.network.accepted() <= connections + 1, "the connection holds");
         bytes.push(stage.network.passed_bytes() - before);
