@@ -107,12 +107,14 @@ impl Feed {
             if self.has_room() {
                 let (store, from) = (self.store.clone(), self.next);
                 // With nothing there the store answers as soon as there is: an event leaves without being asked for.
-                self.reads_on = !self.is_behind();
-                self.reading = Some(if self.reads_on {
-                    Box::pin(async move { store.read_on(from, READ_EVENTS_MAX, READ_BYTES_MAX).await })
-                } else {
-                    Box::pin(async move { store.read(from, READ_EVENTS_MAX, READ_BYTES_MAX).await })
-                });
+                let reads_on = !self.is_behind();
+                self.reads_on = reads_on;
+                self.reading = Some(Box::pin(async move {
+                    match reads_on {
+                        true => store.read_on(from, READ_EVENTS_MAX, READ_BYTES_MAX).await,
+                        false => store.read(from, READ_EVENTS_MAX, READ_BYTES_MAX).await,
+                    }
+                }));
                 self.not_before = None;
             }
             let not_before = self.not_before;
@@ -242,6 +244,10 @@ mod tests {
             store.evict_through(3);
             assert!(!turn(&mut feed, &mut answer).await, "they are gone again");
             assert!(feed.is_drained(), "and not waited for");
+            store.add(1);
+            assert!(turn(&mut feed, &mut answer).await);
+            assert_eq!(feed.pop().unwrap().sequence, 4);
+            assert_eq!(store.reads(), 1);
         });
     }
 

@@ -116,7 +116,7 @@ impl FakeStore {
 
     fn add_event(&self, make: impl FnOnce(u64) -> Event) -> u64 {
         let mut events = self.shared.events.lock().unwrap();
-        let sequence = events.last().map_or(0, |event| event.sequence) + 1;
+        let sequence = events.last().map_or(self.delivered(), |event| event.sequence) + 1;
         events.push(Arc::new(make(sequence)));
         drop(events);
         self.status.send_modify(|status| {

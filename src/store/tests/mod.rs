@@ -67,6 +67,22 @@ impl Rig {
         Self { config: config.clone(), opened, counters, runtime, acks: mpsc::unbounded_channel(), next_ack: 0 }
     }
 
+    /// One whose syncs say that they have begun, and wait to be let through as at [`gate`]. The first is through.
+    fn open_gated(config: &Store) -> (Self, Sender<()>, Receiver<()>) {
+        let (gate, gated) = gate();
+        let (entered, entries) = std::sync::mpsc::channel();
+        let hook: SyncHook = Arc::new(move || {
+            let _ = entered.send(());
+            // The test's end closes the gate for good.
+            let _ = gated.lock().unwrap().recv();
+            Ok(())
+        });
+        gate.send(()).unwrap();
+        let rig = Self::open_hooked(config, Some(hook));
+        entries.recv().unwrap();
+        (rig, gate, entries)
+    }
+
     fn handle(&self) -> StoreHandle {
         self.opened.handle.clone()
     }
@@ -242,17 +258,7 @@ fn gate() -> (Sender<()>, Mutex<Receiver<()>>) {
 #[test]
 fn acknowledgements_are_released_in_order_and_only_after_the_sync() {
     let dir = tempfile::tempdir().unwrap();
-    let (gate, gated) = gate();
-    let (entered, entries) = std::sync::mpsc::channel();
-    let hook: SyncHook = Arc::new(move || {
-        let _ = entered.send(());
-        // The test's end closes the gate for good.
-        let _ = gated.lock().unwrap().recv();
-        Ok(())
-    });
-    gate.send(()).unwrap();
-    let mut rig = Rig::open_hooked(&config(dir.path()), Some(hook));
-    entries.recv().unwrap();
+    let (mut rig, gate, entries) = Rig::open_gated(&config(dir.path()));
     let first = rig.send(events(3), vec![record("a", "s", b"1")]);
     entries.recv().unwrap();
     // In the middle of the sync: written, not yet safe.

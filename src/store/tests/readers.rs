@@ -19,16 +19,7 @@ fn state<F: Future<Output = Result<Vec<Arc<Event>>, crate::store::handle::Closed
 #[test]
 fn who_waits_for_the_next_event_has_it_when_it_is_on_stable_storage_and_not_before() {
     let dir = tempfile::tempdir().unwrap();
-    let (gate, gated) = gate();
-    let (entered, entries) = std::sync::mpsc::channel();
-    let hook: SyncHook = Arc::new(move || {
-        let _ = entered.send(());
-        let _ = gated.lock().unwrap().recv();
-        Ok(())
-    });
-    gate.send(()).unwrap();
-    let mut rig = Rig::open_hooked(&config(dir.path()), Some(hook));
-    entries.recv().unwrap();
+    let (mut rig, gate, entries) = Rig::open_gated(&config(dir.path()));
     let handle = rig.handle();
     let mut read = Box::pin(handle.read_on(1, 10, usize::MAX));
     assert_eq!(state(&rig, &mut read), None, "it is asked for");
