@@ -36,6 +36,10 @@ ca_file = "$B_CA"
 topic = "$OUT_PREFIX/{sensor}"
 TOML
     ;;
-start) exec "$BIN" run --config "$RUN_DIR/tidegate.toml" ;;
+start)
+    # As its unit starts it.
+    export $(sed -n 's/^Environment=//p' "$(dirname "$0")/../../systemd/tidegate.service")
+    exec "$BIN" run --config "$RUN_DIR/tidegate.toml"
+    ;;
 *) echo "info|config|start" >&2; exit 2 ;;
 esac

@@ -25,6 +25,7 @@ mod load;
 mod modbus;
 mod mqtt;
 mod pacing;
+mod pieces;
 pub mod preset;
 mod reference;
 mod render;

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
+use super::pieces;
 use super::render::is_secret;
 use super::tree::{Context, Entry, Spot, copy_table};
 
@@ -17,10 +18,13 @@ const SYNTAX_ERRORS_MAX: usize = 20;
 /// Parses file number `file` of the context, reports what is broken, and returns what is not.
 pub fn parse(ctx: &mut Context<'_>, file: usize) -> Vec<Entry> {
     let source = std::sync::Arc::clone(&ctx.files[file]);
+    if let Some(entries) = pieces::parse(source.text(), file) {
+        return entries;
+    }
     let mut text = source.text().to_owned();
     for round in 0.. {
         let error = match DeTable::parse(&text) {
-            Ok(table) => return copy_table(table.get_ref(), file),
+            Ok(table) => return copy_table(table.get_ref(), file, 0),
             Err(error) => error,
         };
         let span = error.span().unwrap_or(0..0);

@@ -22,8 +22,9 @@ pub struct Spot {
 }
 
 impl Spot {
-    fn new(file: usize, span: Range<usize>) -> Self {
-        Self { file, start: span.start, end: span.end }
+    /// A span of a piece that begins at `offset` of the file.
+    fn new(file: usize, offset: usize, span: Range<usize>) -> Self {
+        Self { file, start: offset + span.start, end: offset + span.end }
     }
 
     /// The bytes.
@@ -77,21 +78,23 @@ impl Node {
     }
 }
 
-/// Copies a parsed TOML table. Depth is bounded by the parser's own limit (80), so recursion is safe.
-pub fn copy_table(table: &DeTable<'_>, file: usize) -> Vec<Entry> {
+/// Copies a parsed TOML table, of a text that begins at `offset` of the file. Depth is bounded by the parser's own limit
+/// (80), so recursion is safe.
+pub fn copy_table(table: &DeTable<'_>, file: usize, offset: usize) -> Vec<Entry> {
+    let spot = |span| Spot::new(file, offset, span);
     let mut entries: Vec<Entry> = table
         .iter()
         .map(|(key, value)| Entry {
             name: key.get_ref().to_string(),
-            key: Spot::new(file, key.span()),
-            value: Node { spot: Spot::new(file, value.span()), data: copy_value(value.get_ref(), file) },
+            key: spot(key.span()),
+            value: Node { spot: spot(value.span()), data: copy_value(value.get_ref(), file, offset) },
         })
         .collect();
     entries.sort_by_key(|entry| entry.key.start);
     entries
 }
 
-fn copy_value(value: &DeValue<'_>, file: usize) -> Data {
+fn copy_value(value: &DeValue<'_>, file: usize, offset: usize) -> Data {
     match value {
         DeValue::String(text) => Data::Text(text.to_string()),
         DeValue::Integer(digits) => Data::Integer(i64::from_str_radix(digits.as_str(), digits.radix()).ok()),
@@ -104,10 +107,13 @@ fn copy_value(value: &DeValue<'_>, file: usize) -> Data {
         DeValue::Datetime(_) => Data::Date,
         DeValue::Array(list) => Data::List(
             list.iter()
-                .map(|item| Node { spot: Spot::new(file, item.span()), data: copy_value(item.get_ref(), file) })
+                .map(|item| {
+                    let spot = Spot::new(file, offset, item.span());
+                    Node { spot, data: copy_value(item.get_ref(), file, offset) }
+                })
                 .collect(),
         ),
-        DeValue::Table(table) => Data::Table(copy_table(table, file)),
+        DeValue::Table(table) => Data::Table(copy_table(table, file, offset)),
     }
 }
 

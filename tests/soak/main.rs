@@ -5,7 +5,7 @@
 //! they are, and nothing may be lost or change its order. Judged are counts, never times: a slow machine takes longer.
 //!
 //! ```text
-//! tests/run --soak 10m       the whole day in about ten minutes, then a smaller one on a small machine
+//! tests/run --soak 10m       the whole day in about ten minutes, then one on a small machine
 //! cargo test --test soak     a miniature of some seconds
 //! ```
 //!

@@ -1,4 +1,4 @@
-//! A smaller plant's day on a small machine: the gateway under limits of memory and processor time, set by the system.
+//! The plant's day on a small machine: the gateway under limits of memory and processor time, set by the system.
 //!
 //! Beside it the flow without limits, in the same run. With too little of everything the gateway may only become slower:
 //! the local broker keeps what it does not take yet. Nothing may be lost, and memory must stay within the limit without

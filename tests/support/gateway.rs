@@ -213,6 +213,7 @@ impl Gateway {
         command.args(words).arg("run").arg("--config").arg(&self.config);
         command.env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
         command.env("NOTIFY_SOCKET", self.notify.path()).env("RUST_BACKTRACE", "1");
+        command.envs(unit_environment());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         if let Some(id) = self.user {
@@ -320,6 +321,12 @@ impl Drop for Gateway {
             panic!("the gateway panicked: {line}\n{log}");
         }
     }
+}
+
+/// What the unit sets for the gateway.
+fn unit_environment() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let unit = include_str!("../../systemd/tidegate.service");
+    unit.lines().filter_map(|line| line.strip_prefix("Environment=")?.split_once('='))
 }
 
 /// Whether a process has a file open, by the name the system knows it by (a link's target).
