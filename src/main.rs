@@ -4,9 +4,14 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tidegate::cli;
 
 fn main() -> ExitCode {
-    match tidegate::cli::Arguments::parse().execute() {
+    let done = match cli::run::alone(std::env::args_os().skip(1)) {
+        Some(run) => tidegate::app::run(&run.config),
+        None => cli::Arguments::parse().execute(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Nobody may be listening (`2>&1 | head`); the exit code tells all the same.

@@ -20,6 +20,7 @@ pub mod presets;
 pub mod queue;
 pub mod reload;
 pub mod replay;
+pub mod run;
 pub mod status;
 pub mod tap;
 pub mod test;
@@ -59,11 +60,7 @@ SIGHUP reloads the configuration, as `tidegate reload` does; a bad one is refuse
 SIGTERM stops: sources first, then what can be drained upstream within gateway.shutdown_grace.
 
 Exit codes: 0 stopped when told to, 1 failed, 2 usage, 78 the configuration is wrong.")]
-    Run {
-        /// Configuration file; conf.d/*.toml beside it is read too
-        #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG)]
-        config: PathBuf,
-    },
+    Run(run::Arguments),
     /// Check a configuration without running it; every mistake in one go
     #[command(after_help = "\
 Examples:
@@ -279,7 +276,7 @@ impl Arguments {
     /// Does what the command line says.
     pub fn execute(self) -> Result<(), Failure> {
         match self.command {
-            Command::Run { config } => crate::app::run(&config),
+            Command::Run(arguments) => crate::app::run(&arguments.config),
             Command::Check { config, environment, without_files, json } => {
                 check::run(&config, check::Wanted { files: !without_files, environment, json })
             }
