@@ -4,6 +4,7 @@
 //! text's size while it works; a gateway that reads its 2,000 alarms again, beside everything else it does, should not
 //! need that. Never says what is wrong: whatever is not plain is left to [`super::syntax`], which parses the whole.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use toml::de::DeTable;
@@ -16,12 +17,16 @@ const PIECE_BYTES_MIN: usize = 16 << 10;
 /// The tree of a text; `None` when a piece cannot be parsed, or the pieces could mean something else together.
 pub fn parse(text: &str, file: usize) -> Option<Vec<Entry>> {
     let mut whole: Vec<Entry> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for piece in pieces(text) {
         let table = DeTable::parse(text.get(piece.clone())?).ok()?;
         for entry in copy_table(table.get_ref(), file, piece.start) {
-            match whole.iter_mut().find(|known| known.name == entry.name) {
-                None => whole.push(entry),
-                Some(known) => extend(known, entry, text)?,
+            match places.get(&entry.name) {
+                Some(place) => extend(&mut whole[*place], entry, text)?,
+                None => {
+                    places.insert(entry.name.clone(), whole.len());
+                    whole.push(entry);
+                }
             }
         }
     }

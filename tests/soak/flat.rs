@@ -14,7 +14,7 @@ const MIB: u64 = 1 << 20;
 const GROWTH_MAX: u64 = 8 * MIB;
 
 /// The most memory at any time that is not of a file: 10,000 sensors, their alarms and records, 64 connections.
-const MEMORY_MAX: u64 = 128 * MIB;
+const MEMORY_MAX: u64 = 64 * MIB;
 
 /// How many more open files and threads there may be than when the gateway was warm: generations open and close.
 const MORE_MAX: u64 = 16;
