@@ -369,25 +369,6 @@ fn company_enough_is_not_waited_for_any_longer() {
 }
 
 #[test]
-fn reads_give_what_was_asked_for_and_at_least_one() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut rig = Rig::open(&config(dir.path()));
-    rig.commit(events(3_000), Vec::new());
-    assert_eq!(sequences(&rig.read(1, 5)), [1, 2, 3, 4, 5]);
-    assert_eq!(sequences(&rig.read(62, 5)), [62, 63, 64, 65, 66]);
-    assert_eq!(sequences(&rig.read(2_999, 5)), [2_999, 3_000]);
-    assert_eq!(rig.read(3_001, 5), []);
-    assert_eq!(rig.read(u64::MAX, 5), []);
-    assert_eq!(rig.read(1, 0), []);
-    for from in [1, 2_900] {
-        assert_eq!(rig.runtime.block_on(rig.handle().read(from, 100, 1)).unwrap().len(), 1);
-        let some = rig.runtime.block_on(rig.handle().read(from, 100, 2_000)).unwrap().len();
-        assert!((2..20).contains(&some), "{some}");
-    }
-    rig.close();
-}
-
-#[test]
 fn the_loop_turns_while_nothing_happens() {
     let dir = tempfile::tempdir().unwrap();
     let rig = Rig::open(&config(dir.path()));
