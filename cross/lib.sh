@@ -24,9 +24,17 @@ CERTIFI_VERSION=2026.10.18
 say() { printf '%s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
+# Compilers are told folders in lists that blanks divide, and some of those cannot be quoted.
+for folder in "$ROOT" "$TOOLS" "$BUILD" "$CARGO_HOME"; do
+    [[ $folder != *[[:space:]]* ]] || die "a folder with a blank in its name cannot be built in: $folder"
+done
+
+# of_source COMMAND...: git, of this source. It may be somebody else's: root makes images in a user's clone.
+of_source() { git -c safe.directory="$ROOT" -C "$ROOT" "$@"; }
+
 # The date of a release is that of its last commit, so that whoever builds it again gets the same bytes.
 if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
-    SOURCE_DATE_EPOCH=$(git -C "$ROOT" log -1 --format=%ct 2>/dev/null) ||
+    SOURCE_DATE_EPOCH=$(of_source log -1 --format=%ct 2>/dev/null) ||
         die "no git history here: set SOURCE_DATE_EPOCH to the release's date in seconds"
 fi
 export SOURCE_DATE_EPOCH
@@ -49,3 +57,8 @@ packed() { gzip -9 --no-name --force "$1"; }
 
 # dated DIRECTORY: gives everything in it the release's date.
 dated() { find "$1" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +; }
+
+# checksums: SHA256SUMS of everything in $DIST, also of earlier runs.
+checksums() {
+    (cd "$DIST" && find . -maxdepth 1 -type f ! -name SHA256SUMS -printf '%P\0' | sort -z | xargs -0 sha256sum >SHA256SUMS)
+}

@@ -26,3 +26,4 @@ pub mod shutdown;
 pub mod source;
 pub mod store;
 pub mod tap;
+pub mod unit;

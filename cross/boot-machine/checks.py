@@ -9,6 +9,8 @@ from machines import until
 EXPOSURE_MAX = 1.5
 NEXT = "/opt/next.deb"
 FRESH = "/opt/fresh.deb"
+# What the tarball holds, with the package's program.
+TARBALL = "/opt/tarball"
 
 
 def expect(holds, seen):
@@ -52,6 +54,42 @@ def configured(scene):
     kind = scene.show("Type")
     expect(kind == "notify" and scene.show("NRestarts") == "0", f"Type={kind}, restarts {scene.show('NRestarts')}")
     return f"Type=notify, STATUS: {text}; check: {said.splitlines()[-1]}"
+
+
+def recorded(scene):
+    """[record] works where the documentation puts it."""
+    told = until("the recorder's word", 30 * scene.machine.patience,
+                 lambda: [entry["MESSAGE"] for entry in scene.journal("-n 200") if "record" in entry["MESSAGE"]])
+    folder = scene.machine.must("stat -c '%n %a %U' /var/lib/tidegate-readings")
+    return expect(all("recording readings" in text for text in told) and folder.endswith(" 750 tidegate"), f"{folder}; {told}")
+
+
+def other_disk(scene):
+    """A store on another disk: the unit forbids it, the gateway says what to do, and that helps."""
+    machine = scene.machine
+    machine.must("""install -d -o tidegate -g tidegate /mnt/ssd && mount -t tmpfs -o size=64m,mode=755 tmpfs /mnt/ssd
+        install -d -o tidegate -g tidegate -m 750 /mnt/ssd/tidegate""")
+    scene.configure(store="/mnt/ssd/tidegate")
+    begin = machine.must("date +%s")
+    machine.must("systemctl restart tidegate", 60 * machine.patience)
+    told = until("what is wrong", 60 * machine.patience,
+                 lambda: [entry["MESSAGE"] for entry in scene.journal(f"--since=@{begin}") if "ReadWritePaths=" in entry["MESSAGE"]])
+    expect(scene.show("ActiveState") == "active", f"not active: {scene.show('ActiveState')}")
+    # As told.
+    machine.must("""printf '[Service]\nReadWritePaths=/mnt/ssd/tidegate\n' >/etc/systemd/system/tidegate.service.d/disk.conf
+        systemctl daemon-reload; systemctl restart tidegate""", 60 * machine.patience)
+    scene.wait_connected()
+    scene.cross("disk", 20)
+    count = scene.wait_arrived("disk")
+    stored = machine.must("ls /mnt/ssd/tidegate")
+    # Its events are numbered by themselves, and are no part of the sequence of all others.
+    scene.elsewhere = {event["id"] for event in scene.received() if event["subject"] == "plant/disk/value"}
+    scene.configure()
+    machine.must("""rm /etc/systemd/system/tidegate.service.d/disk.conf; systemctl daemon-reload
+        systemctl restart tidegate; umount /mnt/ssd""", 60 * machine.patience)
+    scene.wait_connected()
+    expect("=/mnt/ssd/tidegate`" in told[0], told[0])
+    return expect(stored, f"told: {told[0]}; then {count} arrived, there lie {' '.join(stored.split())}")
 
 
 def tools(scene):
@@ -279,7 +317,7 @@ def gap_free(scene):
     """Over everything so far: the sequence has no gap, and the gateway itself says that nothing was lost."""
     status = until("an empty store", 60 * scene.machine.patience,
                    lambda: (lambda found: found if found.get("store", {}).get("waiting") == 0 else None)(scene.status()))
-    events = scene.received()
+    events = [event for event in scene.received() if event["id"] not in scene.elsewhere]
     sequences = [int(event["sequence"]) for event in events]
     missing = set(range(min(sequences), max(sequences) + 1)) - set(sequences)
     lost = status["store"]["lost"] + status["store"]["dead"]
@@ -305,8 +343,12 @@ def remove_and_return(scene):
 
 def purge(scene):
     """A purge takes configuration and store. The user stays, so that nobody else gets its number."""
+    # A disk of its own does not stop it, and is emptied.
+    scene.machine.must("""cd /var/lib/tidegate-readings && rm -f -- * && mount -t tmpfs tmpfs . &&
+        touch /var/lib/tidegate-readings/readings""")
     scene.machine.must("dpkg --purge tidegate", 120 * scene.machine.patience)
-    left = scene.machine.must("ls -d /etc/tidegate/* /var/lib/tidegate /run/tidegate /usr/bin/tidegate "
+    scene.machine.must("""cd /var/lib && [ -z "$(ls -A tidegate-readings)" ] && umount tidegate-readings && rmdir tidegate-readings""")
+    left = scene.machine.must("ls -d /etc/tidegate/* /var/lib/tidegate /var/lib/tidegate-readings /run/tidegate /usr/bin/tidegate "
                               "/lib/systemd/system/tidegate.service /etc/systemd/system/*.wants/tidegate.service 2>/dev/null || true")
     user = scene.machine.must("id -un tidegate")
     # The administrator's own files, which no package knows of.
@@ -315,14 +357,37 @@ def purge(scene):
                             f"{' '.join(path for path in left.split() if path not in ours)}; user {user} kept")
 
 
+def by_hand(scene):
+    """The tarball's own instructions, on a system without the package; then the package over it, which says what hides it."""
+    machine = scene.machine
+    block = machine.must(f"sed -n '/^```sh$/,/^```$/p' {TARBALL}/INSTALL.md | sed '1d;/^```$/,$d'")
+    # A container has no udev.
+    block = block.replace("udevadm control --reload", "{ [ ! -S /run/udev/control ] || udevadm control --reload; }")
+    # What an administrator had added for the package would be in the way.
+    machine.must("rm -rf /etc/tidegate /etc/systemd/system/tidegate.service.d")
+    machine.must(f"cd {TARBALL} && set -e && {{\n{block}\n}}", 120 * machine.patience)
+    scene.wait_active()
+    text, program = scene.show("StatusText"), machine.must("readlink /proc/$(systemctl show tidegate -p MainPID --value)/exe")
+    modes = machine.must("stat -c '%a %U:%G' /etc/tidegate/tidegate.toml /var/lib/tidegate").split("\n")
+    pages = machine.must("ls /usr/local/share/man/man1 | wc -l")
+    noted = machine.must(f"dpkg -i --force-confold {FRESH} 2>&1 | grep -A 2 '^note:'", 120 * machine.patience)
+    machine.must("rm /etc/systemd/system/tidegate.service /usr/local/bin/tidegate; systemctl daemon-reload; systemctl restart tidegate",
+                 60 * machine.patience)
+    scene.wait_active()
+    now = machine.must("readlink /proc/$(systemctl show tidegate -p MainPID --value)/exe")
+    return expect(program == "/usr/local/bin/tidegate" and "[[source]]" in text and modes == ["640 root:tidegate", "750 tidegate:tidegate"]
+                  and int(pages) > 5 and "hides" in noted and now == "/usr/bin/tidegate",
+                  f"{program}, {'; '.join(modes)}, {pages} manual pages; STATUS: {text}; the package over it: {noted.splitlines()[0]}; now {now}")
+
+
 CHECKS = [
     ("fresh install", fresh_install), ("user and files", user_and_files), ("configured", configured),
-    ("status and check", tools), ("exposure", exposure), ("confinement", confinement), ("serial port", from_serial),
+    ("readings recorded", recorded), ("status and check", tools), ("exposure", exposure), ("confinement", confinement), ("serial port", from_serial),
     ("MQTT to TLS", from_mqtt), ("journal fields", journal_fields), ("reload", reload_changed),
     ("reload refused", reload_refused), ("reload without a socket", reload_without_socket),
     ("kill -9 in an outage", kill_in_outage), ("watchdog", watchdog),
-    ("wrong configuration", wrong_start), ("long stop", long_grace), ("upgrade", upgrade),
+    ("wrong configuration", wrong_start), ("long stop", long_grace), ("store on another disk", other_disk), ("upgrade", upgrade),
 ]
-LAST = [("nothing lost", gap_free), ("remove, install again", remove_and_return), ("purge", purge)]
+LAST = [("nothing lost", gap_free), ("remove, install again", remove_and_return), ("purge", purge), ("by hand", by_hand)]
 # What the others need before them.
 FIRST = [fresh_install, configured]

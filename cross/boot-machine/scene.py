@@ -74,7 +74,10 @@ sensors = ["plant/+/value", "boiler/p"]
 high = {high}
 
 [store]
-path = "/var/lib/tidegate"
+path = "{store}"
+
+[record]
+path = "/var/lib/tidegate-readings"
 
 [upstream]
 url = "mqtts://localhost:8883"
@@ -127,15 +130,17 @@ class Scene:
         self.machine = machine
         self.expected = {}
         self.port = "/dev/ttyBOILER"
+        # Ids of events that another store has numbered.
+        self.elsewhere = set()
 
-    def configure(self, high=50, level="info", tail=""):
-        text = CONFIGURATION.format(high=high, level=level, port=self.port) + tail
+    def configure(self, high=50, level="info", tail="", store="/var/lib/tidegate"):
+        text = CONFIGURATION.format(high=high, level=level, port=self.port, store=store) + tail
         self.machine.must(f"cat >/etc/tidegate/tidegate.toml <<'EOF'\n{text}EOF")
 
     def recover(self):
         """After a check that failed: everything runs again, so that the next ones see for themselves."""
         self.configure()
-        self.machine.run("""rm -f /etc/systemd/system/tidegate.service.d/{watchdog,stop,memory}.conf; systemctl daemon-reload
+        self.machine.run("""rm -f /etc/systemd/system/tidegate.service.d/{watchdog,stop,memory,disk}.conf; systemctl daemon-reload
             systemctl kill -s CONT upstream; systemctl start upstream consumer boiler
             systemctl kill -s CONT tidegate; systemctl restart tidegate""", 120 * self.machine.patience)
 

@@ -66,6 +66,7 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     survive_file_size_limit(&runtime)?;
     let clock = Arc::new(SystemClock::remembering(&config.store.path));
     tell_clock(&clock);
+    tell_name(&config.gateway.id);
     let counters = Arc::new(Counters::default());
     let Some(opened) = runtime.block_on(waiting::open(path, &mut config, &log, &counters, &clock))? else {
         return Ok(());
@@ -112,6 +113,14 @@ fn tell_clock(clock: &SystemClock) {
     if now.clock == ClockState::Unsynchronized {
         let help = "events are marked so, and repaired when a time service sets the clock";
         tracing::warn!(wall = %now.wall, help, "the wall clock is not synchronized yet");
+    }
+}
+
+/// Says it at the start when nobody has given the gateway a name and the machine's will not do.
+fn tell_name(id: &str) {
+    if let Some(whose) = config::doubt_of_id(id) {
+        let help = "set `id` in [gateway]: brokers keep its messages under this name, and let in one client of a name";
+        tracing::warn!(gateway = id, help, "the gateway's name is the machine's: {whose}");
     }
 }
 

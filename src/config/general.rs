@@ -25,6 +25,9 @@ pub const KEEP_ALIVE_MAX: Duration = Duration::from_secs(18 * 3600);
 /// Longest path, bytes.
 const PATH_BYTES_MAX: usize = 4095;
 
+/// Host names of systems nobody has named yet; the last is what no name at all becomes.
+const DELIVERED_NAMES: [&str; 6] = ["raspberrypi", "debian", "ubuntu", "armbian", "localhost", "gateway"];
+
 /// `[gateway]`
 pub fn gateway(ctx: &mut Context<'_>, section: &Section<'_>) -> Gateway {
     let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
@@ -60,6 +63,21 @@ fn id_from_host(host: &str) -> String {
     match id.trim_matches('-') {
         "" => "gateway".to_owned(),
         _ => id,
+    }
+}
+
+/// Why an id that is only the machine's name does not name one gateway for good; `None` where it does.
+pub fn doubt_of_id(id: &str) -> Option<&'static str> {
+    if id == host_name() { doubt_of_host(id) } else { None }
+}
+
+fn doubt_of_host(host: &str) -> Option<&'static str> {
+    if host.len() == 12 && host.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        Some("a container's, another one after each upgrade")
+    } else if DELIVERED_NAMES.contains(&host) {
+        Some("that of every machine of its kind as it was delivered")
+    } else {
+        None
     }
 }
 
@@ -257,5 +275,15 @@ mod tests {
         assert_eq!(id_from_host("été"), "-t-");
         assert_eq!(id_from_host(""), "gateway");
         assert_eq!(id_from_host("---"), "gateway");
+    }
+
+    #[test]
+    fn a_host_name_that_others_have_or_that_changes_is_doubted() {
+        assert!(doubt_of_host("3f2a9c0b7d1e").is_some_and(|why| why.contains("container")));
+        assert!(doubt_of_host("raspberrypi").is_some_and(|why| why.contains("delivered")));
+        for good in ["pump-station-7", "tidegate-71de6a7e", "3f2a9c0b7d1", "cold-store-12"] {
+            assert_eq!(doubt_of_host(good), None, "{good}");
+        }
+        assert_eq!(doubt_of_id("chosen-by-somebody"), None);
     }
 }

@@ -45,7 +45,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use general::host_name;
+pub use general::{doubt_of_id, host_name};
 pub use load::{ALARMS_MAX, FILE_BYTES_MAX, FILES_MAX, Loaded, SOURCES_MAX, load, load_text};
 pub use reference::reference;
 pub use report::{Level, Report, Told};

@@ -7,6 +7,7 @@
 pub mod block;
 pub mod ring;
 
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -18,6 +19,7 @@ use crate::clock::WallTime;
 use crate::config::model;
 use crate::counters::{Counter, Counters};
 use crate::reading::Reading;
+use crate::unit;
 use block::Encoder;
 use ring::Ring;
 
@@ -137,7 +139,11 @@ impl Writer {
     }
 
     fn run(mut self, from: &Receiver<Batch>) {
-        tracing::info!(folder = self.folder, "recording readings");
+        // A block comes a minute later: whoever has just set this up must not have to wait for it.
+        match self.ring.prepare() {
+            Ok(()) => tracing::info!(folder = self.folder, "recording readings"),
+            Err(error) => self.refused(&error),
+        }
         loop {
             let left = match self.encoder.readings {
                 0 => WRITE_EVERY,
@@ -183,12 +189,26 @@ impl Writer {
             }
             Err(error) => {
                 self.counters.record.dropped.add(readings);
-                if !std::mem::replace(&mut self.failed, true) {
-                    let help = "tried again with every block; may the service write there, and is there room?";
-                    tracing::warn!(folder = self.folder, %error, help, "readings are not recorded");
-                }
+                self.refused(&error);
             }
         }
+    }
+
+    /// Says once why nothing can be written.
+    fn refused(&mut self, error: &io::Error) {
+        if std::mem::replace(&mut self.failed, true) {
+            return;
+        }
+        let help = match error.kind() {
+            io::ErrorKind::ReadOnlyFilesystem => unit::read_only(Path::new(&self.folder)),
+            io::ErrorKind::PermissionDenied => format!(
+                "the folder must belong to the user tidegate runs as: `sudo install -d -o tidegate -g tidegate -m 750 {}`",
+                self.folder
+            ),
+            io::ErrorKind::StorageFull => "the disk is full: `df -h` shows which".to_owned(),
+            _ => "`path` of [record] must be a folder on a disk that can be written".to_owned(),
+        };
+        tracing::warn!(folder = self.folder, %error, help, "readings are not recorded; tried again with every block");
     }
 }
 

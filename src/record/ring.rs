@@ -9,6 +9,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
+
 use super::block;
 
 /// In how many files the folder is divided: what makes room at once is this part of it.
@@ -45,9 +47,18 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// For a folder that is made when it is first written to.
+    /// For a folder that is made by [`Self::prepare`], or when it is first written to.
     pub fn new(folder: &Path, bytes_max: u64) -> Self {
         Self { folder: folder.to_owned(), bytes_max, open: None }
+    }
+
+    /// Makes the folder and asks whether it may be written, without writing.
+    ///
+    /// # Errors
+    /// When it cannot be made or may not be written.
+    pub fn prepare(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        Ok(rustix::fs::access(&self.folder, Access::WRITE_OK | Access::EXEC_OK)?)
     }
 
     /// Writes a frame whole, and makes room for it before.

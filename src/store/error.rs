@@ -7,6 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::unit;
+
 /// Why the store cannot be opened at all. Damage and full disks are no reason.
 #[derive(Debug)]
 pub enum OpenError {
@@ -68,13 +70,16 @@ fn help(path: &Path, error: &io::Error) -> String {
                  directory and all in it theirs: `sudo chown -R {user}: <directory>`"
             )
         }
+        // One of the store's own names says nothing to whoever reads this.
         io::ErrorKind::ReadOnlyFilesystem => {
-            "the disk is read-only: `dmesg` says why; make it writable (`sudo mount -o remount,rw <disk>`) or replace it"
-                .to_owned()
+            let is_ours = |path: &Path| ["queue", "lock"].iter().any(|name| path.ends_with(name));
+            unit::read_only(path.parent().filter(|_| is_ours(path)).unwrap_or(path))
         }
         io::ErrorKind::NotFound => "is the disk mounted? `findmnt` shows what is".to_owned(),
         io::ErrorKind::NotADirectory => {
-            format!("a file is where a directory should be; move it away, or give another `path` in [store] than {shown}")
+            format!(
+                "a file is where a directory should be; move it away, or give another `path` in [store] than {shown}"
+            )
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "the disk is full: `df -h` shows which, remove what is not needed there".to_owned()
@@ -152,7 +157,7 @@ impl Fault {
     pub(super) fn io(doing: &str, path: &Path, error: &io::Error) -> Self {
         let help = match error.kind() {
             io::ErrorKind::PermissionDenied => "; the store and all in it must belong to the user tidegate runs as",
-            io::ErrorKind::ReadOnlyFilesystem => "; the disk is read-only, see `dmesg` for why",
+            io::ErrorKind::ReadOnlyFilesystem => "; the disk is read-only, or the service may not write there",
             _ => "",
         };
         Self { text: format!("{doing} {}: {error}{help}", path.display()), cause: Cause::of(error) }

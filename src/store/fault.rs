@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::quota::{self, Disk, Limits, disk_bytes};
 use super::writer::Writer;
 use super::{Cause, Fault};
+use crate::unit;
 
 /// First and longest pause between attempts to write again after a fault.
 pub(super) const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -94,8 +95,9 @@ impl Writer {
                 quota::file_bytes_max()
             ),
             Cause::ReadOnly => format!(
-                "the disk of {path} is read-only, see `dmesg` for why; nothing more is taken until it can be written, \
-                 what is stored is still delivered"
+                "nothing can be written to the store {path}: {}; nothing more is taken until then, what is stored is \
+                 still delivered",
+                unit::read_only(&self.config.path)
             ),
             Cause::Other => return fault.text.as_str().into(),
         };

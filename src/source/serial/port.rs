@@ -8,10 +8,13 @@ use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::fs::Access;
+use rustix::io::Errno;
 use tokio_serial::{DataBits, ErrorKind, SerialPort, SerialPortBuilderExt, SerialStream, StopBits};
 
 use crate::config::model::{FlowControl, Parity, SerialSource};
 use crate::forward::explain::Explanation;
+use crate::unit;
 
 /// Most ports named as being there instead of the one that is not.
 const PORTS_TOLD_MAX: usize = 5;
@@ -150,6 +153,10 @@ fn present_ports() -> String {
 }
 
 fn denied(path: &Path) -> String {
+    // Owner, group and mode give EACCES; EPERM is what the unit's device policy gives, whatever those say.
+    if rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK) == Err(Errno::PERM) {
+        return unit::device(path);
+    }
     let port = path.display();
     let user = std::fs::metadata("/proc/self")
         .ok()
