@@ -150,6 +150,31 @@ impl Sink<'_> {
         }
     }
 
+    /// What is to be a reading was there and is of no use: an earlier value of it does not count either. False where none
+    /// of these is to be one.
+    pub(super) fn take_back(&mut self, slots: &[Slot]) -> bool {
+        let mut is_reading = false;
+        for slot in slots {
+            if let Slot::Field(index) = slot {
+                is_reading = true;
+                self.state.found = true;
+                self.state.store(*index, None, None);
+            }
+        }
+        is_reading
+    }
+
+    /// The same of a value that nothing is configured for.
+    pub(super) fn take_back_other(&mut self, key: &str) -> bool {
+        self.state.found = true;
+        if key.len() <= SENSOR_BYTES_MAX
+            && let Some(index) = self.state.learn(key, &self.rules.units)
+        {
+            self.state.store(index, None, None);
+        }
+        true
+    }
+
     /// An attribute that its format has made itself, and how much it counts for.
     pub(super) fn carry(&mut self, index: usize, value: serde_json::Value, bytes: usize) {
         if self.state.carried_bytes + bytes > CARRY_BYTES_MAX {

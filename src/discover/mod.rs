@@ -72,6 +72,16 @@ struct Group<'a> {
     fields: BTreeMap<String, Field>,
 }
 
+impl Group<'_> {
+    fn any(&self, is_so: fn(&str) -> bool) -> bool {
+        self.messages.iter().any(|heard| std::str::from_utf8(&heard.payload).is_ok_and(is_so))
+    }
+
+    fn all(&self, is_so: fn(&str) -> bool) -> bool {
+        self.messages.iter().all(|heard| std::str::from_utf8(&heard.payload).is_ok_and(is_so))
+    }
+}
+
 /// The proposal, and how many sources it has.
 pub fn propose(place: &Place, heard: &[Heard]) -> (String, usize) {
     let (blocks, sure) = if place.is_port { blocks::of_lines(heard) } else { (Vec::new(), None) };
@@ -189,6 +199,15 @@ fn source(name: &str, place: &Place, group: &Group<'_>) -> Result<String, String
         let columns: Vec<String> = (1..=group.fields.len()).map(|number| format!("\"column{number}\"")).collect();
         let _ = writeln!(body, "delimiter = {}", quoted(&char::from(delimiter).to_string()));
         let _ = writeln!(body, "columns = [{}]  # in their order; put in what they are", columns.join(", "));
+        if delimiter == b',' && columns.len() == 2 && group.all(guess::has_decimal_comma) {
+            body.push_str(
+                "# If each line is one number with a decimal comma: format = \"number\" and decimal_comma = true in place \
+                 of\n# these three, and one field without a path.\n",
+            );
+        }
+    }
+    if group.kind == Kind::KeyValue && group.any(guess::has_decimal_comma) {
+        body.push_str("decimal_comma = true  # as in `21,5`\n");
     }
     let mut left_out = Vec::new();
     let mut alarms = String::new();

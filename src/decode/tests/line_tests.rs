@@ -41,6 +41,38 @@ fn a_comma_separates_pairs_unless_it_is_the_decimal_point() {
 }
 
 #[test]
+fn a_number_with_a_decimal_comma_is_refused_where_nobody_said_what_the_comma_is() {
+    let mut bench = Bench::new(decode(key_value(), vec![field("t", ""), field("p", "")]));
+    assert_eq!(bench.rejects("t=61,5 p=1,8"), [Reject::NotANumber; 2]);
+    assert!(bench.out.readings.is_empty(), "{:?}", bench.out.readings);
+    let what = "t: \"61,5\" looks like a decimal comma; set decimal_comma = true, or separator = \",\"";
+    assert_eq!(bench.out.rejects[0].1, what);
+    for refused in ["t=61,5", "t: 61,5", "t = -61,5", "t=61,5C", "t=60 t=61,5", "t=61,5,7", "t=61,5;x=1"] {
+        assert_eq!(bench.readings("t", refused), [""; 0], "{refused}");
+        assert_eq!(bench.rejects(refused), [Reject::NotANumber], "{refused}");
+    }
+    for (taken, readings) in [
+        ("t=61,p=1", &["src/t=61", "src/p=1"][..]),
+        ("t=61, 5", &["src/t=61"]),
+        ("t=61,,5", &["src/t=61"]),
+        ("t=61,5=7", &["src/t=61"]),
+        ("t=61,5p=7", &["src/t=61"]),
+        ("x=61,5 t=2", &["src/t=2"]),
+        ("t=61,5 t=62", &["src/t=62"]),
+    ] {
+        assert_eq!(bench.readings("t", taken), readings, "{taken}");
+    }
+    let format = Format::KeyValue { separator: Some(','), assign: None, strip_unit: true };
+    assert_eq!(Bench::new(decode(format, vec![field("t", "")])).readings("t", "t=61,5"), ["src/t=61"]);
+    let mut every = Bench::new(decode(key_value(), vec![]));
+    assert_eq!(every.readings("t", "a=1 a=61,5 b=2 ip=10.0.0.1,24"), ["src/b=2"]);
+    assert_eq!(every.out.rejects.len(), 1);
+    let mut named = decode(key_value(), vec![field("t", "")]);
+    named.device = payload("node");
+    assert_eq!(Bench::new(named).readings("t", "node=7,3 t=4"), ["src/7/t=4"]);
+}
+
+#[test]
 fn csv_columns_are_strict_and_an_empty_cell_is_no_value() {
     let mut decode = decode(
         csv(&["id", "temp", "hum", "batt"]),
