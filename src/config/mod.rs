@@ -33,7 +33,7 @@ mod report;
 mod schedule;
 mod section;
 mod source;
-mod suggest;
+pub(crate) mod suggest;
 mod syntax;
 mod text;
 mod tree;

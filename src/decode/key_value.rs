@@ -6,6 +6,7 @@
 
 use super::Format;
 use super::name::Refusal;
+use super::present::Present;
 use super::sink::{Sink, Slot, Want};
 use super::value::{Raw, parse, quote};
 use crate::counters::Reject;
@@ -79,7 +80,10 @@ impl Format for KeyValue {
         if pairs == 0 {
             return Err((Reject::Malformed, "no key and value in it".to_owned()));
         }
-        sink.end_record();
+        sink.end_record_of(|| {
+            let texts = self.pieces(payload).map(|piece| piece.text);
+            Present::of_names(texts.filter_map(|text| text.split_once(assigns)).map(|(key, _)| key.trim()))
+        });
         Ok(())
     }
 }

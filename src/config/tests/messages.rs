@@ -273,6 +273,7 @@ fn limits_on_counts_are_enforced() {
     mistake("sensors = [\"zigbee/+/temperature\"]", &list, "sensors", &["holds 65 entries", "at most 64"]);
     let alarms: String =
         (0..=crate::config::ALARMS_MAX).map(|n| format!("[[alarm]]\nname='a{n}'\nsensors=['#']\nlow=1\n")).collect();
+        ("zigbee/+/temperature", "zigbee/temperature", &["matches no sensor", "named source/device/quantity"]),
     assert_eq!(errors(&alarms).len(), 1);
     assert!(errors(&alarms)[0].1.contains("more than 5000 alarms"));
 }
