@@ -199,6 +199,30 @@ fn files_that_are_named_are_looked_at() {
 }
 
 #[test]
+fn a_program_that_cannot_be_run_is_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let siren = write(at, "siren", "#!/bin/sh\n").display().to_string();
+    let spaced = write(at, "my siren", "#!/bin/sh\n").display().to_string();
+    let faults = |program: &str| {
+        let hook = format!("high = 8.0\non_event = {{ command = [{program:?}] }}");
+        file_faults(&write(at, "tidegate.toml", with("high = 8.0", &hook)), &env)
+    };
+    for program in [&siren, &spaced] {
+        let told = faults(program);
+        assert!(told.contains("is not executable") && told.contains("1 warning"), "{told}");
+        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(faults(program), "");
+    }
+    let told = faults(&format!("{siren} on"));
+    assert!(told.contains("taken as a part of the file's name"), "{told}");
+    assert!(told.contains(&format!("command = [\"{siren}\", \"on\", ..]")), "{told}");
+    let told = faults("/nonexistent/siren");
+    assert!(told.contains("/nonexistent/siren does not exist") && told.contains("tidegate.toml:19:"), "{told}");
+    assert!(faults(&at.display().to_string()).contains("is no program"));
+}
+
+#[test]
 fn a_pipe_in_place_of_a_file_is_told_and_not_waited_for() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();

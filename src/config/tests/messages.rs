@@ -100,6 +100,15 @@ fn wrong_types_are_told_with_what_was_found() {
     mistake("high = 8.0", "high = 8\nlatched = \"true\"", "latched", &["write latched = true, without quotes"]);
     mistake("high = 8.0", "high = 8\nmin_samples = 1.5", "min_samples", &["is a number", "1 to 1000"]);
     mistake("sensors = [\"zigbee/+/temperature\"]", "sensors = \"zigbee/#\"", "sensors", &["[\"zigbee/#\"]"]);
+    let hook = |command: &str| format!("high = 8.0\non_event = {{ command = {command} }}");
+    for (command, list) in [
+        ("\"/usr/bin/logger hot\"", "command = [\"/usr/bin/logger\", \"hot\"]"),
+        ("'/usr/bin/logger  too hot'", "command = [\"/usr/bin/logger\", \"too\", \"hot\"]"),
+        ("\"/usr/bin/siren\"", "command = [\"/usr/bin/siren\"]"),
+        ("'/bin/say \"too hot\"'", "command = ['/bin/say \"too hot\"']"),
+    ] {
+        mistake("high = 8.0", &hook(command), "on_event", &["`command` is a text", list]);
+    }
     mistake("sensors = [\"zigbee/+/temperature\"]", "sensors = [1]", "sensors", &["expected a text"]);
     mistake("decode = { format = \"key-value\" }", "decode = \"key-value\"", "decode = \"key", &["a table such as"]);
     mistake("temperature = \"°C\"", "temperature = 5", "temperature = 5", &["a unit such as"]);
