@@ -155,6 +155,20 @@ fn values_out_of_bounds_are_told_with_the_bounds() {
 }
 
 #[test]
+#[test]
+fn a_control_socket_is_a_path_that_a_socket_can_have() {
+    let socket = |path: &str| format!("id = \"g\"\ncontrol_socket = \"{path}\"");
+    let relative = &["a relative path", "\"/run/tidegate/control.sock\", or \"off\""];
+    for path in ["control.sock", "./control.sock", "of"] {
+        mistake("id = \"g\"", &socket(path), "control_socket", relative);
+    }
+    let long = format!("/{}", "s".repeat(107));
+    mistake("id = \"g\"", &socket(&long), "control_socket", &["108 bytes long", "at most 107 bytes"]);
+    let loaded = good(&with("id = \"g\"", &socket(&long[..107])));
+    assert_eq!(loaded.config.gateway.control_socket.as_deref(), Some(Path::new(&long[..107])));
+    assert_eq!(good(&with("id = \"g\"", &socket("off"))).config.gateway.control_socket, None);
+}
+
 fn required_keys_that_are_missing_are_told_at_their_table() {
     mistake("name = \"too-warm\"\n", "", "[[alarm]]", &["an alarm needs `name`"]);
     mistake("sensors = [\"zigbee/+/temperature\"]\n", "", "[[alarm]]", &["needs `sensors`", "list of patterns"]);
