@@ -188,20 +188,30 @@ fn closed(upstream: &Upstream, phase: Phase) -> Explanation {
         ),
         Phase::Connecting if upstream.url.tls && upstream.credentials.cert_file.is_none() => format!(
             "{place} closed the connection before it accepted us; it may demand a client certificate (`cert_file`), \
-             speak no TLS on this port, or forbid our client id or last will on \"{}\" (look into its log)",
-            status_topic(upstream)
+             speak no TLS on this port, or forbid our {} (look into its log)",
+            ours(upstream, &["client id"])
         ),
         Phase::Connecting if upstream.url.tls => format!(
-            "{place} closed the connection before it accepted us; it may speak no TLS on this port, or forbid our \
-             certificate, client id or last will on \"{}\" (look into its log)",
-            status_topic(upstream)
+            "{place} closed the connection before it accepted us; it may speak no TLS on this port, or forbid our {} (look \
+             into its log)",
+            ours(upstream, &["certificate", "client id"])
         ),
         Phase::Connecting => format!(
             "{place} closed the connection before it accepted us; it may expect TLS on this port (`mqtts://`), or \
-             forbid our client id or last will on \"{}\" (look into its log)",
-            status_topic(upstream)
+             forbid our {} (look into its log)",
+            ours(upstream, &["client id"])
         ),
     })
+}
+
+/// What of ours a broker may forbid at once: these, and a last will where there is one. A source has none.
+fn ours(upstream: &Upstream, always: &[&str]) -> String {
+    let will = upstream.status_topic.as_deref().map(|topic| format!("last will on \"{topic}\""));
+    let all: Vec<&str> = always.iter().copied().chain(will.as_deref()).collect();
+    match all.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => all.concat(),
+    }
 }
 
 /// Where birth and last will go.
