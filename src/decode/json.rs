@@ -17,6 +17,7 @@ use super::name::Refusal;
 use super::path::{self, Step};
 use super::present::Present;
 use super::sink::{Sink, Slot, Want};
+use super::tree::json_fault;
 use super::value::Raw;
 use crate::counters::Reject;
 
@@ -65,7 +66,7 @@ impl Format for Json {
 
     fn read(&mut self, payload: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         let mut document = serde_json::Deserializer::from_str(payload);
-        let malformed = |error: serde_json::Error| (Reject::Malformed, error.to_string());
+        let malformed = |error: serde_json::Error| (Reject::Malformed, json_fault(payload, &error));
         NodeSeed { node: &self.root, root: true, sink }.deserialize(&mut document).map_err(malformed)?;
         document.end().map_err(malformed)?;
         sink.end_record_of(|| Present::of_json(payload));
