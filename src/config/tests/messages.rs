@@ -137,6 +137,7 @@ fn values_out_of_bounds_are_told_with_the_bounds() {
     mistake("port =", "data_bits = 9\nport =", "data_bits", &["7 or 8"]);
     mistake("topics =", "qos = 3\ntopics =", "qos", &["0, 1 or 2"]);
     mistake("topics =", "keep_alive = \"10ms\"\ntopics =", "keep_alive", &["1s to 18h"]);
+    mistake("high = 8.0", "high = 8\non_delay = \"400d\"", "on_delay", &["expected 0s to 366d"]);
     mistake("[upstream]", "[store]\nmax_bytes = \"1MiB\"\n[upstream]", "max_bytes", &["32MiB to 1TiB"]);
     mistake("[upstream]", "[upstream]\nwindow = 0", "window", &["1 to 1000"]);
     mistake("[upstream]", "[upstream]\nbackoff_min = \"1m\"\nbackoff_max = \"1s\"", "backoff_max", &["shorter"]);
@@ -155,7 +156,6 @@ fn values_out_of_bounds_are_told_with_the_bounds() {
 }
 
 #[test]
-#[test]
 fn a_control_socket_is_a_path_that_a_socket_can_have() {
     let socket = |path: &str| format!("id = \"g\"\ncontrol_socket = \"{path}\"");
     let relative = &["a relative path", "\"/run/tidegate/control.sock\", or \"off\""];
@@ -169,6 +169,7 @@ fn a_control_socket_is_a_path_that_a_socket_can_have() {
     assert_eq!(good(&with("id = \"g\"", &socket("off"))).config.gateway.control_socket, None);
 }
 
+#[test]
 fn required_keys_that_are_missing_are_told_at_their_table() {
     mistake("name = \"too-warm\"\n", "", "[[alarm]]", &["an alarm needs `name`"]);
     mistake("sensors = [\"zigbee/+/temperature\"]\n", "", "[[alarm]]", &["needs `sensors`", "list of patterns"]);
@@ -272,6 +273,7 @@ fn what_matches_nothing_or_changes_nothing_is_a_warning() {
         ),
         ("zigbee/+/temperature", "zigbee/+/temprature", &["did you mean the quantity `temperature`?"]),
         ("zigbee/+/temperature", "other/#", &["there is no source `other`"]),
+        ("zigbee/+/temperature", "zigbee/temperature", &["matches no sensor", "named source/device/quantity"]),
         ("high = 8.0", "deviation_from = \"boler/t\"\ndeviation_above = 1", &["the source `boiler`"]),
         ("high = 8.0", "high = 8.0\ngroup = \"lonely\"", &["the only alarm of group `lonely`"]),
         ("[upstream]", "[upstream]\ntopic = \"events\"", &["the same topic", "{gateway}"]),
@@ -296,7 +298,6 @@ fn limits_on_counts_are_enforced() {
     mistake("sensors = [\"zigbee/+/temperature\"]", &list, "sensors", &["holds 65 entries", "at most 64"]);
     let alarms: String =
         (0..=crate::config::ALARMS_MAX).map(|n| format!("[[alarm]]\nname='a{n}'\nsensors=['#']\nlow=1\n")).collect();
-        ("zigbee/+/temperature", "zigbee/temperature", &["matches no sensor", "named source/device/quantity"]),
     assert_eq!(errors(&alarms).len(), 1);
     assert!(errors(&alarms)[0].1.contains("more than 5000 alarms"));
 }
