@@ -14,7 +14,7 @@ use super::report::{Level, Problem, Report, SourceFile, order};
 use super::section::Section;
 use super::suggest::{suggestion, unknown_key};
 use super::tree::{Context, Data, Entry, FileReference, Spot};
-use super::{alarm, cross, general, home_assistant, http, preset, source, syntax, upstream};
+use super::{alarm, cross, general, home_assistant, http, limits, preset, source, syntax, upstream};
 
 /// Largest configuration file. 5,000 alarms take about half of it.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -45,7 +45,7 @@ pub struct Loaded {
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Report> {
     let mut ctx = Context::new(env);
     let mut texts = Vec::new();
-    for path in std::iter::once(path.to_owned()).chain(conf_d(&mut ctx, path)) {
+    for (number, path) in std::iter::once(path.to_owned()).chain(conf_d(&mut ctx, path)).enumerate() {
         match read_file(&path) {
             Ok(text) if number == 0 && text.trim_matches(is_blank).is_empty() => {
                 ctx.push(Problem::of_file(Level::Error, &path, "the file is empty"))
@@ -106,8 +106,8 @@ fn conf_d(ctx: &mut Context<'_>, main: &Path) -> Vec<PathBuf> {
         match entry {
             Ok(entry) => {
                 let name = entry.file_name();
-                let hidden = name.to_string_lossy().starts_with('.');
-                if !hidden && Path::new(&name).extension().is_some_and(|extension| extension == "toml") {
+                let shown = name.to_string_lossy();
+                if !shown.starts_with('.') && Path::new(&name).extension().is_some_and(|ending| ending == "toml") {
                     paths.push(entry.path());
                 } else if is_misnamed(&shown) && entry.path().is_file() {
                     passed_over.push(entry.path());
@@ -269,6 +269,7 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
     if whole {
         cross::patterns(ctx, &read_alarms, &config.sources, config.watches_itself());
         cross::groups(ctx, &read_alarms);
+        limits::check(ctx, &read_alarms, &config.sources);
     }
     let mut report = std::mem::take(&mut ctx.report);
     report.sort(&ctx.files);

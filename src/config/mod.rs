@@ -21,6 +21,7 @@ mod hook;
 mod http;
 mod interpolate;
 mod keys;
+mod limits;
 mod load;
 mod modbus;
 mod mqtt;
