@@ -91,6 +91,20 @@ fn decimal_commas_of_pairs_are_read_as_such_by_what_is_proposed() {
 }
 
 #[test]
+fn what_is_not_recognised_is_shown() {
+    let long = format!("level \u{1b}[2J{}", "x".repeat(100));
+    let (text, sources) = propose(&port(), &heard(&[("", &long), ("", "level two")]));
+    assert_eq!(sources, 0, "{text}");
+    for part in
+        ["\"level \\u{1b}[2Jxx", "x\" ..\n", "6c 65 76 65 6c 20 1b 5b 32 4a 78", "78 ..\n", "format = \"pattern\""]
+    {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    assert!(text.lines().all(|line| line.is_empty() || line.starts_with('#')) && text.len() < 800, "{text}");
+    config::load_text(Path::new("t"), &text, &|_| None).unwrap();
+}
+
+#[test]
 fn odd_names_never_make_a_proposal_that_does_not_load() {
     let odd = heard(&[
         ("a\"b/c\\d", r#"{"x.y": 1, "é": 2, "": 3, "ok-1": {"ok-1": 4, "_": 5}}"#),
