@@ -77,7 +77,7 @@ fn is_blank(character: char) -> bool {
 /// Whether a file in conf.d was probably meant to be read: `10.toml.txt`, `10.TOML`, `10.conf`. What an editor or a
 /// package manager leaves beside a file was not, nor was what somebody has put aside by its name.
 fn is_misnamed(name: &str) -> bool {
-    let aside = ["bak", "old", "orig", "save", "disabled", "off", "swp", "tmp", "md"];
+    let aside = ["bak", "old", "orig", "save", "disabled", "off", "example", "sample", "swp", "tmp", "md"];
     let Some((_, ending)) = name.rsplit_once('.') else { return false };
     let is_packages = [".dpkg-", ".ucf-", ".rpm"].iter().any(|mark| name.contains(mark));
     !name.starts_with('.') && !name.ends_with('~') && !is_packages && !aside.contains(&ending)
