@@ -259,3 +259,28 @@ pub fn human(duration: Duration) -> String {
 #[cfg(test)]
 #[path = "explain_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod will_tests {
+    use super::*;
+    use crate::config::load_text;
+
+    #[test]
+    fn a_last_will_is_blamed_only_where_there_is_one() {
+        for (url, keys) in [
+            ("mqtt", "allow_plaintext = true"),
+            ("mqtts", ""),
+            ("mqtts", "cert_file = \"/c.pem\"\nkey_file = \"/k.pem\""),
+        ] {
+            let text = format!("[upstream]\nurl = \"{url}://broker.example\"\n{keys}\n");
+            let mut upstream = load_text("t.toml".as_ref(), &text, &|_| None).ok().and_then(|one| one.config.upstream);
+            let upstream = upstream.as_mut().expect("an upstream");
+            upstream.status_topic = Some("tidegate/gw1/status".into());
+            assert!(closed(upstream, Phase::Connecting).text.contains("or last will on \"tidegate/gw1/status\" (look"));
+            // What a local source is shown as.
+            upstream.status_topic = None;
+            let text = closed(upstream, Phase::Connecting).text;
+            assert!(!text.contains("will") && !text.contains("off") && text.contains("client id (look"), "{text}");
+        }
+    }
+}
