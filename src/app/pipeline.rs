@@ -26,7 +26,7 @@ use crate::record::Recorder;
 use crate::source::FromSource;
 use crate::store::handle::{Closed, Commit, StoreHandle};
 
-/// Messages taken in one turn. Enough that a burst shares one sync, few enough that a turn stays around a millisecond
+/// Messages taken at once. Enough that a burst shares one sync, few enough that a turn stays around a millisecond
 /// on a Pi.
 const MESSAGES_PER_TURN_MAX: usize = 512;
 

@@ -39,6 +39,7 @@ fn a_burst_of_long_messages_takes_no_more_memory_than_the_unit_allows_and_every_
     });
     stage.network.down();
     stage.start();
+    println!("alone {} KiB", peak_kib(&stage));
     // The session stays, and the broker keeps for it what comes.
     assert_eq!(stage.gateway.stop().code(), Some(0));
     let payload = to_and_fro();

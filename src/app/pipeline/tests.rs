@@ -40,8 +40,8 @@ impl Rig {
         let (status, shown) = watch::channel(StoreStatus::default());
         let (store, requests) = StoreHandle::new(shown);
         let (messages, inbox) = mpsc::channel(sent.len());
-        let (commands, asked) = mpsc::channel(1);
-        let (rules, changed) = watch::channel(Rules { alarms: vec![alarm.clone()], time_zone: TimeZone::UTC });
+        let (to_commands, asked) = mpsc::channel(1);
+        let (to_rules, changed) = watch::channel(Rules { alarms: vec![alarm.clone()], time_zone: TimeZone::UTC });
         let (released, acks) = mpsc::unbounded_channel();
         for (values, token) in sent.iter().zip(1..) {
             let reading = |value: &f64| Reading {
@@ -65,25 +65,16 @@ impl Rig {
         let (programs, none) = watch::channel(Arc::from([]));
         let (hooks, runner) = crate::ops::hooks::channel(none, Arc::from("gw"), Arc::clone(&counters));
         let first = Output::default();
-        let (commands_end, rules_end) = (asked, changed);
-        let pipeline = Pipeline {
-            engine,
-            recorder,
-            store,
-            clock,
-            counters,
-            inbox,
-            commands: commands_end,
-            rules: rules_end,
-            first,
-            hooks,
-        };
+        let (commands, rules) = (asked, changed);
+        let pipeline = Pipeline { engine, recorder, store, clock, counters, inbox, commands, rules, first, hooks };
+        let (commands, rules) = (to_commands, to_rules);
         Self { pipeline, requests, commands, rules, acks, _ends: Box::new((status, programs, runner)) }
     }
 
     /// Runs it to its end. The store takes everything, writes nothing, and keeps each commit's permit until the pipeline
-    /// can go no further without it. `look` is shown each commit, and what has been acknowledged before it.
-    fn run(self, mut look: impl FnMut(Commit, &mut dyn FnMut() -> Vec<u64>)) {
+    /// can go no further without it. `look` is shown each commit, and what has been acknowledged before it. Returns what
+    /// was acknowledged after the last.
+    fn run(self, mut look: impl FnMut(Commit, &mut dyn FnMut() -> Vec<u64>)) -> Vec<u64> {
         let Self { pipeline, requests, commands, rules, mut acks, _ends } = self;
         let mut taken = || std::iter::from_fn(|| acks.try_recv().ok()).collect::<Vec<_>>();
         let started = GatewayStarted { version: String::new(), previous_stop: "first".to_owned(), waiting: 0 };
@@ -107,6 +98,7 @@ impl Rig {
             ended.await.unwrap().unwrap();
         });
         drop((commands, rules));
+        taken()
     }
 }
 
@@ -125,13 +117,14 @@ struct Outcome {
 fn pass(alarm: &Alarm, values: &[f64]) -> Outcome {
     let messages: Vec<Vec<f64>> = values.iter().map(|value| vec![*value]).collect();
     let mut outcome = Outcome { at_once: Vec::new(), events: Vec::new(), records: Vec::new(), stored: Vec::new() };
-    Rig::new(alarm, &messages).run(|commit, taken| {
+    let after = Rig::new(alarm, &messages).run(|commit, taken| {
         outcome.at_once.extend(taken());
         outcome.events.extend(commit.events);
         outcome.records.extend(commit.records);
         commit.acks.into_iter().for_each(Ack::release);
         outcome.stored.extend(taken());
     });
+    outcome.at_once.extend(after);
     outcome.events.retain(|event| !matches!(event.data, EventData::GatewayStarted(_)));
     outcome
 }
@@ -139,6 +132,7 @@ fn pass(alarm: &Alarm, values: &[f64]) -> Outcome {
 /// What one commit holds.
 struct Part {
     events: usize,
+    arrivals: usize,
     items: usize,
     /// The messages that are acknowledged with it.
     acks: Vec<u64>,
@@ -146,17 +140,20 @@ struct Part {
     at_once: Vec<u64>,
 }
 
-/// Runs to the end; the start is not among the parts.
-fn parts(rig: Rig) -> Vec<Part> {
+/// Runs to the end; the start is not among the parts, and `look` is called with the number of those before each. The
+/// last holds nothing but what was acknowledged after all.
+fn parts(rig: Rig, mut look: impl FnMut(usize)) -> Vec<Part> {
     let mut parts = Vec::new();
-    rig.run(|commit, taken| {
+    let at_once = rig.run(|commit, taken| {
+        look(parts.len());
         let at_once = taken();
-        assert_eq!(commit.events.len().min(1), commit.arrivals.len().min(1) | usize::from(parts.is_empty()));
-        let (events, items) = (commit.events.len(), commit.events.len() + commit.records.len());
+        let (events, arrivals) = (commit.events.len(), commit.arrivals.len());
+        let items = events + commit.records.len();
         commit.acks.into_iter().for_each(Ack::release);
-        parts.push(Part { events, items, acks: taken(), at_once });
+        parts.push(Part { events, arrivals, items, acks: taken(), at_once });
     });
     parts.remove(0);
+    parts.push(Part { events: 0, arrivals: 0, items: 0, acks: Vec::new(), at_once });
     parts
 }
 
@@ -183,13 +180,14 @@ fn a_message_that_only_changed_an_alarms_stored_state_waits_for_the_store_too() 
 
 #[test]
 fn a_burst_of_long_messages_is_cut_into_commits_that_acknowledge_each_message_with_its_last_event() {
-    let parts = parts(Rig::new(&too_warm(Duration::ZERO), &vec![to_and_fro(1_000); 100]));
+    let parts = parts(Rig::new(&too_warm(Duration::ZERO), &vec![to_and_fro(1_000); 100]), |_| {});
     // All of them cross but the very first, which finds everything normal.
     assert_eq!(parts.iter().map(|part| part.events).sum::<usize>(), 100 * 1_000 - 1);
     let (mut events, mut acknowledged) = (0, 0);
     for part in &parts {
         assert!(part.items < COMMIT_ITEMS_ENOUGH + 4, "{} events and states in one commit", part.items);
         assert!(part.at_once.is_empty(), "all of them caused something");
+        assert_eq!(part.arrivals, part.events, "each event knows when its reading arrived");
         events += part.events;
         let whole = (events as u64 + 1) / 1_000;
         assert_eq!(part.acks, (acknowledged + 1..=whole).collect::<Vec<_>>(), "after {events} events");
@@ -201,9 +199,53 @@ fn a_burst_of_long_messages_is_cut_into_commits_that_acknowledge_each_message_wi
 #[test]
 fn a_message_that_is_quiet_after_a_cut_is_acknowledged_after_the_commit_that_holds_its_events() {
     let long = [to_and_fro(COMMIT_ITEMS_ENOUGH), vec![9.5; 10]].concat();
-    let parts = parts(Rig::new(&too_warm(Duration::ZERO), &[vec![1.0], long, vec![9.0]]));
+    let parts = parts(Rig::new(&too_warm(Duration::ZERO), &[vec![1.0], long, vec![9.0]]), |_| {});
     let events = parts.iter().map(|part| part.events).collect::<Vec<_>>();
     assert_eq!(events.iter().sum::<usize>(), COMMIT_ITEMS_ENOUGH - 1, "{events:?}");
     let with_ack = parts.iter().position(|part| part.acks == [2]).unwrap();
     assert!(events[with_ack + 1..].iter().all(|events| *events == 0), "{events:?}, acknowledged with {with_ack}");
+}
+
+#[test]
+fn a_message_longer_than_a_turn_that_causes_nothing_is_acknowledged_at_once_when_all_of_it_is_seen() {
+    let long = vec![1.0; 2 * READINGS_PER_TURN + 1];
+    let parts = parts(Rig::new(&too_warm(Duration::ZERO), &[long, vec![9.0]]), |_| {});
+    assert_eq!(parts.iter().map(|part| part.events).collect::<Vec<_>>(), [1, 0], "the turns before had none");
+    assert_eq!((&parts[0].at_once, &parts[0].acks), (&vec![1], &vec![2]));
+}
+
+#[test]
+fn new_rules_count_from_the_next_part_of_a_turn_on_and_every_message_is_acknowledged_once() {
+    let rig = Rig::new(&too_warm(Duration::ZERO), &vec![to_and_fro(1_000); 100]);
+    let rules = rig.rules.clone();
+    let parts = parts(rig, |commits| {
+        if commits == 1 {
+            let alarms = vec![Alarm::plain("too-warm", "s/+/t", Condition::High(100.0))];
+            rules.send_replace(Rules { alarms, time_zone: TimeZone::UTC });
+        }
+    });
+    let events: usize = parts.iter().map(|part| part.events).sum();
+    // What is under way when they come, and one more turn that may have begun.
+    let before = (COMMITS_UNDER_WAY_MAX + 2) * COMMIT_ITEMS_ENOUGH;
+    assert!(events < before, "{events} events, though nothing crosses the new limit");
+    let mut acknowledged: Vec<u64> = parts.iter().flat_map(|part| [&part.at_once[..], &part.acks].concat()).collect();
+    acknowledged.sort_unstable();
+    assert_eq!(acknowledged, (1..=100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_command_is_answered_while_most_of_a_burst_still_waits() {
+    let rig = Rig::new(&too_warm(Duration::ZERO), &vec![to_and_fro(1_000); 100]);
+    let (reply, mut answer) = tokio::sync::oneshot::channel();
+    let (commands, mut reply) = (rig.commands.clone(), Some(reply));
+    let mut answered_after = None;
+    let parts = parts(rig, |commits| {
+        if let Some(reply) = reply.take_if(|_| commits == 1) {
+            commands.try_send(Command::Alarms(reply)).ok().unwrap();
+        }
+        if answered_after.is_none() && answer.try_recv().is_ok() {
+            answered_after = Some(commits);
+        }
+    });
+    assert!(answered_after.is_some_and(|commits| commits < parts.len() / 2), "{answered_after:?} of {}", parts.len());
 }
