@@ -18,19 +18,21 @@ use crate::forward::window::{Quarantine, RUN_MAX};
 const REFUSAL_FRESH_MAX: Duration = Duration::from_secs(1);
 
 impl Session<'_> {
-    /// When to ask again on a new connection about what was refused on an earlier one.
-    pub(super) fn plan_asking_again(&mut self) {
-        if self.forwarder.window.is_refused() {
-            self.ask_at = Some(Instant::now() + self.pauses.after(Duration::ZERO, fastrand::f64()));
+    /// Plans to ask again about what is refused, on this connection or an earlier one, unless that is planned. Returns
+    /// how long that takes.
+    pub(super) fn plan_asking_again(&mut self) -> Option<Duration> {
+        if self.ask_at.is_some() || !self.forwarder.window.is_refused() {
+            return None;
         }
+        let wait = self.pauses.after(Duration::ZERO, fastrand::f64());
+        self.ask_at = Some(Instant::now() + wait);
+        Some(wait)
     }
 
     /// An event was refused, and nothing shows that the broker takes others.
     pub(super) fn keep(&mut self, puback: &Puback, sequence: u64, event: &Event) {
         let why = self.words_for(puback, event);
-        if self.ask_at.is_none() {
-            let wait = self.pauses.after(Duration::ZERO, fastrand::f64());
-            self.ask_at = Some(Instant::now() + wait);
+        if let Some(wait) = self.plan_asking_again() {
             self.forwarder.tell_refused(&why, wait);
         }
         self.forwarder.is_refused = true;

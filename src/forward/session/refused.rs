@@ -78,6 +78,8 @@ impl Session<'_> {
             Refused::SetAside(Quarantine { sequence, item, attempts }) => {
                 let reason = self.words_for(puback, &item);
                 self.condemned.push_back(Condemned { sequence, event: item, reason, attempts });
+                // It may be one that was asked about again, and others are kept beside it.
+                self.plan_asking_again();
             }
             Refused::Unknown => {}
         }
