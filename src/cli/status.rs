@@ -91,6 +91,7 @@ fn upstream(upstream: &UpstreamShown) -> Vec<String> {
             "upstream  connected since {}, {} in flight, {} delivered",
             upstream.since, upstream.inflight, upstream.delivered
         ));
+        lines.extend(upstream.refused.iter().map(|why| format!("          EVENTS ARE REFUSED: {why}")));
     } else if upstream.between_calls {
         let next = upstream.next_attempt.as_deref().unwrap_or("the next minute of `connect_when`");
         let (since, delivered) = (&upstream.since, upstream.delivered);
@@ -249,6 +250,7 @@ mod tests {
                 connected,
                 since: "2026-11-21T07:00:00Z".into(),
                 last_error: Some("the cable is out".into()),
+                refused: (failures == 8).then(|| "nobody may publish here".into()),
                 next_attempt,
                 breaker,
                 between_calls: false,
@@ -263,6 +265,8 @@ mod tests {
         };
         let text = shown(true, State::Closed, 7);
         assert_eq!(text, "upstream  connected since 2026-11-21T07:00:00Z, 3 in flight, 40 delivered");
+        let text = shown(true, State::Closed, 8);
+        assert!(text.ends_with("\n          EVENTS ARE REFUSED: nobody may publish here"), "{text}");
         let text = shown(false, State::Closed, 1);
         assert!(text.contains("breaker closed, 1 failure") && text.contains("the cable is out"), "{text}");
         let text = shown(false, State::Open, 7);

@@ -7,6 +7,7 @@
 mod tell;
 mod view;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +66,10 @@ pub struct Forwarder {
     pub(super) has_delivered: bool,
     /// The delivered mark as last told to the store.
     pub(super) reported: u64,
+    /// The broker has refused events and taken none since.
+    pub(super) is_refused: bool,
+    /// Why the broker refuses the events that the window keeps meanwhile, by sequence number.
+    pub(super) kept: BTreeMap<u64, String>,
     /// The event under suspicion, and how its attempts ended: as many as it takes to set it aside.
     attempts: (u64, Vec<DeadAttempt>),
     /// Which broker's turn it is; `upstream.url` is its address.
@@ -78,9 +83,11 @@ pub struct Forwarder {
     repeats: Repeats,
     /// The broker that was last said to be connected.
     told_broker: Option<usize>,
-    /// What was told of events set aside, of pauses that the broker wants, and of our status.
+    /// What was told of events set aside, of pauses that the broker wants, of events it refuses, and of our status.
     set_aside: Repeats,
     pauses: Repeats,
+    refused: Repeats,
+    said_refused: bool,
     refused_status: Repeats,
     /// The last thing said was that we are not connected.
     said_down: bool,
@@ -136,6 +143,8 @@ impl Forwarder {
             namesakes,
             has_delivered: false,
             reported: delivered,
+            is_refused: false,
+            kept: BTreeMap::new(),
             attempts: (0, Vec::new()),
             backoff,
             breaker: Breaker::default(),
@@ -146,6 +155,8 @@ impl Forwarder {
             told_broker: None,
             set_aside: Repeats::default(),
             pauses: Repeats::default(),
+            refused: Repeats::default(),
+            said_refused: false,
             refused_status: Repeats::default(),
             said_down: true,
             view,

@@ -91,7 +91,8 @@ pub fn refused_event(reason: u8, text: Option<&str>, topic: &str) -> String {
     let words = match reason {
         0x83 => "the broker refused it for reasons of its own; look into its log".to_owned(),
         0x87 => format!(
-            "the broker does not let this gateway publish to \"{topic}\"; allow it in the broker's access rules"
+            "the broker does not let this gateway publish to \"{topic}\" (not authorized); allow this client that topic in \
+             the broker's access rules (ACL)"
         ),
         0x90 => format!("the broker does not take the topic \"{topic}\"; correct `topic`, or allow it there"),
         0x91 => "the broker says that the packet id is in use; look into its log".to_owned(),

@@ -2,13 +2,14 @@
 //!
 //! Owns the packet flow: fill the window, write, take acknowledgements, tell the store. Everything that must outlive
 //! the connection is in the [`Forwarder`]'s window and feed; the [`Link`] is thrown away with it. What is sent is in
-//! `publish`, what cannot be in `aside`, what the broker says of
-//! it in `acknowledged` and `refused`.
+//! `publish`, what cannot be in `aside`, what the broker says of it in `acknowledged` and `refused`, and what it refuses
+//! for now in `kept`.
 
 mod acknowledged;
 mod ahead;
 mod aside;
 mod draft;
+mod kept;
 mod publish;
 mod refused;
 mod side;
@@ -63,6 +64,8 @@ pub struct Session<'a> {
     /// Nothing new is published before this: the broker asked for a pause.
     paused_until: Option<Instant>,
     pauses: Backoff,
+    /// When the broker is asked again about the events that it refuses.
+    ask_at: Option<Instant>,
     last_progress: Instant,
     stopping: bool,
     /// Looks after better brokers.
@@ -88,7 +91,7 @@ impl<'a> Session<'a> {
         let pauses = Backoff::new(forwarder.upstream.backoff_min, refused::PAUSE_MAX);
         // One place is left for a status.
         forwarder.window.on_connected(usize::from(link.terms().receive_maximum).saturating_sub(1));
-        Self {
+        let mut session = Self {
             forwarder,
             link,
             backlog_through,
@@ -103,6 +106,7 @@ impl<'a> Session<'a> {
             messages_inflight: 0,
             paused_until: None,
             pauses,
+            ask_at: None,
             last_progress: Instant::now(),
             stopping: false,
             scout,
@@ -110,7 +114,9 @@ impl<'a> Session<'a> {
             draft,
             batch,
             told_split: false,
-        }
+        };
+        session.plan_asking_again();
+        session
     }
 
     /// Forwards until the connection ends. Returns why, and what that says about the events in flight.
@@ -118,6 +124,9 @@ impl<'a> Session<'a> {
         let mut end = self.forward().await;
         // Acknowledgements that arrived together with the end count.
         let _ = self.take_read();
+        if self.is_refusal_old() {
+            self.ask_again();
+        }
         self.set_rest_aside().await;
         self.report_delivered(true);
         if let End::Lost(lost) = end {
@@ -150,7 +159,9 @@ impl<'a> Session<'a> {
         tokio::pin!(tick);
         loop {
             self.set_next_aside();
-            if self.setting_aside.is_none() && !self.is_paused() && (self.leaving.is_none() || self.stopping) {
+            let may_publish =
+                self.setting_aside.is_none() && !self.is_paused() && (self.leaving.is_none() || self.stopping);
+            if may_publish && !self.waits_to_ask() {
                 self.within(FlowLimit::Acknowledgement, Write::Events).await?;
             }
             self.report_delivered(false);
@@ -187,7 +198,8 @@ impl<'a> Session<'a> {
                 self.forwarder.calls.is_planned() || self.expects_puback() || self.stopping || self.has_unreported();
             let side_wanted = self.side_may_send() && self.has_credit() && self.forwarder.side.wants_more();
             let held_until = self.forwarder.pace.take_held_until();
-            let (paused_until, batch_due) = (self.paused_until, self.batch_due());
+            let (paused_until, batch_due, ask_at) = (self.paused_until, self.batch_due(), self.ask_at);
+            let may_ask = ask_at.is_some() && !self.stopping && self.forwarder.window.inflight() == 0;
             tokio::select! {
                 puback = self.link.next() => {
                     self.on_puback(puback?)?;
@@ -201,6 +213,7 @@ impl<'a> Session<'a> {
                 () = until(held_until), if held_until.is_some() => {}
                 () = until(batch_due), if batch_due.is_some() => {}
                 () = until(paused_until), if paused_until.is_some() => self.paused_until = None,
+                () = until(ask_at), if may_ask => self.ask_again(),
                 () = self.forwarder.side.arrival(), if side_wanted => {}
                 better = self.scout.better(), if self.leaving.is_none() && !self.stopping => self.leaving = Some(better),
                 done = set_aside_done(&mut self.setting_aside), if self.setting_aside.is_some() => {

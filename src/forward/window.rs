@@ -8,11 +8,14 @@
 //! the window counts messages.
 
 mod company;
+mod refusals;
 mod search;
 mod verdict;
 
 use std::collections::VecDeque;
 
+pub use refusals::RUN_MAX;
+use refusals::Run;
 use search::Trace;
 pub use verdict::{Ending, Puback, Quarantine, Refusal, Refused};
 
@@ -52,6 +55,8 @@ enum State {
     Sent { packet_id: u16, bytes: usize, more: bool },
     /// Refused for good; holds its place until it is in the dead letters.
     Refused,
+    /// Refused by a broker that takes nothing else either: waits until it is asked about again, or is blamed after all.
+    Kept,
     /// Acknowledged or set aside; waits for those before it.
     Done,
 }
@@ -87,6 +92,7 @@ pub struct Window<T> {
     narrow_through: u64,
     /// Whether the broker has acknowledged an event since the last one was set aside.
     takes_events: bool,
+    run: Run,
 }
 
 impl<T: Clone> Window<T> {
@@ -111,6 +117,7 @@ impl<T: Clone> Window<T> {
             trace: None,
             narrow_through: 0,
             takes_events: false,
+            run: Run::default(),
         }
     }
 
@@ -126,7 +133,7 @@ impl<T: Clone> Window<T> {
 
     /// How many events may be outstanding at the moment.
     pub fn limit(&self) -> usize {
-        self.limit.min(self.bound)
+        if self.run.is_on() { 1 } else { self.limit.min(self.bound) }
     }
 
     /// A connection begins on which the broker takes at most so many events at a time.
@@ -152,6 +159,9 @@ impl<T: Clone> Window<T> {
     /// Whether another event may be sent. What is acknowledged out of order still takes its place until those before it
     /// are, so packet ids of the window never come round to one that is still in use.
     fn has_room(&self) -> bool {
+        if self.run.is_on() {
+            return self.inflight == 0 && self.run.may_ask();
+        }
         self.cursor - self.followers < self.limit()
             && self.inflight < self.limit()
             && (self.inflight == 0 || self.inflight_bytes < INFLIGHT_BYTES_MAX)
@@ -214,34 +224,10 @@ impl<T: Clone> Window<T> {
         let items = self.finish(place);
         self.acked_on_connection += 1;
         self.takes_events = true;
+        self.end_run(place);
         self.grow();
         self.advance();
         items
-    }
-
-    /// The broker has refused this packet id. What is to be sent again comes before all that has not been sent yet; what
-    /// was sent behind it may arrive before it, as the broker has decided.
-    pub fn on_refusal(&mut self, packet_id: u16, refusal: Refusal) -> Refused<T> {
-        let Some(place) = self.land(packet_id) else { return Refused::Unknown };
-        if self.requeue_message(place, refusal) {
-            return Refused::Split;
-        }
-        let flight = &mut self.flights[place];
-        if refusal != Refusal::NotNow {
-            flight.refusals += 1;
-        }
-        if refusal == Refusal::Never || flight.refusals >= REFUSALS_MAX {
-            flight.state = State::Refused;
-            let (sequence, item, attempts) = (flight.sequence, flight.item.clone(), flight.refusals);
-            // An answer about one event: the connection carries what the broker takes.
-            self.acked_on_connection += 1;
-            return Refused::SetAside(Quarantine { sequence, item, attempts });
-        }
-        flight.state = State::Queued;
-        self.step_back(place);
-        self.limit = (self.limit / 2).max(1);
-        self.acked_since_growth = 0;
-        Refused::Again
     }
 
     /// Takes what has this packet id out of the air; returns its place.
@@ -283,7 +269,7 @@ impl<T: Clone> Window<T> {
     /// Everything up to here was evicted from the store meanwhile. Between connections only: what is in flight stays.
     pub fn forget_through(&mut self, sequence: u64) {
         for flight in self.flights.iter_mut().take_while(|flight| flight.sequence <= sequence) {
-            if flight.state == State::Queued {
+            if matches!(flight.state, State::Queued | State::Kept) {
                 flight.state = State::Done;
             }
         }
@@ -328,11 +314,13 @@ impl<T: Clone> Window<T> {
         }
         self.cursor = 0;
         self.followers = 0;
-        self.inflight = 0;
         self.inflight_bytes = 0;
+        let has_one_answer = self.sent_on_connection == self.inflight as u64 + 1;
+        self.inflight = 0;
         self.sent_on_connection = 0;
         self.acked_on_connection = 0;
         self.skip_sent();
+        self.carry_run_over(has_one_answer && ending != Ending::Blameless);
         quarantine
     }
 
@@ -381,6 +369,10 @@ impl<T: Clone> Window<T> {
 #[cfg(test)]
 #[path = "window_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "window_refusal_tests.rs"]
+mod refusal_tests;
 
 #[cfg(test)]
 #[path = "window_search_tests.rs"]

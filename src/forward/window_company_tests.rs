@@ -107,7 +107,8 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let refusal = prop_oneof![Just(Refusal::NotNow), Just(Refusal::Unclear), Just(Refusal::Never)];
+    let refusal =
+        prop_oneof![Just(Refusal::NotNow), Just(Refusal::Unclear), Just(Refusal::Forbidden), Just(Refusal::Never)];
     let ending = prop_oneof![Just(Ending::Suspicious), Just(Ending::Abrupt), Just(Ending::Blameless)];
     prop_oneof![
         8 => (1usize..7).prop_map(Step::Send),
@@ -156,6 +157,10 @@ proptest! {
                     };
                     prop_assert_eq!(window.on_puback(id), expected);
                     done.extend(message);
+                    while let Some(quarantine) = window.take_blamed() {
+                        prop_assert!(done.insert(quarantine.sequence), "what has arrived is never blamed");
+                        window.set_aside(quarantine.sequence);
+                    }
                 }
                 Step::Refuse(index, refusal) => {
                     let id = nth(&inflight, index);

@@ -21,6 +21,8 @@ enum Step {
     Ack(prop::sample::Index),
     /// Refuse one of those in flight.
     Refuse(prop::sample::Index, Refusal),
+    /// What the broker refuses while it takes nothing is asked about again.
+    AskAgain,
     /// What was refused for good is in the dead letters.
     SetAside,
     /// Acknowledge a packet id that may be anything.
@@ -32,7 +34,7 @@ enum Step {
 }
 
 fn refusal() -> impl Strategy<Value = Refusal> {
-    prop_oneof![Just(Refusal::NotNow), Just(Refusal::Unclear), Just(Refusal::Never)]
+    prop_oneof![Just(Refusal::NotNow), Just(Refusal::Unclear), Just(Refusal::Forbidden), Just(Refusal::Never)]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -40,7 +42,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (1_u8..20, 0_u8..3).prop_map(|(count, gap)| Step::Offer { count, gap }),
         4 => (1_u8..40).prop_map(Step::Send),
         6 => any::<prop::sample::Index>().prop_map(Step::Ack),
-        1 => (any::<prop::sample::Index>(), refusal()).prop_map(|(index, refusal)| Step::Refuse(index, refusal)),
+        4 => (any::<prop::sample::Index>(), refusal()).prop_map(|(index, refusal)| Step::Refuse(index, refusal)),
+        1 => Just(Step::AskAgain),
         1 => Just(Step::SetAside),
         1 => (500_u16..).prop_map(Step::Stray),
         1 => any::<prop::sample::Index>().prop_map(Step::Evict),
@@ -59,6 +62,12 @@ struct World {
     refused: BTreeSet<u64>,
     /// Refused for good and not in the dead letters yet.
     condemned: BTreeSet<u64>,
+    /// Refused while nothing showed that the broker takes others.
+    kept: BTreeSet<u64>,
+    /// On this connection an event was acknowledged, and none set aside since.
+    is_proven: bool,
+    /// Events set aside since the last that was acknowledged.
+    blamed: usize,
     last_packet_id: u16,
     sent_on_connection: Vec<u64>,
     first_sent: Vec<u64>,
@@ -75,6 +84,9 @@ impl World {
             inflight: BTreeMap::new(),
             refused: BTreeSet::new(),
             condemned: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            is_proven: false,
+            blamed: 0,
             last_packet_id: 0,
             sent_on_connection: Vec::new(),
             first_sent: Vec::new(),
@@ -97,9 +109,7 @@ impl World {
                     return;
                 }
                 let packet_id = *index.get(&self.inflight.keys().copied().collect::<Vec<_>>());
-                let sequence = self.inflight.remove(&packet_id).unwrap();
-                assert_eq!(self.window.on_puback(packet_id), Puback::Delivered(sequence));
-                self.outstanding.remove(&sequence);
+                self.acknowledge(packet_id);
             }
             Step::Refuse(index, refusal) => {
                 if self.inflight.is_empty() {
@@ -109,14 +119,23 @@ impl World {
                 let sequence = self.inflight.remove(&packet_id).unwrap();
                 self.refused.insert(sequence);
                 match self.window.on_refusal(packet_id, *refusal) {
-                    Refused::Again => assert_ne!(*refusal, Refusal::Never),
+                    Refused::Again => assert!(matches!(refusal, Refusal::NotNow | Refusal::Unclear)),
+                    Refused::Kept(kept, _) => {
+                        assert!(*refusal != Refusal::NotNow && kept == sequence && !self.is_proven);
+                        self.kept.insert(sequence);
+                    }
                     Refused::SetAside(quarantine) => {
                         assert!(*refusal != Refusal::NotNow && quarantine.sequence == sequence);
+                        assert!(self.is_proven || *refusal == Refusal::Never, "nothing speaks against the event");
+                        self.is_proven = false;
+                        self.blamed += 1;
+                        assert!(self.blamed <= RUN_MAX, "a broker that takes nothing had so many set aside");
                         self.condemned.insert(sequence);
                     }
                     Refused::Split | Refused::Unknown => panic!("it was in flight"),
                 }
             }
+            Step::AskAgain => self.ask_again(),
             Step::SetAside => self.set_aside(),
             Step::Stray(packet_id) => assert_eq!(self.window.on_puback(*packet_id), Puback::Unknown),
             Step::Evict(index) => {
@@ -125,6 +144,7 @@ impl World {
                 let inflight: BTreeSet<u64> = self.inflight.values().copied().collect();
                 let stays = |sequence: &u64| inflight.contains(sequence) || self.condemned.contains(sequence);
                 self.outstanding.retain(|sequence| *sequence > through || stays(sequence));
+                self.kept.retain(|sequence| *sequence > through);
             }
             Step::Lose(suspicious) => {
                 let lone = self.sent_on_connection.len() == 1 && self.inflight.len() == 1;
@@ -140,9 +160,39 @@ impl World {
                 self.inflight.clear();
                 self.sent_on_connection.clear();
                 self.last_packet_id = 0;
+                self.is_proven = false;
+                // The next connection begins with the oldest again, or goes on behind it.
+                if self.window.kept() < self.kept.len() {
+                    self.kept.pop_first();
+                }
             }
         }
         self.check();
+    }
+
+    fn acknowledge(&mut self, packet_id: u16) {
+        let sequence = self.inflight.remove(&packet_id).unwrap();
+        assert_eq!(self.window.on_puback(packet_id), Puback::Delivered(sequence));
+        self.outstanding.remove(&sequence);
+        (self.is_proven, self.blamed) = (true, 0);
+        assert!(!self.window.is_refused());
+        // Behind one that was refused it speaks against all of those; before them all it does not.
+        let kept = std::mem::take(&mut self.kept);
+        let is_against = kept.first().is_some_and(|oldest| *oldest < sequence);
+        let blamed: BTreeSet<u64> =
+            std::iter::from_fn(|| self.window.take_blamed()).map(|quarantine| quarantine.sequence).collect();
+        assert_eq!(blamed, if is_against { kept } else { BTreeSet::new() });
+        self.condemned.extend(blamed);
+    }
+
+    fn ask_again(&mut self) {
+        let oldest = self.kept.first().copied().unwrap_or(u64::MAX);
+        let is_sent =
+            |sequence: &u64| self.condemned.contains(sequence) || self.inflight.values().any(|one| one == sequence);
+        if self.outstanding.range(..oldest).all(is_sent) {
+            self.kept.pop_first();
+        }
+        self.window.ask_again();
     }
 
     fn set_aside(&mut self) {
@@ -160,7 +210,9 @@ impl World {
         let follows = |all: &[u64]| all.last().is_none_or(|last| *last < sequence);
         assert!(self.refused.contains(&sequence) || follows(&self.sent_on_connection), "out of order on a connection");
         let skipped = self.outstanding.iter().find(|other| {
-            let is_away = self.condemned.contains(other) || self.inflight.values().any(|inflight| inflight == *other);
+            let is_away = self.condemned.contains(other)
+                || self.kept.contains(other)
+                || self.inflight.values().any(|inflight| inflight == *other);
             **other < sequence && !is_away
         });
         assert_eq!(skipped, None, "an older event is still waiting");
@@ -172,6 +224,7 @@ impl World {
         assert!(!self.inflight.contains_key(&self.last_packet_id), "packet id still in use");
         self.window.on_outgoing(self.last_packet_id, 100);
         self.inflight.insert(self.last_packet_id, sequence);
+        assert!(!self.window.is_refused() || self.inflight.len() == 1, "one by one while nothing is taken");
         self.sent_on_connection.push(sequence);
         if !self.first_sent.contains(&sequence) {
             assert!(follows(&self.first_sent), "first deliveries out of order");
@@ -186,6 +239,7 @@ impl World {
             assert!(self.mark < *first, "the mark passed {first}");
         }
         assert_eq!(self.window.inflight(), self.inflight.len());
+        assert_eq!(self.window.kept(), self.kept.len());
         assert!(self.inflight.len() <= usize::from(self.limit));
     }
 
@@ -195,10 +249,12 @@ impl World {
         self.set_aside();
         while !self.outstanding.is_empty() {
             self.send();
-            if self.window.next().is_none() {
-                let (packet_id, sequence) = self.inflight.pop_first().expect("nothing moves any more");
-                assert_eq!(self.window.on_puback(packet_id), Puback::Delivered(sequence));
-                self.outstanding.remove(&sequence);
+            if self.window.next().is_none() && self.inflight.is_empty() {
+                assert!(self.window.is_refused(), "nothing moves any more");
+                self.ask_again();
+            } else if self.window.next().is_none() {
+                self.acknowledge(*self.inflight.keys().next().unwrap());
+                self.set_aside();
                 self.check();
             }
             turns += 1;

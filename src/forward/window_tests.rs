@@ -90,25 +90,6 @@ fn an_event_refused_for_good_holds_its_place_until_it_is_set_aside() {
 }
 
 #[test]
-fn an_event_refused_without_a_reason_is_set_aside_the_third_time_across_connections() {
-    let mut window = window_of(4, 1);
-    send_all(&mut window);
-    assert_eq!(window.on_refusal(1, Refusal::Unclear), Refused::Again);
-    assert_eq!(window.on_refusal(1, Refusal::Unclear), Refused::Unknown, "it is not in flight");
-    window.on_connection_lost(Ending::Blameless);
-    send_all(&mut window);
-    for _ in 0..10 {
-        assert_eq!(window.on_refusal(1, Refusal::NotNow), Refused::Again, "a quota never counts against it");
-        send_all(&mut window);
-    }
-    assert_eq!(window.on_refusal(1, Refusal::Unclear), Refused::Again);
-    send_all(&mut window);
-    assert!(matches!(window.on_refusal(1, Refusal::Unclear), Refused::SetAside(Quarantine { attempts: 3, .. })));
-    window.on_connection_lost(Ending::Blameless);
-    assert_eq!(send_all(&mut window), [1], "not in the dead letters yet: the broker may say it again");
-}
-
-#[test]
 fn a_broker_that_takes_few_at_a_time_bounds_the_window_for_its_connection() {
     let mut window = window_of(8, 20);
     window.on_connected(3);

@@ -168,6 +168,9 @@ pub struct UpstreamShown {
     pub since: String,
     /// Why the last connection failed or ended.
     pub last_error: Option<String>,
+    /// What the broker says to the events it refuses while it takes none, and what to do; they are kept.
+    #[serde(default)]
+    pub refused: Option<String>,
     /// When the next attempt is due, RFC 3339.
     pub next_attempt: Option<String>,
     /// Not connected because `connect_when` says so; `next_attempt` is the next call.
@@ -329,6 +332,7 @@ impl StatusSources {
                     brokers: view.brokers,
                     since: to_the_second(self.clock.wall_at(view.since)),
                     last_error: view.last_error.map(|error| error.to_string()),
+                    refused: view.refused.map(|refused| refused.to_string()),
                     between_calls: view.between_calls,
                     breaker: BreakerShown {
                         state: view.breaker,

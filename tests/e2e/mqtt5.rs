@@ -154,6 +154,34 @@ fn what_the_access_rules_forbid_is_a_dead_letter_and_the_rest_flows() {
 }
 
 #[test]
+fn access_rules_that_forbid_everything_by_mistake_cost_no_event() {
+    let mut stage = stage_at("5", &["acl_file {dir}/acl", QUEUED], "");
+    let rules = stage.path("acl");
+    fs::write(&rules, "topic read #\n").unwrap();
+    stage.upstream.kill();
+    stage.upstream.resume();
+    stage.start();
+    stage.cross(3, 1, 20);
+    wait_until("the status to tell", PATIENT, || stage.status()["upstream"]["refused"].is_string());
+    wait_until("it to have been asked again", PATIENT, || {
+        stage.status()["upstream"]["refusals"].as_u64().is_some_and(|count| count > 17)
+    });
+    let shown = said(&stage.ask(&["status"]));
+    for part in ["EVENTS ARE REFUSED", "tidegate/gw1/", "access rules (ACL)", "are kept"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(stage.gateway.logged(&["the broker refuses events and has taken none since"]));
+    assert_eq!((letters(&stage).len(), stage.consumer.arrived()), (0, 0));
+    fs::write(&rules, "topic readwrite #\n").unwrap();
+    stage.upstream.kill();
+    stage.upstream.resume();
+    stage.consumer.wait_for_crossings(60, PATIENT);
+    stage.consumer.assert_lossless();
+    assert!(letters(&stage).is_empty());
+    wait_until("the status to tell no more", PATIENT, || stage.status()["upstream"]["refused"].is_null());
+}
+
+#[test]
 fn what_is_too_large_for_the_broker_is_a_dead_letter_and_the_rest_flows() {
     let mut stage = stage_at("5", &["message_size_limit 2500", QUEUED], "");
     stage.start();

@@ -124,7 +124,7 @@ pub fn verdict(state: &State) -> (String, bool, Vec<String>) {
         Some(upstream) if !upstream.connected && !upstream.between_calls => {
             why.push(format!("upstream is not connected: {}", upstream.last_error.as_deref().unwrap_or("trying")));
         }
-        Some(_) => {}
+        Some(upstream) => why.extend(upstream.refused.iter().map(|why| format!("upstream refuses events: {why}"))),
     }
     let down = status.sources.iter().filter(|(_, source)| !source.up);
     why.extend(down.map(|(name, _)| match state.links.get(name).filter(|link| !link.up) {

@@ -2,6 +2,7 @@
 //!
 //! Owns the words and which of them are told again. Changes nothing but what is shown.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Explanation, Forwarder};
@@ -57,6 +58,36 @@ impl Forwarder {
             }
             Say::Nothing => tracing::debug!(wait, "the broker wants a pause: {why}"),
         }
+    }
+
+    /// The broker refuses events and takes none; they are asked about again after this long.
+    pub(in crate::forward) fn tell_refused(&mut self, why: &str, wait: Duration) {
+        let client_id = &self.upstream.client_id;
+        let text = format!("{why} (this gateway is client \"{client_id}\"); the events are kept and sent again");
+        let (retry_in, waiting) = (explain::human(wait), self.feed.status().waiting);
+        match self.refused.note("refused", self.clock.boot()) {
+            Say::First => {
+                self.said_refused = true;
+                tracing::warn!(waiting, retry_in, "the broker refuses events and has taken none since: {text}");
+            }
+            Say::Again { times, over } => {
+                let over = explain::human(Duration::from_secs(over.as_secs()));
+                self.said_refused = true;
+                tracing::warn!(waiting, times, over, "the broker still refuses events and takes none: {text}");
+            }
+            Say::Nothing => tracing::debug!(waiting, retry_in, "the broker refuses events and takes none: {text}"),
+        }
+        let text: Arc<str> = text.into();
+        self.view.send_if_modified(|view| view.refused.replace(Arc::clone(&text)).as_ref() != Some(&text));
+    }
+
+    /// The broker takes events again.
+    pub(in crate::forward) fn tell_taken(&mut self) {
+        if std::mem::take(&mut self.said_refused) {
+            let waiting = self.feed.status().waiting;
+            tracing::info!(waiting, "the broker takes events again");
+        }
+        self.view.send_modify(|view| view.refused = None);
     }
 
     /// The broker does not take our status.

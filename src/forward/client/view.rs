@@ -22,6 +22,9 @@ pub struct UpstreamView {
     pub since: BootTime,
     /// Why the last connection failed or ended, in words; stays until the next one does.
     pub last_error: Option<Arc<str>>,
+    /// What the broker says to the events it refuses while it takes none, and what to do; they are kept. `None` once it
+    /// has taken one.
+    pub refused: Option<Arc<str>>,
     /// When the next attempt is due; `None` while connected or connecting.
     pub next_attempt: Option<BootTime>,
     /// Failures since the last connection that lasted.

@@ -78,6 +78,7 @@ impl Session<'_> {
             self.forwarder.has_delivered = true;
             self.trusted |= self.forwarder.upstream.status_topic.is_none();
             self.last_progress = Instant::now();
+            self.on_taken();
         }
         self.pauses = Backoff::new(self.forwarder.upstream.backoff_min, refused::PAUSE_MAX);
         if puback.reason == refused::NO_SUBSCRIBERS {

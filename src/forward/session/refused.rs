@@ -34,8 +34,10 @@ pub(super) fn unsolicited(packet_id: u16) -> Lost {
 /// What a reason code means for the event.
 fn meaning(reason: u8) -> Refusal {
     match reason {
-        // Not authorised, topic name invalid, packet too large, payload format invalid.
-        0x87 | 0x90 | 0x95 | 0x99 => Refusal::Never,
+        // Not authorised: a rule about this topic, or a mistake in the rules that hits all there are.
+        0x87 => Refusal::Forbidden,
+        // Topic name invalid, packet too large, payload format invalid.
+        0x90 | 0x95 | 0x99 => Refusal::Never,
         // Server busy, message rate too high, quota exceeded.
         0x89 | 0x96 | 0x97 => Refusal::NotNow,
         _ => Refusal::Unclear,
@@ -72,9 +74,12 @@ impl Session<'_> {
         match self.forwarder.window.on_refusal(puback.packet_id, meaning) {
             Refused::Split => self.tell_split(puback),
             Refused::Again => self.rest(puback),
+            Refused::Kept(sequence, item) => self.keep(puback, sequence, &item),
             Refused::SetAside(Quarantine { sequence, item, attempts }) => {
                 let reason = self.words_for(puback, &item);
                 self.condemned.push_back(Condemned { sequence, event: item, reason, attempts });
+                // It may be one that was asked about again, and others are kept beside it.
+                self.plan_asking_again();
             }
             Refused::Unknown => {}
         }
@@ -96,7 +101,7 @@ impl Session<'_> {
         refused_event(puback.reason, puback.text.as_deref(), "this event's topic")
     }
 
-    fn words_for(&self, puback: &Puback, event: &Event) -> String {
+    pub(super) fn words_for(&self, puback: &Puback, event: &Event) -> String {
         let forwarder = &self.forwarder;
         let mut topic = String::new();
         // It was sent, so there is one.
@@ -122,7 +127,7 @@ mod tests {
         for (reason, expected) in [
             (0x80, Refusal::Unclear),
             (0x83, Refusal::Unclear),
-            (0x87, Refusal::Never),
+            (0x87, Refusal::Forbidden),
             (0x90, Refusal::Never),
             (0x91, Refusal::Unclear),
             (0x95, Refusal::Never),

@@ -21,6 +21,7 @@ impl Session<'_> {
             && self.setting_aside.is_none()
             && self.condemned.is_empty()
             && !self.is_paused()
+            && !window.is_refused()
             && (window.is_all_sent() || self.is_gathering())
             && (window.is_empty() || window.has_progress())
             && self.forwarder.feed.is_drained()

@@ -35,6 +35,10 @@ pub enum Manner {
     Refuses(u8),
     /// Answers the event with this number with this reason code (MQTT 5), so many times; then as it should.
     Answers { sequence: u64, reason: u8, times: usize },
+    /// Answers every event with this reason code (MQTT 5).
+    RefusesEvents(u8),
+    /// Answers events of this sensor with this reason code (MQTT 5), and hangs up after it.
+    RefusesAndHangsUp { sensor: &'static str, reason: u8 },
     /// Answers a status with this reason code (MQTT 5).
     RefusesStatus(u8),
     /// Says this goodbye (MQTT 5) instead of acknowledging an event.
@@ -138,7 +142,7 @@ impl FakeBroker {
         self.shared.lock().unwrap().disconnects
     }
 
-    /// How often [`Manner::Answers`] has answered so.
+    /// How often an event was refused.
     pub fn answered(&self) -> usize {
         self.shared.lock().unwrap().answered
     }
@@ -271,6 +275,22 @@ async fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, shared: &Mutex<Sha
                 {
                     shared.lock().unwrap().answered += 1;
                     stream.write_all(&[0x40, 4, packet_id[0], packet_id[1], reason, 0]).await?;
+                    continue;
+                }
+                let refusal = match manner {
+                    Manner::RefusesEvents(reason) => Some((reason, false)),
+                    Manner::RefusesAndHangsUp { sensor, reason } if topic.ends_with(sensor) => Some((reason, true)),
+                    _ => None,
+                };
+                if let Some((reason, hangs_up)) = refusal {
+                    shared.lock().unwrap().answered += 1;
+                    stream.write_all(&[0x40, 4, packet_id[0], packet_id[1], reason, 0]).await?;
+                    if hangs_up {
+                        // Its words are to arrive before its end does.
+                        stream.shutdown().await?;
+                        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+                        return Ok(());
+                    }
                     continue;
                 }
                 let is_left_out = matches!(manner, Manner::LeavesOut(number) if is_among(number));

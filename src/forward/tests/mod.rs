@@ -9,6 +9,7 @@ mod brokers;
 mod credentials;
 mod faults;
 mod mqtt5;
+mod refusals;
 mod retry;
 mod side_lane;
 

@@ -9,7 +9,7 @@ impl<T: Clone> Window<T> {
     /// Whether an event may share a message: not while one that the broker does not take is looked for.
     pub fn may_share(&self, sequence: u64) -> bool {
         let is_searching = self.limit == 1 && self.limit_max > 1;
-        !is_searching && sequence > self.narrow_through.max(self.single_through)
+        !is_searching && !self.is_refused() && sequence > self.narrow_through.max(self.single_through)
     }
 
     /// Whether [`Window::offer`] would be followed by a send: nothing waits to be sent again and there is room.

@@ -18,6 +18,8 @@ pub enum Refusal {
     NotNow,
     /// It does not say: sent again, but not for ever.
     Unclear,
+    /// Whoever asks may not: that may hold for this event, or for all.
+    Forbidden,
     /// Never: this event will not do.
     Never,
 }
@@ -29,6 +31,9 @@ pub enum Refused<T> {
     Again,
     /// It was a message of several events: each is sent again, alone, so that the broker says which it means.
     Split,
+    /// It is kept: the broker takes nothing else at the moment, so that it shows nothing of this event. It is asked
+    /// about again by [`super::Window::ask_again`], or given by [`super::Window::take_blamed`].
+    Kept(u64, T),
     /// It is to be set aside.
     SetAside(Quarantine<T>),
     /// No event in flight has that packet id.

@@ -21,6 +21,9 @@ export function verdict(state) {
   if (upstream && !upstream.connected && !upstream.between_calls) {
     care.push(`Upstream is not connected; ${plural(store.waiting, 'event')} ${store.waiting === 1 ? 'waits' : 'wait'} in the store.`);
   }
+  if (upstream?.connected && upstream.refused) {
+    care.push(`Upstream refuses events; ${plural(store.waiting, 'event')} ${store.waiting === 1 ? 'waits' : 'wait'} in the store.`);
+  }
   if (!upstream) {
     care.push('No upstream is configured: events are stored and not forwarded.');
   }
@@ -56,11 +59,12 @@ export function upstream(state) {
       return [el('p', { class: 'big' }, el('span', { class: 'state care' }, 'Not configured')), el('p', { class: 'muted' }, 'Events are stored and wait.')];
     }
     const since = Date.parse(up.since);
-    const words = up.connected ? ['Connected', 'good'] : up.between_calls ? ['Between calls', 'good'] : ['Not connected', 'bad'];
+    const words = up.connected && up.refused ? ['Connected, events refused', 'care'] : up.connected ? ['Connected', 'good'] : up.between_calls ? ['Between calls', 'good'] : ['Not connected', 'bad'];
     const breaker = { closed: 'closed', open: 'open: next connection starts with few events', 'half-open': 'half-open: must prove itself first' }[up.breaker.state] ?? up.breaker.state;
     return [
       el('p', { class: 'big' }, el('span', { class: `state ${words[1]}` }, words[0])),
       el('p', { class: 'muted' }, age(since, 'for '), ` (since ${clock(since)})`),
+      up.connected && up.refused && el('p', { class: 'quote' }, up.refused),
       !up.connected && up.last_error && el('p', { class: 'quote' }, up.last_error),
       facts(
         up.broker && ['Broker', up.brokers > 1 ? `${up.broker} (${up.broker_number} of ${up.brokers})` : up.broker],
