@@ -170,9 +170,7 @@ impl Writer {
     pub(super) fn commit_dead(&mut self) -> Result<(), Fault> {
         self.prepare_letters();
         self.announcements_into_group();
-        // Announcements always stand before what came from the engine.
-        let is_ours = |event: &&Event| matches!(event.data, EventData::EventsLost(_));
-        let announced = self.group.events.iter().take_while(is_ours).count();
+        let announced = self.announced_in_group();
         let next = self.number_group();
         let mut frames = event_frames(&self.group.events[..announced]);
         if frames.is_empty() {
