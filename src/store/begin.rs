@@ -3,8 +3,6 @@
 //! Owns the order in which a new generation comes into being and others go: nothing is removed before a checkpoint
 //! without it is on stable storage under its lasting name. Part of [`Writer`].
 
-use std::sync::Arc;
-
 use super::Fault;
 use super::commit::{Attempt, FLUSH_BYTES, event_frame, event_frames};
 use super::frame::{Frame, Place};
@@ -100,7 +98,7 @@ impl Writer {
         self.announcements.clear();
         self.keep_mark(false);
         self.counters.stored(&events);
-        self.tail.extend(events.into_iter().map(Arc::new));
+        self.remember(events);
         self.ring.clear_removed();
         for entry in gone {
             self.discard(&entry, carry.filter(|carry| carry.frames.id == (entry.number, entry.revision)));

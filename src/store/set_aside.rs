@@ -189,7 +189,8 @@ impl Writer {
         if let Some(newest) = &self.ring.newest {
             self.told.note(newest.entry.number, &self.group.events[..announced]);
         }
-        self.tail.extend(self.group.events.drain(..announced).map(std::sync::Arc::new));
+        let events = self.group.events.drain(..announced).collect();
+        self.remember(events);
         self.apply_dead();
         self.tell_done();
         Ok(())

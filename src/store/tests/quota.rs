@@ -60,6 +60,8 @@ fn drop_oldest_drops_the_oldest_and_says_exactly_what() {
     let (all, lost) = account(&rig);
     assert!(!lost.is_empty());
     assert!(lost.iter().all(|lost| lost.reason == "evicted" && lost.whole_range));
+    let told = all.iter().rfind(|event| matches!(event.data, EventData::EventsLost(_))).unwrap().sequence;
+    assert_eq!(rig.status().last_of_severity[Severity::High as usize], told, "a schedule of calls is to know of it");
     let bytes = rig.status().bytes;
     assert!(bytes > rig.config.max_bytes * 3 / 4, "no more is dropped than must be: {bytes} left");
     assert!(all.len() * EVENT_BYTES > 20_000_000, "{} events left", all.len());
@@ -268,6 +270,8 @@ fn a_full_store_still_takes_dead_letters_or_it_would_never_drain() {
     let killed = Rig::open(&rig.killed(&killed.path().join("store")));
     let letters = killed.runtime.block_on(killed.handle().dead_letters()).unwrap();
     assert_eq!(letters.iter().map(|letter| letter.event.sequence).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    let told = rig.status().last_of_severity[Severity::High as usize];
+    assert_eq!(told, rig.status().last_sequence, "a schedule of calls is to know of it");
     let lost = losses(&killed.read(stored + 1, 10));
     assert_eq!(lost.iter().map(|lost| lost.count).sum::<u64>(), 5, "announced in the same commits");
     killed.close();
