@@ -96,6 +96,8 @@ impl Writer {
         self.marks_deadline = None;
         self.state.next_sequence = next_sequence;
         self.announcements.clear();
+        // The checkpoint has them.
+        self.kept.clear();
         self.keep_mark(false);
         self.counters.stored(&events);
         self.remember(events);

@@ -110,6 +110,7 @@ impl Writer {
         }
         self.counters.stored(&self.group.events);
         self.observe_arrivals();
+        self.kept.clear();
         self.apply_dead();
         self.remember_told();
         let events = std::mem::take(&mut self.group.events);
@@ -219,9 +220,8 @@ impl Writer {
         if !records.is_empty() {
             last.add(kind::RECORDS, &stored::encode_records(&records));
         }
-        if !self.group.dead.is_empty() {
-            write_steps(&self.group.dead, last);
-        }
+        write_steps(&self.kept.steps(&self.state.dead), last);
+        write_steps(&self.group.dead, last);
         if self.state.delivered > self.durable_delivered {
             last.add(kind::DELIVERED, &encode_delivered(self.state.delivered));
         }

@@ -145,7 +145,7 @@ impl Writer {
         let mut copy = Generation::create(&queue, entry.number, entry.revision + 1, entry.first, self.hook.clone())?;
         let mut dropped: Option<Missing> = None;
         let mut untold = Vec::new();
-        let (packer, dead) = (&mut self.packer, &self.state.dead);
+        let (packer, dead, letters) = (&mut self.packer, &self.state.dead, &self.kept);
         if let Some(sealed) = self.ring.opened(index, delivered, &mut found)? {
             let mut unflushed = 0;
             for (frame, number) in (0..sealed.frames().count()).zip(1_u64..) {
@@ -163,9 +163,13 @@ impl Writer {
                     }
                 };
                 let mut kept = Vec::with_capacity(events.len());
-                let waits = |event: &&Arc<Event>| event.sequence > delivered && !dead.covers(event.sequence);
+                // The event of a letter that is not on disk goes along until it is.
+                let is_letter = |event: &Event| letters.has(event.sequence);
+                let waits = |event: &&Arc<Event>| {
+                    is_letter(event) || (event.sequence > delivered && !dead.covers(event.sequence))
+                };
                 for event in events.iter().filter(waits) {
-                    if event.severity as usize > severity {
+                    if event.severity as usize > severity || is_letter(event) {
                         kept.push(Event::clone(event));
                         continue;
                     }

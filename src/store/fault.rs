@@ -193,10 +193,10 @@ impl Writer {
         }
     }
 
-    /// Whether something of a generation is told by announcements that wait for the disk.
+    /// Whether something of a generation is told by what waits for the disk: announcements, and letters.
     fn has_untold(&self, entry: &Entry) -> bool {
         let overlaps = |lost: &EventsLost| lost.first_sequence <= entry.last && entry.first <= lost.last_sequence;
-        self.announcements.iter().any(overlaps)
+        self.announcements.iter().any(overlaps) || self.kept.has_event_in(entry.first, entry.last)
     }
 
     /// Takes the reserve again, and new events with it.

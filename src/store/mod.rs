@@ -163,6 +163,7 @@ pub mod handle;
 pub mod history;
 pub mod inbox;
 pub mod inspect;
+mod kept;
 mod later;
 mod leaving;
 mod mark;

@@ -1,6 +1,7 @@
 //! Setting events aside, sending them again and dropping them: what of it is written when, and how it is announced.
 //!
-//! Owns the steps from a request to the disk. The letters themselves are in [`super::dead`]. Part of [`Writer`].
+//! Owns the steps from a request to the disk. The letters themselves are in [`super::dead`]; what is done where the disk
+//! has no room for them, in [`super::kept`]. Part of [`Writer`].
 //!
 //! A letter and its announcement (`EventsLost` with the reason "dead-letter") are one commit, so a consumer that counts
 //! sees it as lost from then on. What becomes of it later is not announced: a retry that succeeds makes the announced
@@ -28,7 +29,7 @@ use crate::event::{Event, EventData, EventsLost};
 const REASON: &str = "dead-letter";
 
 impl Writer {
-    /// Takes a request in. What changes anything is answered when it is on disk.
+    /// Takes a request in. What changes anything is answered when it is on disk, or kept where there is no room.
     pub(super) fn take_dead(&mut self, request: DeadRequest) {
         let now = self.clock.wall();
         match request {
@@ -166,7 +167,8 @@ impl Writer {
         });
     }
 
-    /// Writes the group's dead letters and all announcements without the rest of it, and the delivered mark with them.
+    /// Writes the group's dead letters, those that were kept, and all announcements without the rest of it, and the
+    /// delivered mark with them.
     pub(super) fn commit_dead(&mut self) -> Result<(), Fault> {
         self.prepare_letters();
         self.announcements_into_group();
@@ -177,6 +179,7 @@ impl Writer {
             frames.push(Frame { first: next, ..Frame::default() });
         }
         let last = frames.last_mut().expect("invariant: at least one frame");
+        write_steps(&self.kept.steps(&self.state.dead), last);
         write_steps(&self.group.dead, last);
         let delivered = self.state.delivered;
         last.add(kind::DELIVERED, &encode_delivered(delivered));
@@ -191,12 +194,13 @@ impl Writer {
         }
         let events = self.group.events.drain(..announced).collect();
         self.remember(events);
+        self.kept.clear();
         self.apply_dead();
         self.tell_done();
         Ok(())
     }
 
-    /// Takes the group's steps, which are on disk now.
+    /// Takes the group's steps, which are on disk now, or kept.
     pub(super) fn apply_dead(&mut self) {
         if self.group.dead.is_empty() {
             return;

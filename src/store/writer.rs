@@ -17,6 +17,7 @@ use super::gather::{Gather, SLICE};
 use super::generation::SyncHook;
 use super::handle::{COMMITS_UNDER_WAY_MAX, Commit, Request, StoreStatus};
 use super::inbox::{Nothing, Receiver};
+use super::kept::Kept;
 use super::leaving::Departure;
 use super::mark::Keeper;
 use super::quota::{Limits, Reserve, disk_bytes};
@@ -53,6 +54,8 @@ pub(super) struct Writer {
     pub(super) tail: Tail,
     pub(super) packer: Packer,
     pub(super) group: Group,
+    /// Changes of dead letters that wait for room on disk.
+    pub(super) kept: Kept,
     /// Losses not yet stored as events.
     pub(super) announcements: Vec<EventsLost>,
     /// Losses stored as events, by generation.
@@ -123,6 +126,7 @@ impl Writer {
             tail: Tail::default(),
             packer: Packer::new(),
             group: Group::default(),
+            kept: Kept::default(),
             announcements: Vec::new(),
             told: Told::default(),
             handed_out: 0,

@@ -153,3 +153,36 @@ fn a_store_at_its_limit_drops_the_oldest_and_goes_on_when_the_disk_has_room_agai
     assert!(crate::store::quota::disk_bytes(dir.path()) <= crowded.rig.config.max_bytes);
     crowded.rig.close();
 }
+
+#[test]
+fn what_holds_the_event_of_a_letter_that_is_not_on_disk_is_not_given_back() {
+    let dirs = tempfile::tempdir().unwrap();
+    let mut crowded = Crowded::open(&Store { when_full: WhenFull::DropOldest, ..config(&dirs.path().join("a")) });
+    crowded.fill();
+    let last = crowded.rig.status().last_sequence;
+    let mut sent = crowded.deliver(100);
+    let refused = crowded.rig.read(sent.last().unwrap().sequence + 1, 1).remove(0);
+    let handle = crowded.rig.handle();
+    let set_aside = handle.dead_letter(Arc::clone(&refused), super::dead::refusal(3));
+    let done = async { tokio::time::timeout(Duration::from_secs(20), set_aside).await };
+    crowded.rig.runtime.block_on(done).expect("set aside").unwrap();
+    sent.extend(crowded.deliver(1_200));
+    crowded.wait_names_left(2);
+    let killed = Rig::open(&crowded.rig.killed(&dirs.path().join("b")));
+    let after = killed.read_all();
+    assert!(after.contains(&refused), "it waits again");
+    let rest = after.into_iter().filter(|event| event.sequence != refused.sequence).collect();
+    let mut arrived = and_then(sent, rest);
+    arrived.push(refused);
+    arrived.sort_by_key(|event| event.sequence);
+    account(&arrived, last);
+    killed.close();
+    crowded.set_full(false);
+    crowded.rig.wait("well", |status| status.fault.is_none() && !status.full);
+    let left = crowded.rig.runtime.block_on(crowded.rig.handle().dead_letters()).unwrap();
+    assert_eq!(left.len(), 1);
+    let killed = Rig::open(&crowded.rig.killed(&dirs.path().join("c")));
+    assert_eq!(killed.runtime.block_on(killed.handle().dead_letters()).unwrap(), left);
+    killed.close();
+    crowded.rig.close();
+}
