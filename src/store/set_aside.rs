@@ -7,7 +7,8 @@
 //! sees it as lost from then on. What becomes of it later is not announced: a retry that succeeds makes the announced
 //! event arrive after all, which is the one way this happens; dropped or pushed out by newer ones it stays lost. So in
 //! the counters each event is, at any time, delivered, lost, waiting or a dead letter. An announcement of losses that
-//! is refused itself becomes a letter without a new announcement, or there would be no end to it.
+//! is refused itself becomes a letter without a new announcement, or there would be no end to it; but when newer letters push that out, what
+//! it tells is announced again in the same commit, and its own number with it.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -133,6 +134,18 @@ impl Writer {
     /// oldest go where there are too many.
     pub(super) fn prepare_letters(&mut self) {
         let pushed_out = self.state.dead.too_many(&self.group.dead, self.limits.dead_bytes);
+        let untold: Vec<(u64, EventsLost)> = pushed_out
+            .iter()
+            .filter_map(|&sequence| match &self.letter(sequence)?.event.data {
+                EventData::EventsLost(lost) => Some((sequence, lost.clone())),
+                _ => None,
+            })
+            .collect();
+        for (sequence, lost) in untold {
+            // Nobody upstream has seen it, and nobody will.
+            self.merge(lost);
+            self.announce_letter(sequence);
+        }
         self.group.dead.extend(pushed_out.into_iter().map(|sequence| Step::Remove(sequence, Gone::PushedOut)));
         let mut new = Vec::new();
         for step in &mut self.group.dead {
@@ -212,7 +225,10 @@ impl Writer {
                     self.counters.events_dead.add(1);
                     if is_announcement(&letter.event) {
                         let sequence = letter.event.sequence;
-                        tracing::error!(sequence, "an announcement of lost events is set aside; it is not made again");
+                        tracing::error!(
+                            sequence,
+                            "an announcement of lost events is set aside; it is made again only if newer dead letters push it out"
+                        );
                     }
                 }
                 Step::Remove(sequence, Gone::Delivered) => {
