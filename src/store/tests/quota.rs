@@ -281,6 +281,54 @@ fn a_full_store_still_takes_dead_letters_or_it_would_never_drain() {
 }
 
 #[test]
+fn a_full_store_drains_however_many_of_its_events_become_dead_letters() {
+    let dirs = tempfile::tempdir().unwrap();
+    let path = dirs.path().join("a");
+    let mut rig = Rig::open(&full_config(&path, WhenFull::Reject));
+    fill_up(&mut rig, 16);
+    let stored = rig.status().last_sequence;
+    let set_aside = |rig: &Rig, sequence: u64| {
+        let event = rig.read(sequence, 1).remove(0);
+        assert_eq!(event.sequence, sequence);
+        let handle = rig.handle();
+        let set_aside = handle.dead_letter(event, super::dead::refusal(0));
+        let done = async { tokio::time::timeout(Duration::from_secs(20), set_aside).await };
+        rig.runtime.block_on(done).expect("set aside").unwrap();
+        rig.delivered(sequence);
+    };
+    let account = |config: &Store, through: u64| {
+        let rig = Rig::open(config);
+        let all = rig.read_all();
+        let mut told: Vec<u64> = sequences(&all);
+        let letters = rig.runtime.block_on(rig.handle().dead_letters()).unwrap();
+        told.extend(letters.iter().map(|letter| letter.event.sequence));
+        // With the numbers that were never sent no less is announced than was set aside.
+        losses(&all).iter().for_each(|lost| told.extend(lost.first_sequence..=lost.last_sequence));
+        told.sort_unstable();
+        told.dedup();
+        assert_eq!(told[..through as usize], (1..=through).collect::<Vec<_>>());
+        assert!(letters.iter().all(|letter| all.iter().all(|event| event.sequence != letter.event.sequence)));
+        assert!(disk_bytes(&config.path) <= config.max_bytes);
+        rig.close();
+    };
+    for sequence in 1..=2_000 {
+        set_aside(&rig, sequence);
+        if [90, 700, 1_234].contains(&sequence) {
+            account(&rig.killed(&dirs.path().join(sequence.to_string())), stored);
+        }
+        if sequence % 100 == 0 {
+            assert!(disk_bytes(&path) <= rig.config.max_bytes, "after {sequence}");
+        }
+    }
+    let status = rig.wait("it drains", |status| status.delivered >= 2_000);
+    assert!(status.waiting < stored, "{status:?}");
+    assert_eq!(rig.counters.events_dead.get(), 2_000);
+    // A clean stop, with letters that found no room.
+    let config = rig.close();
+    account(&config, stored);
+}
+
+#[test]
 fn a_kill_while_announcements_are_among_what_is_dropped_leaves_none_untold() {
     let dirs = tempfile::tempdir().unwrap();
     let path = dirs.path().join("store");
