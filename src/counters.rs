@@ -121,6 +121,31 @@ pub struct SourceCounters {
     pub tap: Arc<Tap>,
     /// Refused input by reason.
     rejects: Mutex<BTreeMap<Reject, u64>>,
+    /// Why it is not there.
+    pub lost_reason: Note,
+}
+
+/// The last word of a part on what is wrong with it; empty while nothing is.
+#[derive(Debug, Default)]
+pub struct Note(Mutex<String>);
+
+impl Note {
+    /// What is wrong now.
+    pub fn set(&self, text: &str) {
+        let mut note = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        text.clone_into(&mut note);
+    }
+
+    /// Nothing is.
+    pub fn clear(&self) {
+        self.set("");
+    }
+
+    /// What it is; `None` while nothing is.
+    pub fn get(&self) -> Option<String> {
+        let note = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        (!note.is_empty()).then(|| note.clone())
+    }
 }
 
 impl SourceCounters {

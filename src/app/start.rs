@@ -1,7 +1,8 @@
 //! The start of the gateway, once its store is open: every task is made and wired.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -27,7 +28,7 @@ use crate::ops::wear::Wear;
 use crate::ops::{control, home_assistant, logging};
 use crate::record::Recorder;
 use crate::replay;
-use crate::shutdown::{self, Trigger};
+use crate::shutdown::{self, Shutdown, Trigger};
 use crate::store::handle::StoreHandle;
 
 /// What is there before any task is.
@@ -180,15 +181,36 @@ impl App {
     }
 }
 
-/// Opens the control socket. Without it the gateway still does its work, so a fault is only told.
+/// How often a control socket is tried again: whoever repairs its folder looks for it soon after.
+const CONTROL_RETRY: Duration = Duration::from_secs(5);
+
+/// Opens the control socket. Without it the gateway still does its work, so a fault is told and tried again.
 pub(super) async fn open_control(config: &Config, routes: Routes) -> Option<(Trigger, JoinHandle<()>)> {
-    let path = config.gateway.control_socket.as_deref()?;
+    let path = config.gateway.control_socket.clone()?;
     let (trigger, shutdown) = shutdown::channel();
-    match control::spawn(path, routes, shutdown).await {
-        Ok(task) => Some((trigger, task)),
+    let task = match control::spawn(&path, routes.clone(), shutdown.clone()).await {
+        Ok(task) => task,
         Err(reason) => {
-            tracing::warn!("no control socket, so `tidegate status` and `tidegate alarms` cannot ask: {reason}");
-            None
+            tracing::warn!(
+                "no control socket, so `tidegate status` and `tidegate alarms` cannot ask; tried again: {reason}"
+            );
+            tokio::spawn(open_control_later(path, routes, shutdown))
+        }
+    };
+    Some((trigger, task))
+}
+
+async fn open_control_later(path: PathBuf, routes: Routes, mut shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = tokio::time::sleep(CONTROL_RETRY) => {}
+        }
+        if let Ok(task) = control::spawn(&path, routes.clone(), shutdown.clone()).await {
+            tracing::info!(path = %path.display(), "the control socket is there");
+            // Its end is the end of this one, however it comes.
+            let _ = task.await;
+            return;
         }
     }
 }

@@ -117,6 +117,9 @@ fn look_around(
         .build()
         .map_err(|error| Failure::Failed(format!("error: the runtime cannot start: {error}")))?;
     say("store".to_owned(), crate::store::probe(&config.store))?;
+    if let Some(record) = &config.record {
+        say("record".to_owned(), crate::record::probe(&record.path))?;
+    }
     for source in &config.sources {
         say(format!("source `{}`", source.name), runtime.block_on(crate::source::probe(source)))?;
     }

@@ -94,7 +94,8 @@ pub(super) fn no_gateway(socket: &Path, error: &std::io::Error) -> Failure {
     let shown = socket.display();
     let help = match error.kind() {
         std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {
-            "is the gateway running? `systemctl status tidegate`; another socket is named by --socket"
+            "is the gateway running? `systemctl status tidegate`; its log says so if it could not make its socket; another \
+             one is named by --socket"
         }
         std::io::ErrorKind::PermissionDenied => "only root and the group `tidegate` may ask: use sudo",
         _ => "see `journalctl -u tidegate`",

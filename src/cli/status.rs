@@ -199,14 +199,17 @@ fn render(status: &Status) -> String {
         readings.evaluated, readings.late, readings.refused
     ));
     if readings.recorded + readings.not_recorded > 0 {
-        lines.push(format!(
-            "record    {} readings kept, {} not (disk too slow)",
-            readings.recorded, readings.not_recorded
-        ));
+        lines.push(format!("record    {} readings kept, {} not", readings.recorded, readings.not_recorded));
     }
+    lines.extend(readings.record_fault.iter().map(|fault| format!("          NOT RECORDING: {fault}")));
     for (name, source) in &status.sources {
-        let state = if source.up { "up" } else { "DOWN" };
+        let state = match &source.since {
+            _ if source.up => "up".to_owned(),
+            Some(since) => format!("DOWN since {since}"),
+            None => "DOWN".to_owned(),
+        };
         lines.push(format!("source    {name}: {state}, {} messages, {} readings", source.messages, source.readings));
+        lines.extend(source.reason.iter().filter(|_| !source.up).map(|reason| format!("          {reason}")));
         for (reason, count) in &source.rejects {
             lines.push(format!("          refused {count}: {reason}"));
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::clock::{ClockState, SystemClock, WallTime};
+use crate::clock::{BootTime, ClockState, SystemClock, WallTime};
 use crate::counters::Counters;
 use crate::forward::backoff::STABLE;
 use crate::forward::tls::expiry::Certificate;
@@ -53,6 +53,12 @@ pub struct Status {
 pub struct SourceStatus {
     /// Connected or open.
     pub up: bool,
+    /// While it is counted as lost: since when, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// And why, as it was last tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Messages, lines or frames received.
     pub messages: u64,
     /// Readings decoded.
@@ -78,6 +84,9 @@ pub struct ReadingStatus {
     /// To be kept, but the disk was too slow or could not be written.
     #[serde(default)]
     pub not_recorded: u64,
+    /// Why nothing can be kept at present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_fault: Option<String>,
 }
 
 /// The wall clock.
@@ -289,6 +298,7 @@ impl StatusSources {
                 refused: counters.readings_refused.get(),
                 recorded: counters.record.written.get(),
                 not_recorded: counters.record.dropped.get(),
+                record_fault: counters.record.fault.get(),
             },
             clock: Some(self.clock()),
             store: StoreShown {
@@ -363,6 +373,9 @@ impl StatusSources {
         let counters = self.counters.source(name);
         SourceStatus {
             up: counters.up.get() > 0,
+            since: (counters.lost_since.get() > 0)
+                .then(|| to_the_second(self.clock.wall_at(BootTime(counters.lost_since.get())))),
+            reason: counters.lost_reason.get(),
             messages: counters.messages.get(),
             readings: counters.readings.get(),
             ignored: counters.ignored.get(),

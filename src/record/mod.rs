@@ -15,9 +15,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Access, access};
+
 use crate::clock::WallTime;
 use crate::config::model;
-use crate::counters::{Counter, Counters};
+use crate::counters::{Counter, Counters, Note};
 use crate::reading::Reading;
 use crate::unit;
 use block::Encoder;
@@ -39,6 +41,8 @@ pub struct RecordCounters {
     pub bytes: Counter,
     /// Readings that were not: the disk was too slow or could not be written.
     pub dropped: Counter,
+    /// Why the folder cannot be written.
+    pub fault: Note,
 }
 
 struct Batch {
@@ -71,6 +75,7 @@ impl Recorder {
         if running.as_ref().map(|running| &running.config) == wanted {
             return;
         }
+        self.counters.record.fault.clear();
         // A thread without a sender writes what it has and ends; nobody needs to wait for it here.
         *running = wanted.and_then(|config| self.start(config));
         self.on.store(running.is_some(), Ordering::Relaxed);
@@ -113,6 +118,25 @@ impl Recorder {
                 None
             }
         }
+    }
+}
+
+/// Tries whether readings could be kept there, without making anything.
+///
+/// # Errors
+/// In words, with what to do.
+pub fn probe(folder: &Path) -> Result<String, String> {
+    let nearest = folder.ancestors().find(|folder| folder.exists()).unwrap_or(folder);
+    match access(nearest, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) if !nearest.is_dir() => {
+            Err(format!("{} is no folder; name another `path` in [record]", nearest.display()))
+        }
+        Ok(()) => Ok(format!("{} can be written", folder.display())),
+        Err(error) => Err(format!(
+            "{shown} cannot be written: {error}; it must belong to the user that runs the gateway: sudo install -d -o \
+             tidegate -g tidegate -m 750 {shown}",
+            shown = folder.display()
+        )),
     }
 }
 
@@ -184,6 +208,7 @@ impl Writer {
                 self.counters.record.written.add(readings);
                 self.counters.record.bytes.add(bytes);
                 if std::mem::take(&mut self.failed) {
+                    self.counters.record.fault.clear();
                     tracing::info!(folder = self.folder, "readings are recorded again");
                 }
             }
@@ -208,6 +233,7 @@ impl Writer {
             io::ErrorKind::StorageFull => "the disk is full: `df -h` shows which".to_owned(),
             _ => "`path` of [record] must be a folder on a disk that can be written".to_owned(),
         };
+        self.counters.record.fault.set(&format!("{}: {error}; {help}", self.folder));
         tracing::warn!(folder = self.folder, %error, help, "readings are not recorded; tried again with every block");
     }
 }
@@ -295,6 +321,16 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_is_tried_without_making_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("deep/readings");
+        assert!(probe(&folder).is_ok_and(|text| text.ends_with("readings can be written")));
+        assert!(!folder.exists());
+        std::fs::write(dir.path().join("deep"), "").unwrap();
+        assert!(probe(&folder).is_err(), "a file stands in the way");
+    }
+
+    #[test]
     fn a_folder_that_cannot_be_written_costs_readings_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("file");
@@ -305,5 +341,6 @@ mod tests {
         recorder.offer(WallTime(0), vec![reading(0.0)]);
         recorder.stop().unwrap().join().unwrap();
         assert_eq!((counters.record.written.get(), counters.record.dropped.get()), (0, 1));
+        assert!(counters.record.fault.get().is_some_and(|fault| fault.contains("`path` of [record]")));
     }
 }

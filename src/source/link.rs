@@ -46,6 +46,7 @@ impl Link {
         self.counts.up.set(0);
         let now = self.clock.boot();
         let reason = why.text.as_str();
+        self.counts.lost_reason.set(reason);
         match self.repeats.note(&why.key, now) {
             Say::First if matches!(self.state, State::Lost { .. }) => {
                 warn!(source = %self.source, reason, "source still lost, for another reason");
@@ -69,6 +70,7 @@ impl Link {
     pub(super) fn up(&mut self, how: &str) -> Option<FromSource> {
         self.counts.up.set(1);
         self.counts.lost_since.set(0);
+        self.counts.lost_reason.clear();
         let before = std::mem::replace(&mut self.state, State::Up);
         match before {
             State::Up => None,
@@ -100,9 +102,10 @@ mod tests {
         assert!(matches!(link.lost(&why), Some(FromSource::Lost { reason, .. }) if reason == "unplugged"));
         assert!(link.lost(&why).is_none());
         assert!(link.lost(&Explanation::plain("not found")).is_none());
-        assert_eq!(counts.up.get(), 0);
+        assert_eq!((counts.up.get(), counts.lost_reason.get().as_deref()), (0, Some("not found")), "what it is now");
         assert!(matches!(link.up("back"), Some(FromSource::Restored { reason, .. }) if reason == "back"));
         assert!(link.up("back").is_none());
+        assert_eq!(counts.lost_reason.get(), None);
         assert!(link.lost(&why).is_some());
     }
 

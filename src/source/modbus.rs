@@ -224,7 +224,7 @@ fn gone(error: &io::Error, line: &ModbusLine, served: bool) -> End {
     }
 }
 
-/// Opens the line and asks every unit once.
+/// Opens the line and asks every unit once for each of its values.
 pub(super) async fn probe(config: &ModbusSource) -> Result<String, String> {
     let mut wire = Wire::open(&config.line).await.map_err(|why| why.text)?;
     let until = Instant::now() + PROBE_TIMEOUT;
@@ -235,7 +235,7 @@ pub(super) async fn probe(config: &ModbusSource) -> Result<String, String> {
             break;
         }
         asked += 1;
-        if let Err(why) = Unit::try_once(unit, &mut wire, &config.line, unit.timeout).await {
+        if let Err(why) = Unit::try_once(unit, &mut wire, &config.line, until).await {
             silent.push(why);
         }
     }

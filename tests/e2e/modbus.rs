@@ -312,6 +312,16 @@ fn a_check_of_the_environment_asks_every_unit() {
     {
         assert!(bad.contains(words), "{words} is not in {bad}");
     }
+    // A unit that is there need not have all that is wanted of it.
+    let (state, _) = simple(&[(1, "meter", 1), (2, "dead", 1), (3, "elsewhere", 1)]);
+    bus.set(|now| *now = state);
+    let mut config = std::fs::read_to_string(&path).unwrap();
+    config = config.replacen("t = { address = 0 }", "t = { address = 0 }\nvoltage = { address = 40001 }", 1);
+    std::fs::write(&path, config).unwrap();
+    let partly = check();
+    for words in ["WRONG source `line`", "unit `meter` answers exception 2", "holding 40001", "see `addressing`"] {
+        assert!(partly.contains(words), "{words} is not in {partly}");
+    }
     bus.stop();
     let gone = check();
     assert!(gone.contains("WRONG source `line`") && gone.contains("refuses the connection"), "{gone}");

@@ -43,6 +43,43 @@ fn the_status_tells_what_waits_and_why() {
 }
 
 #[test]
+fn the_status_says_why_a_source_is_away_and_what_it_is_now() {
+    let mut stage = Stage::new();
+    stage.start();
+    stage.say("oven", 20.0, 1);
+    wait_until("the reading", SOON, || stage.status()["readings"]["evaluated"] == 1);
+    assert!(stage.status()["sources"]["plant"].get("reason").is_none());
+    stage.local.stop();
+    // First it was closed on us; now nobody is there.
+    let plant = |stage: &Stage| stage.status()["sources"]["plant"].clone();
+    wait_until("the present reason", PATIENT, || {
+        plant(&stage)["reason"].as_str().is_some_and(|reason| reason.contains("refuses connections"))
+    });
+    assert!(plant(&stage)["up"] == false && plant(&stage)["since"].is_string(), "{}", plant(&stage));
+    let text = said(&stage.ask(&["status"]));
+    assert!(text.contains("plant: DOWN since 2") && text.contains("refuses connections"), "{text}");
+    stage.local.resume();
+    wait_until("the source", PATIENT, || plant(&stage)["up"] == true);
+    assert!(plant(&stage).get("reason").is_none() && plant(&stage).get("since").is_none(), "{}", plant(&stage));
+}
+
+#[test]
+fn a_control_socket_gets_its_folder_and_is_made_as_soon_as_it_can_be() {
+    let mut stage = Stage::new();
+    let place = stage.path("run/control.sock");
+    let before = stage.path("control.sock").display().to_string();
+    stage.config.gateway = stage.config.gateway.replace(&before, place.to_str().unwrap());
+    stage.gateway.configure(&stage.config);
+    std::fs::write(place.parent().unwrap(), "in the way").unwrap();
+    stage.start();
+    stage.gateway.wait_logged(&["no control socket", "tried again"]);
+    std::fs::remove_file(place.parent().unwrap()).unwrap();
+    wait_until("the socket", PATIENT, || place.exists());
+    let asked = tidegate(&["status", "--socket", place.to_str().unwrap()]);
+    assert_eq!(asked.status.code(), Some(0), "{}", said(&asked));
+}
+
+#[test]
 fn a_latched_alarm_stays_until_it_is_acknowledged() {
     let mut stage = Stage::with(|config| config.alarms[0].push_str("latched = true\n"));
     stage.start();

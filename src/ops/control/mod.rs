@@ -15,7 +15,7 @@ pub mod state;
 pub mod tap;
 pub mod upstream;
 
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,6 +137,18 @@ async fn bind(path: &Path) -> Result<UnixListener, String> {
             return Err(format!("another process answers on {shown}"));
         }
         std::fs::remove_file(path).map_err(|error| format!("the old socket {shown} cannot be removed: {error}"))?;
+    }
+    // systemd makes /run/tidegate for the service; whoever runs this by hand has none.
+    if let Some(folder) = path.parent()
+        && !folder.exists()
+    {
+        std::fs::DirBuilder::new().mode(0o750).create(folder).map_err(|error| {
+            let folder = folder.display();
+            format!(
+                "its folder {folder} cannot be made: {error}; `sudo install -d -o tidegate -g tidegate -m 750 {folder}`, or \
+                 name another `control_socket` in [gateway]"
+            )
+        })?;
     }
     let listener = UnixListener::bind(path).map_err(|error| format!("{shown} cannot be made: {error}"))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))

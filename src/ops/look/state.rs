@@ -229,7 +229,9 @@ impl Looker {
         let clock = &self.at.clock;
         let link = |(name, note): (Arc<str>, crate::ops::board::LinkNote)| {
             let since_ms = clock.wall_at(note.since).as_millis();
-            (name, LinkShown { up: note.up, since_ms, reason: note.reason })
+            // What keeps a lost one away may be something else by now.
+            let now = (!note.up).then(|| self.counters.source(&name).lost_reason.get()).flatten();
+            (name, LinkShown { up: note.up, since_ms, reason: now.unwrap_or(note.reason) })
         };
         Message {
             kind,

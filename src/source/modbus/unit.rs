@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::info;
 
 use super::wire::{Fault, Wire};
@@ -16,6 +17,9 @@ use crate::counters::{Counters, Reject, SourceCounters};
 use crate::decode::modbus::plan::{self, Read};
 use crate::decode::modbus::{Image, UnitDecoder};
 use crate::source::link::Link;
+
+/// Of how many values a check says what is wrong; the others are counted.
+const REFUSALS_TOLD_MAX: usize = 3;
 
 /// A unit of a line.
 pub(super) struct Unit {
@@ -100,21 +104,38 @@ impl Unit {
         Polled::Answered
     }
 
-    /// Asks once for the first of its registers; for a check of the surroundings.
+    /// Asks once for each of its values, as long as there is time; for a check of the surroundings. What is wrong is told
+    /// for a few of them.
     pub(super) async fn try_once(
         config: &ModbusUnit,
         wire: &mut Wire,
         of: &ModbusLine,
-        patience: Duration,
+        until: Instant,
     ) -> Result<(), String> {
-        let Some(read) = reads(config).into_iter().next() else { return Ok(()) };
-        match wire.ask(config.id, read.wanted[0], patience).await {
-            Ok(_) => Ok(()),
-            Err(Fault::Exception(code)) if !words::is_absence(code) => {
-                Err(format!("unit `{}` answers {}", config.name, words::exception(code, read.wanted[0])))
+        let (mut told, mut more) = (Vec::new(), 0_u32);
+        for span in reads(config).into_iter().flat_map(|read| read.wanted) {
+            if Instant::now() > until {
+                break;
             }
-            Err(fault) => Err(words::unit_lost(config, &fault, of, patience)),
+            match wire.ask(config.id, span, config.timeout).await {
+                Ok(_) => {}
+                Err(Fault::Exception(code)) if !words::is_absence(code) => {
+                    if told.len() < REFUSALS_TOLD_MAX {
+                        told.push(format!("unit `{}` answers {}", config.name, words::exception(code, span)));
+                    } else {
+                        more += 1;
+                    }
+                }
+                Err(fault) => {
+                    told.push(words::unit_lost(config, &fault, of, config.timeout));
+                    break;
+                }
+            }
         }
+        if more > 0 {
+            told.push(format!("{more} more of its values likewise"));
+        }
+        if told.is_empty() { Ok(()) } else { Err(told.join("; ")) }
     }
 }
 
