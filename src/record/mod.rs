@@ -9,7 +9,7 @@ pub mod ring;
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -28,6 +28,9 @@ use ring::Ring;
 /// Messages that wait for the thread: two turns of the pipeline, and time enough for a card that stalls for a second at
 /// a thousand messages a second.
 const WAITING_MAX: usize = 1024;
+
+/// Readings in those messages; a few megabytes. A data logger that catches up sends many in one.
+const READINGS_WAITING_MAX: usize = 16_384;
 
 /// A block is not kept longer in memory.
 const WRITE_EVERY: Duration = Duration::from_secs(60);
@@ -53,6 +56,8 @@ struct Batch {
 struct Running {
     config: model::Record,
     to: SyncSender<Batch>,
+    /// Readings that wait for the thread.
+    waiting: Arc<AtomicUsize>,
     thread: JoinHandle<()>,
 }
 
@@ -90,9 +95,16 @@ impl Recorder {
     pub fn offer(&self, arrival: WallTime, readings: Vec<Reading>) {
         let running = self.running();
         let Some(running) = &*running else { return };
+        let count = readings.len();
+        if running.waiting.load(Ordering::Relaxed) + count > READINGS_WAITING_MAX {
+            self.counters.record.dropped.add(count as u64);
+            return;
+        }
+        running.waiting.fetch_add(count, Ordering::Relaxed);
         if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) =
             running.to.try_send(Batch { arrival, readings })
         {
+            running.waiting.fetch_sub(count, Ordering::Relaxed);
             self.counters.record.dropped.add(batch.readings.len() as u64);
         }
     }
@@ -110,9 +122,11 @@ impl Recorder {
     fn start(&self, config: &model::Record) -> Option<Running> {
         let (to, from) = sync_channel(WAITING_MAX);
         let (folder, bytes_max, counters) = (config.path.clone(), config.max_bytes, Arc::clone(&self.counters));
-        let write = move || Writer::new(&folder, bytes_max, counters).run(&from);
+        let waiting = Arc::<AtomicUsize>::default();
+        let theirs = Arc::clone(&waiting);
+        let write = move || Writer::new(&folder, bytes_max, counters).run(&from, &theirs);
         match std::thread::Builder::new().name("record".to_owned()).spawn(write) {
-            Ok(thread) => Some(Running { config: config.clone(), to, thread }),
+            Ok(thread) => Some(Running { config: config.clone(), to, waiting, thread }),
             Err(error) => {
                 tracing::error!(%error, "readings are not recorded: the recorder's thread cannot start");
                 None
@@ -162,7 +176,7 @@ impl Writer {
         }
     }
 
-    fn run(mut self, from: &Receiver<Batch>) {
+    fn run(mut self, from: &Receiver<Batch>, waiting: &AtomicUsize) {
         // A block comes a minute later: whoever has just set this up must not have to wait for it.
         match self.ring.prepare() {
             Ok(()) => tracing::info!(folder = self.folder, "recording readings"),
@@ -174,7 +188,10 @@ impl Writer {
                 _ => WRITE_EVERY.saturating_sub(self.began.elapsed()),
             };
             match from.recv_timeout(left) {
-                Ok(batch) => self.take(&batch),
+                Ok(batch) => {
+                    waiting.fetch_sub(batch.readings.len(), Ordering::Relaxed);
+                    self.take(&batch);
+                }
                 Err(RecvTimeoutError::Timeout) => self.write(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -318,6 +335,20 @@ mod tests {
         }
         let each = bytes as f64 / readings as f64;
         assert!((3.0..=17.0).contains(&each), "{each} bytes");
+    }
+
+    #[test]
+    fn a_message_of_more_readings_than_may_wait_is_counted_and_takes_no_room_from_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let counters = Arc::new(Counters::default());
+        let recorder = Recorder::new(Arc::clone(&counters));
+        recorder.follow(Some(&model::Record { path: dir.path().join("readings"), max_bytes: 1 << 20 }));
+        let many = |count: usize| std::iter::repeat_with(|| reading(1.0)).take(count);
+        recorder.offer(WallTime(0), many(READINGS_WAITING_MAX + 1).collect());
+        recorder.offer(WallTime(0), many(READINGS_WAITING_MAX).collect());
+        recorder.stop().unwrap().join().unwrap();
+        let counts = (counters.record.written.get(), counters.record.dropped.get());
+        assert_eq!(counts, (READINGS_WAITING_MAX as u64, READINGS_WAITING_MAX as u64 + 1));
     }
 
     #[test]
