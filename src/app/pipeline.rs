@@ -2,7 +2,9 @@
 //!
 //! Owns the order of things: a commit is reserved before anything is taken from the sources (that is where
 //! back-pressure begins), and everything of one turn (events, alarm states, and the acknowledgements of the messages that
-//! caused them) is one commit. Never touches the network or the disk.
+//! caused them) is one commit. A turn ends when its commit is large enough, be it in the middle of a message: what is
+//! left waits for the next, and a message is acknowledged with the commit that holds the last of it. Never touches the
+//! network or the disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,13 +26,17 @@ use crate::record::Recorder;
 use crate::source::FromSource;
 use crate::store::handle::{Closed, Commit, StoreHandle};
 
-/// Messages taken in one turn. Enough that a burst shares one sync, few enough that a turn stays around a millisecond
+/// Messages taken at once. Enough that a burst shares one sync, few enough that a turn stays around a millisecond
 /// on a Pi.
 const MESSAGES_PER_TURN_MAX: usize = 512;
 
-/// Messages that wait between the sources and the engine. A turn's worth: more would only hide a slow store from the
-/// sources.
-pub const MESSAGES_WAITING_MAX: usize = 512;
+/// Events and alarm states that make a commit large enough: about four megabytes of events, as much as the store
+/// writes at once. A commit has at most so many and those of the step that made them so many: one reading's, or
+/// what timers and schedules, a command or new rules bring about at once. The engine bounds these by its machines.
+const COMMIT_ITEMS_ENOUGH: usize = 4_096;
+
+/// Readings that make a turn long enough, whether or not they cause anything: others get their turn in between.
+const READINGS_PER_TURN: usize = 8_192;
 
 /// The engine turns at least this often, so that timers never wait on a suspended machine's monotonic clock and the
 /// watchdog sees progress.
@@ -42,6 +48,15 @@ pub struct Rules {
     pub alarms: Vec<Alarm>,
     /// For schedules.
     pub time_zone: jiff::tz::TimeZone,
+}
+
+/// How far the message is that the engine is in the middle of.
+#[derive(Debug, Default)]
+struct Begun {
+    /// So many of its readings are stepped through.
+    readings: usize,
+    /// They caused something that must be stored.
+    causes: bool,
 }
 
 /// The task between the sources and the store.
@@ -81,7 +96,9 @@ impl Pipeline {
         let mut lost_sources: Vec<(Arc<str>, Uuid)> = Vec::new();
         let mut refusals = Repeats::default();
         let (mut acks, mut arrivals) = (Vec::new(), Vec::new());
+        // What was taken from the sources and is not stepped through, the oldest last, and how far that is.
         let mut messages = Vec::with_capacity(MESSAGES_PER_TURN_MAX);
+        let mut begun = Begun::default();
         let mut open = true;
         while open {
             let permit = self.store.reserve().await?;
@@ -93,7 +110,12 @@ impl Pipeline {
                     // Before the readings: those of a source that came with new rules are judged by them.
                     Ok(()) = self.rules.changed() => reconfigured = true,
                     Some(asked) = self.commands.recv() => command = Some(asked),
-                    taken = self.inbox.recv_many(&mut messages, MESSAGES_PER_TURN_MAX) => open = taken > 0,
+                    // What is left is there at once, but all other tasks come first.
+                    () = tokio::task::yield_now(), if !messages.is_empty() => {}
+                    taken = self.inbox.recv_many(&mut messages, MESSAGES_PER_TURN_MAX), if messages.is_empty() => {
+                        open = taken > 0;
+                        messages.reverse();
+                    }
                     () = wake => {}
                 }
             }
@@ -103,18 +125,30 @@ impl Pipeline {
                 let rules = self.rules.borrow_and_update();
                 self.engine.reconfigure(&rules.alarms, rules.time_zone.clone(), now, &mut out);
             }
-            for message in messages.drain(..) {
+            let mut left = READINGS_PER_TURN;
+            while left > 0 && !is_enough(&out) {
+                let Some(message) = messages.pop() else { break };
                 match message {
-                    FromSource::Readings { readings, arrived, ack } => {
+                    FromSource::Readings { readings, arrived, ack, room } => {
                         let before = (out.events.len(), out.records.len());
-                        self.evaluate(&readings, now, &mut out, &mut refusals);
+                        let these = &readings[begun.readings..];
+                        let these = &these[..these.len().min(left)];
+                        let count = self.evaluate(these, now, &mut out, &mut refusals);
+                        left -= count;
                         arrivals.extend(out.events[before.0..].iter().map(|_| arrived));
+                        begun.readings += count;
+                        begun.causes |= before != (out.events.len(), out.records.len());
+                        if begun.readings < readings.len() {
+                            messages.push(FromSource::Readings { readings, arrived, ack, room });
+                            break;
+                        }
+                        let Begun { causes, .. } = std::mem::take(&mut begun);
                         if self.recorder.is_on() {
                             self.recorder.offer(now.wall, readings);
                         }
                         match ack {
                             // It caused nothing that would have to be stored first. Its source keeps the order.
-                            Some(ack) if before == (out.events.len(), out.records.len()) => ack.release(),
+                            Some(ack) if !causes => ack.release(),
                             ack => acks.extend(ack),
                         }
                     }
@@ -135,8 +169,8 @@ impl Pipeline {
                     }
                 }
             }
-            // After the readings: what a sensor has just said must not find it stale.
-            if self.engine.next_deadline().is_some_and(|deadline| deadline <= now.boot) {
+            // After the readings, all of them: what a sensor has just said must not find it stale.
+            if messages.is_empty() && self.engine.next_deadline().is_some_and(|deadline| deadline <= now.boot) {
                 let events = out.events.len();
                 self.engine.on_deadline(now, &mut out);
                 if self.counters.tap.is_on() {
@@ -166,14 +200,18 @@ impl Pipeline {
         Ok(())
     }
 
-    fn evaluate(&mut self, readings: &[Reading], now: Now, out: &mut Output, refusals: &mut Repeats) {
+    /// Steps through the readings until they end or `out` is enough for a commit; how many these were.
+    fn evaluate(&mut self, readings: &[Reading], now: Now, out: &mut Output, refusals: &mut Repeats) -> usize {
         let mut board = self.counters.board.note_sensors();
         let mut seen = |reading: &Reading, is_value: bool| {
             if let Some(board) = &mut board {
                 board.note(reading, is_value, now.boot);
             }
         };
-        for reading in readings {
+        for (reading, before) in readings.iter().zip(0..) {
+            if is_enough(out) {
+                return before;
+            }
             let events = out.events.len();
             let accepted = self.engine.on_reading(reading, now, out);
             if self.counters.tap.is_on() {
@@ -202,6 +240,7 @@ impl Pipeline {
                 }
             }
         }
+        readings.len()
     }
 
     /// Does what was asked; the answer it returns is given when the change is handed to the store. Whoever asked may
@@ -267,6 +306,11 @@ impl Pipeline {
             data,
         }
     }
+}
+
+/// Whether it is time to commit.
+fn is_enough(out: &Output) -> bool {
+    out.events.len() + out.records.len() >= COMMIT_ITEMS_ENOUGH
 }
 
 /// A line for each event, for who follows one through the log (`tidegate log-level app=debug`). Not at `info`: a

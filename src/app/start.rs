@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::pipeline::{MESSAGES_WAITING_MAX, Pipeline, Rules};
+use super::pipeline::{Pipeline, Rules};
 use super::tasks::{Forwarder, Sources};
 use super::watcher::Watcher;
 use super::{App, SENSORS_MAX, aside, idle, page};
@@ -29,6 +29,7 @@ use crate::ops::{control, home_assistant, logging};
 use crate::record::Recorder;
 use crate::replay;
 use crate::shutdown::{self, Shutdown, Trigger};
+use crate::source::way::way;
 use crate::store::handle::StoreHandle;
 
 /// What is there before any task is.
@@ -64,7 +65,7 @@ impl App {
                 "stored alarm states could not be read; these alarms start as normal"
             );
         }
-        let (to_engine, inbox) = mpsc::channel(MESSAGES_WAITING_MAX);
+        let (to_engine, inbox) = way();
         let (commands, asked) = mpsc::channel(1);
         // What the engine has already; only what comes later is looked at.
         let (rules, changed_rules) = watch::channel(Rules { alarms: Vec::new(), time_zone: jiff::tz::TimeZone::UTC });

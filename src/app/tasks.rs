@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::SystemClock;
@@ -13,7 +13,7 @@ use crate::config::model::{Source, SourceKind, Upstream};
 use crate::counters::Counters;
 use crate::forward::{self, Means, UpstreamView};
 use crate::shutdown::{self, Trigger};
-use crate::source::{self, FromSource};
+use crate::source::{self, way::ToEngine};
 
 /// A task that ended by itself is started again after this long, so that a fault that comes at once does not spin.
 const RESTART_AFTER: Duration = Duration::from_secs(5);
@@ -33,13 +33,13 @@ pub struct Sources {
     /// To be started when those have ended: two at once under one client id would take the connection from each other,
     /// and what the old one has not acknowledged yet would come again.
     waiting: Vec<Source>,
-    to_engine: mpsc::Sender<FromSource>,
+    to_engine: ToEngine,
     counters: Arc<Counters>,
     clock: Arc<SystemClock>,
 }
 
 impl Sources {
-    pub fn new(to_engine: mpsc::Sender<FromSource>, counters: Arc<Counters>, clock: Arc<SystemClock>) -> Self {
+    pub fn new(to_engine: ToEngine, counters: Arc<Counters>, clock: Arc<SystemClock>) -> Self {
         Self { running: Vec::new(), ending: Vec::new(), waiting: Vec::new(), to_engine, counters, clock }
     }
 

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::clock::SystemClock;
@@ -12,20 +11,20 @@ use crate::config::model::Config;
 use crate::counters::Counters;
 use crate::reading::own::NAME;
 use crate::shutdown::{self, Trigger};
-use crate::source::FromSource;
 use crate::source::own::{self, Plan};
+use crate::source::way::ToEngine;
 
 /// The gateway's own readings, or none.
 pub struct Watcher {
     /// Kept for as long as it may run: when it is dropped stops the task.
     running: Option<(Plan, Trigger, JoinHandle<()>)>,
-    to_engine: mpsc::Sender<FromSource>,
+    to_engine: ToEngine,
     counters: Arc<Counters>,
     clock: Arc<SystemClock>,
 }
 
 impl Watcher {
-    pub fn new(to_engine: mpsc::Sender<FromSource>, counters: Arc<Counters>, clock: Arc<SystemClock>) -> Self {
+    pub fn new(to_engine: ToEngine, counters: Arc<Counters>, clock: Arc<SystemClock>) -> Self {
         Self { running: None, to_engine, counters, clock }
     }
 

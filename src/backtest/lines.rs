@@ -86,7 +86,13 @@ impl Lines {
             self.columns = columns?;
             return Ok(None);
         }
-        self.csv(text).map(Some)
+        let read = self.csv(text);
+        match other_separator(text) {
+            Some(separator) if read.is_err() => Err(format!(
+                "its columns are separated by {separator}: write commas (time,sensor,value[,unit]) and decimal points"
+            )),
+            _ => read.map(Some),
+        }
     }
 
     /// The sensors so far.
@@ -127,6 +133,13 @@ impl Lines {
         let unit = line.unit.and_then(|unit| self.names.unit(&unit));
         Ok(Some(recorded(time, sensor, value, unit)))
     }
+}
+
+/// What separates the columns of a line that is no CSV of ours, by name: a `;` as German Excel writes it, or a tab.
+fn other_separator(text: &str) -> Option<&'static str> {
+    let has = |character: char| text.matches(character).count() >= 2;
+    let separators = [(';', "`;`"), ('\t', "tabs")];
+    separators.into_iter().find(|(separator, _)| has(*separator) && !has(',')).map(|(_, name)| name)
 }
 
 fn recorded(time: WallTime, sensor: SensorId, value: Value, unit: Option<Unit>) -> Recorded {

@@ -122,6 +122,22 @@ fn the_comparison_tells_new_changed_gone_and_unwatched() {
 }
 
 #[test]
+fn a_line_with_other_separators_is_told_how_to_write_it() {
+    for (line, separator) in [
+        ("time;sensor;value;unit", "`;`"),
+        ("2026-01-01T00:00:00Z;plant/a/t;21,5;C", "`;`"),
+        ("2026-01-01T00:00:00Z\tplant/a/t\t21.5", "tabs"),
+    ] {
+        let why = Lines::default().read(line.as_bytes()).unwrap_err();
+        assert!(why.contains(&format!("separated by {separator}: write commas (time,sensor,value[,unit])")), "{why}");
+    }
+    let why = Lines::default().read(b"2026-01-01T00:00:00Z,a;b;c").unwrap_err();
+    assert!(why.contains("separated"), "{why}");
+    let why = Lines::default().read(b"soon,a;b;c,1").unwrap_err();
+    assert!(why.contains("`soon` is no time"), "{why}");
+}
+
+#[test]
 fn every_form_of_line_is_read() {
     let read = |lines: &[&str]| -> Vec<(String, String, Value, Option<String>)> {
         let mut reader = Lines::default();

@@ -1,12 +1,15 @@
 //! `tidegate alarms`: shows the alarms of the running gateway and tells them what an operator decides.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use serde::Deserialize;
 
 use crate::cli::client;
 use crate::cli::top::text::tame;
+use crate::config::suggest::nearest;
 use crate::error::Failure;
 use crate::ops::control::alarms::{AlarmAnswer, AlarmLine, AlarmRequest};
 use crate::reading::Value;
@@ -22,6 +25,9 @@ Examples:
   tidegate alarms unsuppress silent 'boiler/#'
 
 Exit codes: 0 done, 1 no gateway answers or there is no such alarm, 2 usage.";
+
+/// Alarms named to one who has named none of them.
+const NAMES_TOLD_MAX: usize = 10;
 
 /// Lists every alarm that is not plainly normal.
 ///
@@ -69,9 +75,59 @@ pub fn tell(socket: &Path, what: &str, which: Which, time: Option<Duration>) -> 
         return if json { Ok(()) } else { client::print(|out| writeln!(out, "done")) };
     }
     let AlarmRequest { alarm, sensor, .. } = request;
-    Err(Failure::Failed(format!(
-        "error: nothing to {what} for alarm `{alarm}` on `{sensor}`\n  = help: `tidegate alarms list` shows what there is"
-    )))
+    // What is there is asked for only now; a gateway that does not say leaves the plainer words.
+    let known = client::get::<Shown>(socket, "/v1/state").map(Shown::names).ok();
+    Err(Failure::Failed(nothing_to(what, &alarm, &sensor, known.as_ref())))
+}
+
+/// Nothing was changed: for want of such an alarm, where the names of all that watch a sensor are known, or because there
+/// is nothing to do about it.
+fn nothing_to(what: &str, alarm: &str, sensor: &str, known: Option<&BTreeSet<String>>) -> String {
+    match known.filter(|names| !names.contains(alarm)) {
+        Some(names) => {
+            let help = match nearest(alarm, names.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if names.is_empty() => "no alarm watches any sensor that was heard so far".to_owned(),
+                None => {
+                    let shown: Vec<&str> = names.iter().take(NAMES_TOLD_MAX).map(String::as_str).collect();
+                    let more = if names.len() > shown.len() { ", .." } else { "" };
+                    format!("there are {}{more}", shown.join(", "))
+                }
+            };
+            format!("error: no alarm `{alarm}` watches any sensor\n  = help: {help}")
+        }
+        None => format!(
+            "error: nothing to {what} for alarm `{alarm}` on `{sensor}`\n  = help: `tidegate alarms list` shows what there is"
+        ),
+    }
+}
+
+/// Of the whole state: which alarms there are.
+#[derive(Deserialize)]
+struct Shown {
+    #[serde(default)]
+    alarms: Vec<Named>,
+    #[serde(default)]
+    sensors: Vec<Watched>,
+}
+
+/// A sensor, and the alarms whose limits hold for it.
+#[derive(Deserialize)]
+struct Watched {
+    #[serde(default)]
+    limits: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    alarm: String,
+}
+
+impl Shown {
+    fn names(self) -> BTreeSet<String> {
+        let limits = self.sensors.into_iter().flat_map(|sensor| sensor.limits);
+        limits.chain(self.alarms).map(|named| named.alarm).collect()
+    }
 }
 
 /// The rest of a second counts as one: "500ms" is not nothing.
@@ -114,6 +170,20 @@ mod tests {
     use super::*;
     use crate::config::model::Severity;
     use crate::event::{AlarmState, Limit};
+
+    #[test]
+    fn an_alarm_that_does_not_exist_is_told_from_one_with_nothing_to_do() {
+        let state = r#"{"kind": "full", "alarms": [{"alarm": "silent", "sensor": "a/b"}], "sensors": [
+            {"name": "a/b", "limits": [{"alarm": "too-warm", "limit": 8.0}]}, {"name": "a/c"}]}"#;
+        let names = serde_json::from_str::<Shown>(state).expect("a state").names();
+        let told = |alarm: &str| nothing_to("acknowledge", alarm, "a/b", Some(&names));
+        let words = "error: no alarm `too-wram` watches any sensor\n  = help: did you mean `too-warm`?";
+        assert_eq!(told("too-wram"), words);
+        assert!(told("other").ends_with("there are silent, too-warm"), "{}", told("other"));
+        assert!(told("too-warm").contains("nothing to acknowledge for alarm `too-warm` on `a/b`"));
+        assert!(nothing_to("shelve", "x", "a/b", None).contains("nothing to shelve"));
+        assert!(nothing_to("shelve", "x", "a/b", Some(&BTreeSet::new())).contains("heard so far"));
+    }
 
     #[test]
     fn what_a_device_says_does_not_command_the_terminal() {

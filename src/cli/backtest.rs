@@ -15,6 +15,7 @@ use crate::backtest::compare::{self, Line, Side, Standing};
 use crate::backtest::input::{Faults, Input};
 use crate::backtest::tally::Figures;
 use crate::cli::client;
+use crate::cli::top::text::tame;
 use crate::config::{self, model::Config};
 use crate::engine::Accepted;
 use crate::error::Failure;
@@ -32,7 +33,10 @@ standard input. Times are RFC 3339 or numbers since 1970. They should be in orde
 comes, as a gateway would; `sort -t, -k1,1` helps. The readings are as recorded: changed units, scales or names in
 [[source]] have no effect. Reminders and hold-offs are left out.
 
-Exit codes: 0 done, 1 the readings cannot be read, 2 usage, 78 a configuration is wrong.";
+Exit codes: 0 done, 1 the readings cannot be read or there is none, 2 usage, 78 a configuration is wrong.";
+
+/// Sensors named where no alarm watches any.
+const EXAMPLES_MAX: usize = 3;
 
 /// The arguments.
 #[derive(Debug, Args)]
@@ -56,6 +60,9 @@ pub struct Arguments {
 struct Report {
     readings: u64,
     sensors: usize,
+    /// The names of some, for a person.
+    #[serde(skip)]
+    examples: Vec<String>,
     first: Option<String>,
     last: Option<String>,
     /// Older than the newest of their sensor: not judged.
@@ -137,15 +144,14 @@ fn report(wanted: &Arguments, new: &Config, against: Option<(&Path, &Config)>) -
             Failure::Failed(format!("error: the readings of {} cannot be read: {error}", path.display()))
         })?;
     }
-    let (run, other) = match runs {
-        Some((run, other)) => (run.finish(), other.map(Run::finish)),
-        None => Default::default(),
-    };
+    let Some((run, other)) = runs else { return Err(no_reading(&wanted.readings, &input)) };
+    let (run, other) = (run.finish(), other.map(Run::finish));
     let sensors: Vec<SensorId> = input.sensors.into_iter().collect();
     let old = against.map(|(_, config)| Side { alarms: &config.alarms, tally: other.unwrap_or_default() });
     Ok(Report {
         readings: input.readings,
         sensors: sensors.len(),
+        examples: examples(&sensors),
         first: input.span.map(|(first, _)| first.to_string()),
         last: input.span.map(|(_, last)| last.to_string()),
         late,
@@ -156,6 +162,28 @@ fn report(wanted: &Arguments, new: &Config, against: Option<(&Path, &Config)>) -
         against: against.map(|(path, _)| path.display().to_string()),
         alarms: compare::lines(Side { alarms: &new.alarms, tally: run }, old, &sensors),
     })
+}
+
+/// Some of the names, the same at every run.
+fn examples(sensors: &[SensorId]) -> Vec<String> {
+    let mut names: Vec<&str> = sensors.iter().map(SensorId::as_str).collect();
+    names.sort_unstable();
+    let mut examples: Vec<String> = names.iter().take(EXAMPLES_MAX).map(|name| tame(name, true).into_owned()).collect();
+    if names.len() > EXAMPLES_MAX {
+        examples.push("..".to_owned());
+    }
+    examples
+}
+
+/// Nothing to judge by is no good outcome.
+fn no_reading(paths: &[PathBuf], input: &Input) -> Failure {
+    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    let what = match input.bad.first.first() {
+        Some(fault) if paths.len() > 1 => format!("{} line {}: {}", fault.file, fault.line, fault.what),
+        Some(fault) => format!("line {}: {}", fault.line, fault.what),
+        None => "nothing is in it but headings and comments, if that".to_owned(),
+    };
+    Failure::Failed(format!("error: no reading in {}; {what}", paths.join(", ")))
 }
 
 impl Report {
@@ -185,6 +213,15 @@ impl Report {
         }
         self.table(&mut text);
         self.sum(&mut text);
+        if self.alarms.is_empty() {
+            text.push_str("warning: there is no [[alarm]] that could watch them\n");
+        } else if self.alarms.iter().all(|line| line.watches == 0) {
+            let _ = writeln!(
+                text,
+                "warning: no alarm watches any of these sensors ({}): compare their names with `sensors` of the alarms",
+                self.examples.join(", ")
+            );
+        }
         text
     }
 

@@ -17,6 +17,7 @@ use crate::cli::client;
 use crate::clock::SystemClock;
 use crate::config;
 use crate::config::model::{Credentials, SourceKind, Upstream};
+use crate::config::pattern;
 use crate::discover::{Heard, Place, propose, quoted};
 use crate::error::Failure;
 use crate::forward::explain::{self, Phase};
@@ -47,6 +48,13 @@ const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Largest MQTT packet taken, bytes: a picture on another topic must not end the listening.
 const PACKET_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Shortest and longest time that is advised to one who has not heard enough.
+const LONGER_MIN: Duration = Duration::from_secs(5 * 60);
+const LONGER_MAX: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// Bytes without a whole line from which on more of them would not help; lines of devices are shorter.
+const TEXT_BYTES_MIN: usize = 512;
 
 /// The arguments.
 #[derive(Debug, Args)]
@@ -87,28 +95,33 @@ impl Arguments {
     /// # Errors
     /// Nothing can be listened to, nothing was heard, or nothing of it was understood.
     pub fn execute(self) -> Result<(), Failure> {
+        for topic in &self.topic {
+            pattern::check_filter(topic).map_err(|(_, why)| {
+                Failure::Usage(format!("error: --topic {}: this is no MQTT filter: {why}", quoted(topic)))
+            })?;
+        }
         let target = self.target()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::Failed(format!("error: the runtime cannot start: {error}")))?;
-        let (place, heard) = match target {
+        let (place, heard, bytes) = match target {
             Target::Port { name, path, baud } => {
                 say(&format!("listening to {} for up to {}", path.display(), explain::human(self.time)));
                 let found = runtime.block_on(port::listen(&path, baud, self.time))?;
-                (found.place(name, &path), port::lines(&found.bytes()))
+                let bytes = found.bytes();
+                (found.place(name, &path), port::lines(&bytes), bytes.len())
             }
             Target::Broker { name, keys, upstream } => {
                 let place = explain::place(&upstream);
                 say(&format!("listening to {} at {place} for {}", self.topic.join(", "), explain::human(self.time)));
                 let heard = runtime.block_on(listen_broker(&upstream, &self.topic, self.time))?;
-                (Place { name, keys, is_port: false }, heard)
+                (Place { name, keys, is_port: false }, heard, 0)
             }
         };
         runtime.shutdown_background();
         if heard.is_empty() {
-            let text = "error: nothing was heard\n  = help: listen longer (--for 5m); does the device send by itself?";
-            return Err(Failure::Failed(text.to_owned()));
+            return Err(Failure::Failed(nothing(bytes, self.time)));
         }
         let (text, sources) = propose(&place, &heard);
         let head = format!(
@@ -165,6 +178,24 @@ impl Arguments {
                 Err(Failure::Usage(format!("error: there is no source `{wanted}`\n  = help: there are: {there}")))
             }
         }
+    }
+}
+
+/// Why there is nothing to propose from, after so many bytes of a port and so long a time.
+fn nothing(bytes: usize, time: Duration) -> String {
+    let longer = explain::human((time * 10).clamp(LONGER_MIN, LONGER_MAX));
+    match bytes {
+        0 => format!(
+            "error: nothing was heard\n  = help: listen longer (--for {longer}); does the device send by itself?"
+        ),
+        1..TEXT_BYTES_MIN => {
+            format!("error: only {bytes} bytes were heard, too little to judge; listen longer: --for {longer}")
+        }
+        _ => format!(
+            "error: {bytes} bytes of text were heard and no whole line among them\n  = help: listen longer (--for \
+             {longer}); if its messages have no ends of lines, its source needs another `framing`; `tidegate tap --raw` \
+             shows the bytes"
+        ),
     }
 }
 
@@ -264,5 +295,37 @@ fn words(error: &ConnectionError, upstream: &Upstream) -> String {
             explain::io(error, upstream, Phase::Connecting).text
         }
         error => format!("{}: {error}", explain::place(upstream)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use super::*;
+
+    #[test]
+    fn too_little_is_not_called_nothing() {
+        let half_a_minute = Duration::from_secs(30);
+        assert!(nothing(0, half_a_minute).contains("nothing was heard"));
+        let little = "error: only 14 bytes were heard, too little to judge; listen longer: --for 5m";
+        assert_eq!(nothing(14, half_a_minute), little);
+        assert!(nothing(14, Duration::from_secs(300)).ends_with("--for 50m"));
+        assert!(nothing(9_000, half_a_minute).contains("another `framing`"));
+    }
+
+    #[test]
+    fn a_topic_is_checked_as_in_the_configuration() {
+        let wanted = Arguments {
+            source: None,
+            port: None,
+            url: Some("mqtt://127.0.0.1:1".to_owned()),
+            topic: vec!["a/+".to_owned(), "a#".to_owned()],
+            time: Duration::ZERO,
+            config: PathBuf::new(),
+            json: false,
+        };
+        let Failure::Usage(text) = wanted.execute().unwrap_err() else { panic!("no error of usage") };
+        assert!(text.contains("--topic \"a#\": this is no MQTT filter: `#` stands only"), "{text}");
     }
 }

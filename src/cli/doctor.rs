@@ -17,6 +17,9 @@ use crate::store::inspect::{self, Generation, Place, Report};
 /// Most dead letters, losses and findings shown one by one to a person; JSON has them all.
 const SHOWN_MAX: usize = 10;
 
+/// Folders looked into for the store that is not where somebody said.
+const LOOKED_INTO_MAX: usize = 256;
+
 /// What is asked for on the command line.
 #[derive(Debug)]
 pub struct Wanted {
@@ -39,6 +42,7 @@ pub struct Wanted {
 /// # Errors
 /// [`Failure::Usage`] when there is no store to look at, [`Failure::Failed`] when it is damaged or cannot be read.
 pub fn run(wanted: Wanted) -> Result<(), Failure> {
+    let is_given = wanted.store.is_some();
     let (path, max_bytes, named) = match wanted.store {
         Some(path) => (path, None, None),
         None => {
@@ -62,8 +66,12 @@ pub fn run(wanted: Wanted) -> Result<(), Failure> {
     if !path.is_dir() && !matches!(path.metadata(), Err(error) if error.kind() == io::ErrorKind::PermissionDenied) {
         return Err(Failure::Usage(format!("error: {}: no store there (no such directory)", path.display())));
     }
+    let is_store = inspect::is_store(&path).map_err(|error| cannot_read(&path, &error))?;
+    if is_given && !is_store {
+        return Err(no_store(&path));
+    }
     let report = inspect::inspect(&path, max_bytes).map_err(|error| cannot_read(&path, &error))?;
-    let text = if wanted.json { client::to_json(&report)? } else { render(&report) };
+    let text = if wanted.json { client::to_json(&report)? } else { render(&report, is_store) };
     let exports_here = wanted.export.as_deref() == Some(Path::new("-"));
     if exports_here {
         // Standard output is for the events alone.
@@ -108,6 +116,18 @@ fn export_to(path: &Path, to: &Path, gateway: &str, all: bool) -> Result<Exporte
     }
 }
 
+/// A folder that somebody took for a store.
+fn no_store(path: &Path) -> Failure {
+    let mut text = format!("error: {} holds no store (no folder `queue`); is its disk mounted?", path.display());
+    let above = path.parent().filter(|above| inspect::is_store(above).unwrap_or(false));
+    if let Some(further_down) = inspect::stores_below(path, LOOKED_INTO_MAX).first() {
+        let _ = write!(text, "\n  = help: or is it one folder further down: {}?", further_down.display());
+    } else if let Some(above) = above {
+        let _ = write!(text, "\n  = help: or is it the folder above: {}?", above.display());
+    }
+    Failure::Failed(text)
+}
+
 fn cannot_read(path: &Path, error: &io::Error) -> Failure {
     let help = match error.kind() {
         io::ErrorKind::PermissionDenied => "\n  = help: only root and the user tidegate runs as may read it: use sudo",
@@ -116,7 +136,7 @@ fn cannot_read(path: &Path, error: &io::Error) -> Failure {
     Failure::Failed(format!("error: {} cannot be read: {error}{help}", path.display()))
 }
 
-fn render(report: &Report) -> String {
+fn render(report: &Report, is_store: bool) -> String {
     let mut lines = vec![format!("store     {}", report.path.display())];
     if let Some(process) = &report.running_process {
         lines.push(format!("          in use by process {process}: figures are those of a moment ago"));
@@ -174,7 +194,10 @@ fn render(report: &Report) -> String {
         )
     });
     some(&mut lines, dead.collect());
-    lines.push(verdict(report));
+    lines.push(match is_store {
+        true => verdict(report),
+        false => "EMPTY     no gateway has run here yet; if one has, is its disk mounted?".to_owned(),
+    });
     lines.join("\n")
 }
 

@@ -131,7 +131,7 @@ Examples:
   sudo tidegate doctor --export events.jsonl      what is not delivered yet, as CloudEvents, one a line
   sudo tidegate doctor --all --export -           also what is delivered and what is in quarantine/
 
-Exit codes: 0 healthy, 1 damage found or unreadable, 2 usage, 78 the configuration is wrong.")]
+Exit codes: 0 healthy or never used, 1 damage found, unreadable or no store there, 2 usage, 78 the configuration is wrong.")]
     Doctor {
         /// Configuration file that names the store
         #[arg(long, short, value_name = "FILE", default_value = DEFAULT_CONFIG, conflicts_with = "store")]

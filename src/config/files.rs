@@ -3,6 +3,7 @@
 //! Apart from loading, so that a configuration can be checked where its files are not. `run` and `check` call it. What is
 //! wrong with a file's content, and the words for it, are those of the code that reads it for a connection.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 
 use super::load::Loaded;
@@ -46,6 +47,7 @@ fn faults(reference: &FileReference, now: WallTime) -> Vec<Problem> {
         Role::PrivateKey => inspect::key_file(file).map(|()| Vec::new()),
         Role::Password => inspect::password_file(file),
         Role::Token => Token::read(file).map(|_| Vec::new()),
+        Role::Program => return program(reference).into_iter().collect(),
     };
     let remarks = match looked_at {
         Ok(remarks) => remarks,
@@ -64,7 +66,7 @@ fn ends(reference: &FileReference, now: WallTime) -> Vec<Problem> {
     let (ca_file, cert_file) = match reference.role {
         Role::Roots => (Some(reference.path.clone()), None),
         Role::Chain => (None, Some(reference.path.clone())),
-        Role::PrivateKey | Role::Password | Role::Token => return Vec::new(),
+        Role::PrivateKey | Role::Password | Role::Token | Role::Program => return Vec::new(),
     };
     let seen = Certificates::default();
     seen.note_files(inspect::certificates(&Credentials { ca_file, cert_file, ..Credentials::default() }));
@@ -82,6 +84,29 @@ fn refused(reference: &FileReference, error: &TlsError) -> Problem {
     let mut problem = Problem::at(Level::Error, reference.place.clone(), message);
     problem.help(error.help.clone());
     problem
+}
+
+/// A program that could not be run as things are; a warning, as it may be installed later.
+fn program(reference: &FileReference) -> Option<Problem> {
+    let shown = reference.path.to_string_lossy();
+    let (found, help) = match std::fs::metadata(&reference.path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => match shown.split_once(char::is_whitespace) {
+            Some(_) => {
+                let words: Vec<String> = shown.split_whitespace().map(|word| format!("\"{word}\"")).collect();
+                let help = format!("there is no shell that would split it: command = [{}, ..]", words.join(", "));
+                ("does not exist: the blank is taken as a part of the file's name", help)
+            }
+            None => ("does not exist", "the event is stored and sent all the same, but nothing is run".to_owned()),
+        },
+        // Whom this user may not look over the shoulder of, the service may.
+        Err(_) => return None,
+        Ok(file) if !file.is_file() => ("is no program", "name the program itself".to_owned()),
+        Ok(file) if file.mode() & 0o111 == 0 => ("is not executable", format!("chmod +x {shown}")),
+        Ok(_) => return None,
+    };
+    let mut problem = Problem::at(Level::Warning, reference.place.clone(), format!("{shown} {found}"));
+    problem.help(help);
+    Some(problem)
 }
 
 /// Taken, as a file of root's may be lent to the service by its group; but more often a slip.

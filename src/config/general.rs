@@ -25,6 +25,9 @@ pub const KEEP_ALIVE_MAX: Duration = Duration::from_secs(18 * 3600);
 /// Longest path, bytes.
 const PATH_BYTES_MAX: usize = 4095;
 
+/// Longest path of a unix socket, bytes: `sun_path` has 108, and a zero ends it (unix(7)).
+const SOCKET_BYTES_MAX: usize = 107;
+
 /// Host names of systems nobody has named yet; the last is what no name at all becomes.
 const DELIVERED_NAMES: [&str; 6] = ["raspberrypi", "debian", "ubuntu", "armbian", "localhost", "gateway"];
 
@@ -47,7 +50,18 @@ fn control_socket(ctx: &mut Context<'_>, section: &Section<'_>) -> Option<PathBu
     let Some(text) = section.filled_text(ctx, "control_socket", PATH_BYTES_MAX) else {
         return Some(PathBuf::from(CONTROL_SOCKET));
     };
-    (text.value != "off").then(|| PathBuf::from(text.value))
+    if text.value == "off" {
+        return None;
+    }
+    let path = PathBuf::from(&text.value);
+    if path.is_relative() {
+        ctx.error(text.spot, "a relative path: it depends on where the program is started")
+            .label(format!("write it from the root, as in \"{CONTROL_SOCKET}\", or \"off\""));
+    } else if text.value.len() > SOCKET_BYTES_MAX {
+        ctx.error(text.spot, format!("`control_socket` is {} bytes long", text.value.len()))
+            .label(format!("a unix socket's path is at most {SOCKET_BYTES_MAX} bytes"));
+    }
+    Some(path)
 }
 
 /// The first part of the host name, in the characters of an id.

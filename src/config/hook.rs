@@ -1,5 +1,6 @@
 //! `on_event` of an alarm: a program of the operator's.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use super::keys::ON_EVENT;
 use super::model::{Hook, HookOn};
 use super::section::Section;
 use super::text::wrong_type;
-use super::tree::{Context, Data};
+use super::tree::{Context, Data, FileReference, Role};
 
 /// Program and arguments.
 const WORDS_MAX: usize = 32;
@@ -53,7 +54,11 @@ pub fn read(ctx: &mut Context<'_>, alarm: &Section<'_>, name: &Arc<str>) -> Opti
             ctx.error(program.spot, "this is no whole path of a program")
                 .label("expected one that begins with `/`; there is no shell that would look for it");
         }
-        Some(_) => {}
+        Some(program) => {
+            let place = ctx.place(program.spot);
+            let path = PathBuf::from(&program.value);
+            ctx.references.push(FileReference { path, role: Role::Program, place, credential: false });
+        }
     }
     let command = words.into_iter().map(|word| word.value).collect();
     Some(Hook { alarm: Arc::clone(name), command, timeout, on })

@@ -14,7 +14,7 @@ use super::report::{Level, Problem, Report, SourceFile, order};
 use super::section::Section;
 use super::suggest::{suggestion, unknown_key};
 use super::tree::{Context, Data, Entry, FileReference, Spot};
-use super::{alarm, cross, general, home_assistant, http, preset, source, syntax, upstream};
+use super::{alarm, cross, general, home_assistant, http, limits, preset, source, syntax, upstream};
 
 /// Largest configuration file. 5,000 alarms take about half of it.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -45,8 +45,13 @@ pub struct Loaded {
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Report> {
     let mut ctx = Context::new(env);
     let mut texts = Vec::new();
-    for path in std::iter::once(path.to_owned()).chain(conf_d(&mut ctx, path)) {
+    for (number, path) in std::iter::once(path.to_owned()).chain(conf_d(&mut ctx, path)).enumerate() {
         match read_file(&path) {
+            Ok(text) if number == 0 && text.trim_matches(is_blank).is_empty() => {
+                ctx.push(Problem::of_file(Level::Error, &path, "the file is empty"))
+                    .help("was the disk full, or the power cut, when it was written?")
+                    .help("a gateway that is meant to be idle needs at least [gateway]");
+            }
             Ok(text) => texts.push((path, text)),
             Err(problem) => {
                 ctx.push(*problem);
@@ -64,32 +69,60 @@ pub fn load_text(name: &Path, text: &str, env: &dyn Fn(&str) -> Option<String>) 
     assemble(Context::new(env), vec![(name.to_owned(), text.to_owned())])
 }
 
+/// A byte order mark is none, but no text either.
+fn is_blank(character: char) -> bool {
+    character.is_whitespace() || character == '\u{feff}'
+}
+
+/// Whether a file in conf.d was probably meant to be read: `10.toml.txt`, `10.TOML`, `10.conf`. What an editor or a
+/// package manager leaves beside a file was not, nor was what somebody has put aside by its name.
+fn is_misnamed(name: &str) -> bool {
+    let aside = ["bak", "old", "orig", "save", "disabled", "off", "example", "sample", "swp", "tmp", "md"];
+    let Some((_, ending)) = name.rsplit_once('.') else { return false };
+    let is_packages = [".dpkg-", ".ucf-", ".rpm"].iter().any(|mark| name.contains(mark));
+    !name.starts_with('.') && !name.ends_with('~') && !is_packages && !aside.contains(&ending)
+}
+
 fn conf_d(ctx: &mut Context<'_>, main: &Path) -> Vec<PathBuf> {
     let directory = main.parent().unwrap_or(Path::new("")).join("conf.d");
     let failed =
         |error: &std::io::Error| Problem::of_file(Level::Error, &directory, format!("cannot be listed: {error}"));
     let entries = match std::fs::read_dir(&directory) {
         Ok(entries) => entries,
+        Err(_) if directory.is_file() => {
+            let what = "conf.d is a file, not a folder: nothing of it is read";
+            ctx.push(Problem::of_file(Level::Warning, &directory, what))
+                .help("put it into a folder of this name, under a name that ends in .toml");
+            return Vec::new();
+        }
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Vec::new(),
         Err(error) => {
             ctx.push(failed(&error));
             return Vec::new();
         }
     };
-    let mut paths = Vec::new();
+    let (mut paths, mut passed_over) = (Vec::new(), Vec::new());
     for entry in entries {
         match entry {
             Ok(entry) => {
                 let name = entry.file_name();
-                let hidden = name.to_string_lossy().starts_with('.');
-                if !hidden && Path::new(&name).extension().is_some_and(|extension| extension == "toml") {
+                let shown = name.to_string_lossy();
+                if !shown.starts_with('.') && Path::new(&name).extension().is_some_and(|ending| ending == "toml") {
                     paths.push(entry.path());
+                } else if is_misnamed(&shown) && entry.path().is_file() {
+                    passed_over.push(entry.path());
                 }
             }
             Err(error) => {
                 ctx.push(failed(&error));
             }
         }
+    }
+    passed_over.sort();
+    for path in passed_over.iter().take(FILES_MAX) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let what = format!("conf.d/{name} is not read: names must end in .toml");
+        ctx.push(Problem::of_file(Level::Warning, path, what));
     }
     paths.sort();
     if paths.len() > FILES_MAX {
@@ -124,6 +157,16 @@ fn read_file(path: &Path) -> Result<String, Box<Problem>> {
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(wrong("larger than 1 MiB; is this the configuration file?".into()));
+    }
+    if let [0xff, 0xfe, ..] | [0xfe, 0xff, ..] = bytes[..] {
+        let mut problem = wrong("not UTF-8 but UTF-16 text, as some editors write it".into());
+        problem.help(format!("to convert it: iconv -f utf-16 -t utf-8 {} > new.toml", path.display()));
+        return Err(problem);
+    }
+    if bytes.contains(&0) {
+        let mut problem = wrong("the file holds zero bytes: it was lost in a power cut or on a full disk".into());
+        problem.help("write it again");
+        return Err(problem);
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
@@ -226,6 +269,7 @@ fn assemble(mut ctx: Context<'_>, texts: Vec<(PathBuf, String)>) -> Result<Loade
     if whole {
         cross::patterns(ctx, &read_alarms, &config.sources, config.watches_itself());
         cross::groups(ctx, &read_alarms);
+        limits::check(ctx, &read_alarms, &config.sources);
     }
     let mut report = std::mem::take(&mut ctx.report);
     report.sort(&ctx.files);

@@ -141,7 +141,8 @@ fn device_levels<'a>(decode: &'a Decode, shape: &mut Vec<Level<'a>>) {
     match decode.device.0.as_slice() {
         [] => {}
         [TemplatePart::Text(text)] => shape.extend(text.split('/').map(|level| Level::OneOf(vec![level]))),
-        _ => shape.push(Level::Many),
+        // No part of a name is empty, so a template that is filled in gives a level at least.
+        _ => shape.extend([Level::Any, Level::Many]),
     }
 }
 

@@ -15,6 +15,9 @@ use super::text::{FOUND_CHARS_MAX, TEXT_BYTES_MAX, Text, number, text, unreadabl
 use super::tree::{Context, Data, Entry, FileReference, Node, Role, Spot};
 use super::units;
 
+/// Longest command that is written out as a list, characters; a person's shell line is shorter.
+const COMMAND_CHARS_MAX: usize = 200;
+
 /// A table of one kind, from one or several places.
 pub struct Section<'t> {
     /// Its keys.
@@ -303,11 +306,13 @@ impl<'t> Section<'t> {
     pub fn list(&self, ctx: &mut Context<'_>, name: &'static str, length_max: usize) -> Option<&'t [Node]> {
         let entry = self.entry(name)?;
         let Data::List(items) = &entry.value.data else {
-            let raw: String = ctx.raw(entry.value.spot).chars().take(FOUND_CHARS_MAX + 1).collect();
+            let chars_max = if name == "command" { COMMAND_CHARS_MAX } else { FOUND_CHARS_MAX };
+            let raw: String = ctx.raw(entry.value.spot).chars().take(chars_max + 1).collect();
             let scalar = matches!(entry.value.data, Data::Text(_) | Data::Integer(_) | Data::Number(_) | Data::Bool(_));
+            let items = if name == "command" { words_of(&raw) } else { raw.clone() };
             let problem = wrong_type(ctx, &entry.value, &quoted(name), &self.takes(name));
-            if scalar && raw.len() <= FOUND_CHARS_MAX && !raw.contains('\n') {
-                problem.help(format!("a list stands in brackets: {name} = [{raw}]"));
+            if scalar && raw.chars().count() <= chars_max && !raw.contains('\n') {
+                problem.help(format!("a list stands in brackets: {name} = [{items}]"));
             }
             return None;
         };
@@ -383,6 +388,18 @@ impl<'t> Section<'t> {
 
 fn out_of_bounds(ctx: &mut Context<'_>, entry: &Entry, expected: &str) {
     ctx.error(entry.value.spot, format!("`{}` is out of bounds", entry.name)).label(format!("expected {expected}"));
+}
+
+/// A text as it stands in the file, quotes included, as the items of a list: no shell is there to split it. One with
+/// quotes or escapes inside stays whole, as where to split it cannot be told.
+fn words_of(raw: &str) -> String {
+    let inside = ['"', '\''].into_iter().find_map(|quote| raw.strip_prefix(quote)?.strip_suffix(quote));
+    match inside {
+        Some(text) if !text.contains(['"', '\'', '\\']) => {
+            text.split_whitespace().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+        }
+        _ => raw.to_owned(),
+    }
 }
 
 fn quoted(name: &str) -> String {

@@ -130,6 +130,8 @@ pub enum Role {
     Password,
     /// What a reader of the local page must know (`token_file`).
     Token,
+    /// A program that is run for events (`on_event.command`).
+    Program,
 }
 
 /// A file that the configuration names; [`super::files::check`] looks at it.

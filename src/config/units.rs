@@ -21,10 +21,17 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|_| "expected a duration such as \"500ms\", \"30s\", \"5m\" or \"1h 30m\"".into())
 }
 
+/// Seconds of a day.
+const DAY_S: u64 = 86_400;
+
 /// Shows a duration as [`duration`] reads it.
 pub fn show_duration(duration: Duration) -> String {
     match duration {
         Duration::ZERO => "0s".into(),
+        // Months and years are no whole numbers of days there.
+        duration if duration.as_secs().is_multiple_of(DAY_S) && duration.subsec_nanos() == 0 => {
+            format!("{}d", duration.as_secs() / DAY_S)
+        }
         duration => humantime::format_duration(duration).to_string(),
     }
 }
@@ -131,7 +138,7 @@ mod tests {
         for bytes in [1, 1000, 1024, 12 << 10, 256 << 20, (1 << 20) + 1] {
             assert_eq!(size(&show_size(bytes)).unwrap(), bytes);
         }
-        for millis in [0, 1, 1500, 90_000, 86_400_000] {
+        for millis in [0, 1, 1500, 90_000, 86_400_000, 366 * 86_400_000, 86_401_000] {
             let time = Duration::from_millis(millis);
             assert_eq!(duration(&show_duration(time)).unwrap(), time);
         }

@@ -11,6 +11,7 @@ use super::item::Item;
 use super::name::Refusal;
 use super::packed::{self, Opened};
 use super::path::{self, Step};
+use super::present::Present;
 use super::select::{Bound, each_mut, sibling, walk};
 use super::sink::{CARRY_BYTES_MAX, Sink};
 use super::tree::{Tree, from_cbor, from_json};
@@ -177,7 +178,7 @@ impl Document {
             });
         }
         if !found {
-            return Err((Reject::MissingField, "none of the configured fields is there".to_owned()));
+            return Err((Reject::MissingField, sink.expected(&Present::of_tree(tree))));
         }
         Ok(())
     }

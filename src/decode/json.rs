@@ -15,7 +15,9 @@ use super::Format;
 use super::carry::{BudgetSeed, TextSeed, size};
 use super::name::Refusal;
 use super::path::{self, Step};
+use super::present::Present;
 use super::sink::{Sink, Slot, Want};
+use super::tree::json_fault;
 use super::value::Raw;
 use crate::counters::Reject;
 
@@ -56,7 +58,7 @@ impl Format for Json {
         let mark = sink.mark();
         let is_plain = plain::read(payload, &self.root, sink).is_some();
         match is_plain {
-            true => sink.end_record(),
+            true => sink.end_record_of(|| Present::of_json(std::str::from_utf8(payload).unwrap_or_default())),
             false => sink.back_to(mark),
         }
         is_plain
@@ -64,10 +66,10 @@ impl Format for Json {
 
     fn read(&mut self, payload: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         let mut document = serde_json::Deserializer::from_str(payload);
-        let malformed = |error: serde_json::Error| (Reject::Malformed, error.to_string());
+        let malformed = |error: serde_json::Error| (Reject::Malformed, json_fault(payload, &error));
         NodeSeed { node: &self.root, root: true, sink }.deserialize(&mut document).map_err(malformed)?;
         document.end().map_err(malformed)?;
-        sink.end_record();
+        sink.end_record_of(|| Present::of_json(payload));
         Ok(())
     }
 }

@@ -30,6 +30,7 @@ mod number;
 mod p1;
 mod packed;
 mod path;
+mod present;
 mod query;
 mod record;
 mod records;

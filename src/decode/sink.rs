@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::present::Present;
 use super::record::{Found, Pending, State};
 use super::time::{Stamp, TimeRule};
 use super::units::Units;
@@ -22,6 +23,9 @@ pub const READINGS_PER_MESSAGE_MAX: usize = 1_000;
 /// Most bytes of carried fields kept of one message, as text plus [`CARRIED_NODE_BYTES`] a value: they travel in every
 /// event that the message causes.
 pub const CARRY_BYTES_MAX: usize = 4 * 1024;
+
+/// Configured fields named where none of them is there.
+const EXPECTED_TOLD_MAX: usize = 5;
 
 /// What one carried value counts for beside its text.
 pub(super) const CARRIED_NODE_BYTES: usize = 16;
@@ -150,6 +154,31 @@ impl Sink<'_> {
         }
     }
 
+    /// What is to be a reading was there and is of no use: an earlier value of it does not count either. False where none
+    /// of these is to be one.
+    pub(super) fn take_back(&mut self, slots: &[Slot]) -> bool {
+        let mut is_reading = false;
+        for slot in slots {
+            if let Slot::Field(index) = slot {
+                is_reading = true;
+                self.state.found = true;
+                self.state.store(*index, None, None);
+            }
+        }
+        is_reading
+    }
+
+    /// The same of a value that nothing is configured for.
+    pub(super) fn take_back_other(&mut self, key: &str) -> bool {
+        self.state.found = true;
+        if key.len() <= SENSOR_BYTES_MAX
+            && let Some(index) = self.state.learn(key, &self.rules.units)
+        {
+            self.state.store(index, None, None);
+        }
+        true
+    }
+
     /// An attribute that its format has made itself, and how much it counts for.
     pub(super) fn carry(&mut self, index: usize, value: serde_json::Value, bytes: usize) {
         if self.state.carried_bytes + bytes > CARRY_BYTES_MAX {
@@ -235,12 +264,17 @@ impl Sink<'_> {
 
     /// The record is whole: its values become readings.
     pub(super) fn end_record(&mut self) {
+        self.end_record_of(Present::default);
+    }
+
+    /// The same, with the names that the message has, for one that has none of those wanted.
+    pub(super) fn end_record_of(&mut self, present: impl FnOnce() -> Present) {
         let parts: Vec<&str> = self.state.time_parts.iter().flatten().map(String::as_str).collect();
         if !parts.is_empty() {
             self.state.stamp = self.rules.time.read(&Raw::Text(&parts.join(" ")));
         }
         if !self.state.found {
-            let what = self.expected();
+            let what = self.expected(&present());
             self.refuse(Reject::MissingField, what);
         } else if !self.state.pending.is_empty()
             && let Err((reject, what)) = self.emit()
@@ -305,14 +339,15 @@ impl Sink<'_> {
         Ok(())
     }
 
-    fn expected(&self) -> String {
+    /// What was expected, and what there was instead.
+    pub(super) fn expected(&self, present: &Present) -> String {
         if self.rules.take_all {
             return "no number or boolean in it".to_owned();
         }
-        let mut names: Vec<&str> = self.state.entries.iter().map(|entry| &*entry.rule.path).collect();
-        let more = if names.len() > 5 { ", .." } else { "" };
-        names.truncate(5);
-        format!("none of the configured fields ({}{more}) is there", names.join(", "))
+        let names: Vec<&str> = self.state.entries.iter().map(|entry| &*entry.rule.path).collect();
+        let shown = names[..names.len().min(EXPECTED_TOLD_MAX)].join(", ");
+        let more = if names.len() > EXPECTED_TOLD_MAX { ", .." } else { "" };
+        format!("none of the configured fields ({shown}{more}) is there{}", present.told(&names))
     }
 }
 

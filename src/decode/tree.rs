@@ -8,7 +8,7 @@ mod cbor;
 mod json;
 
 pub(super) use cbor::read as from_cbor;
-pub(super) use json::{read as from_json, strict as from_strict_json};
+pub(super) use json::{fault as json_fault, read as from_json, strict as from_strict_json};
 
 use super::value::Raw;
 

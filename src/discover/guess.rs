@@ -14,6 +14,9 @@ const DEPTH_MAX: usize = 4;
 /// Items of a list that are looked at.
 const ITEMS_MAX: usize = 4;
 
+/// A unit that stands behind a blank.
+const UNIT_CHARS_MAX: usize = 6;
+
 /// Values taken from one payload.
 const VALUES_MAX: usize = 64;
 
@@ -188,17 +191,41 @@ fn flatten(value: &Json, path: &mut String, depth: usize, into: &mut Vec<(String
     into.extend(seen.map(|seen| (path.clone(), seen)));
 }
 
+/// By the rules of the format, and stricter: what is passed over may only be the unit behind a number.
 fn key_value(text: &str) -> Option<(Kind, Vec<(String, Seen)>)> {
     let mut values = Vec::new();
-    for pair in text.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';')).filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once(['=', ':'])?;
+    let has_comma = has_decimal_comma(text);
+    let separates = |c: char| c.is_whitespace() || c == ';' || (c == ',' && !has_comma);
+    let mut pieces = text.split(separates).filter(|piece| !piece.is_empty()).peekable();
+    let begins_number = |piece: &&str| piece.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.'));
+    while let Some(piece) = pieces.next() {
+        let Some((key, mut value)) = piece.split_once(['=', ':']) else {
+            let is_unit = piece.chars().count() <= UNIT_CHARS_MAX && !piece.contains(|c: char| c.is_ascii_digit());
+            if is_unit && matches!(values.last(), Some((_, Seen::Number(_)))) {
+                continue;
+            }
+            return None;
+        };
+        if value.is_empty() {
+            value = pieces.next_if(|next| begins_number(next) && !next.contains(['=', ':']))?;
+        }
         if !is_plain(key) || values.len() >= VALUES_MAX {
             return None;
         }
-        let digits = value.trim_end_matches(|c: char| !c.is_ascii_digit());
-        values.push((key.to_owned(), number(digits).map_or_else(|| Seen::Text(value.to_owned()), Seen::Number)));
+        let digits = value.trim_end_matches(|c: char| !c.is_ascii_digit()).replace(',', ".");
+        values.push((key.to_owned(), number(&digits).map_or_else(|| Seen::Text(value.to_owned()), Seen::Number)));
     }
     values.iter().any(|(_, seen)| matches!(seen, Seen::Number(_))).then_some((Kind::KeyValue, values))
+}
+
+/// Whether a comma stands between digits of what looks like one number, perhaps with a unit.
+pub fn has_decimal_comma(text: &str) -> bool {
+    let digit = |c: char| c.is_ascii_digit();
+    text.match_indices(',').any(|(at, _)| {
+        let behind = &text[at + 1..];
+        let rest = behind.trim_start_matches(digit).trim_start_matches(|c: char| c.is_alphabetic() || c == '%');
+        text[..at].ends_with(digit) && behind.starts_with(digit) && !rest.starts_with(['=', ':', ',', '.'])
+    })
 }
 
 fn csv(text: &str) -> Option<(Kind, Vec<(String, Seen)>)> {
@@ -247,6 +274,8 @@ mod tests {
         assert_eq!(kind(" 21.5\r\n"), Some((Kind::Number, 1)));
         assert_eq!(kind("t=21.5 h=48%"), Some((Kind::KeyValue, 2)));
         assert_eq!(kind("T:21.5;state:ok"), Some((Kind::KeyValue, 2)));
+        assert_eq!(kind("Temp: 21.5 C; Hum: 48%"), Some((Kind::KeyValue, 2)));
+        assert_eq!(kind("t=61,5 p=1,8bar"), Some((Kind::KeyValue, 2)));
         assert_eq!(kind("21.5;48;ok"), Some((Kind::Csv(b';'), 3)));
         for nonsense in ["", "hello", "{broken", "\u{1}\u{2}", "state=ok", "one,two,3", "inf", "[1,2]"] {
             assert_eq!(kind(nonsense), None, "{nonsense:?}");

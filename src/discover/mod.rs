@@ -25,6 +25,9 @@ const SOURCES_MAX: usize = 16;
 /// Different texts of a field that still make a state worth watching.
 const STATES_MAX: usize = 6;
 
+/// Bytes shown of a message that is not recognised.
+const SHOWN_BYTES_MAX: usize = 64;
+
 /// Topics of a source named in the proposal.
 const TOPICS_TOLD_MAX: usize = 5;
 
@@ -72,6 +75,16 @@ struct Group<'a> {
     fields: BTreeMap<String, Field>,
 }
 
+impl Group<'_> {
+    fn any(&self, is_so: fn(&str) -> bool) -> bool {
+        self.messages.iter().any(|heard| std::str::from_utf8(&heard.payload).is_ok_and(is_so))
+    }
+
+    fn all(&self, is_so: fn(&str) -> bool) -> bool {
+        self.messages.iter().all(|heard| std::str::from_utf8(&heard.payload).is_ok_and(is_so))
+    }
+}
+
 /// The proposal, and how many sources it has.
 pub fn propose(place: &Place, heard: &[Heard]) -> (String, usize) {
     let (blocks, sure) = if place.is_port { blocks::of_lines(heard) } else { (Vec::new(), None) };
@@ -104,12 +117,27 @@ pub fn propose(place: &Place, heard: &[Heard]) -> (String, usize) {
         let topics: BTreeSet<&str> = unknown.iter().filter_map(|heard| heard.topic.as_deref()).collect();
         let _ = writeln!(
             text,
-            "# {} messages are of no format that is recognised (JSON, a number, key=value, CSV, SenML, NMEA 0183, P1, VE.Direct){}\n",
+            "# {} messages are of no format that is recognised (JSON, a number, key=value, CSV, SenML, NMEA 0183, P1, VE.Direct){}",
             unknown.len(),
             if topics.is_empty() { String::new() } else { format!(": {}", some(&topics)) }
         );
+        first_of(&mut text, &unknown[0].payload);
     }
     (text, sources)
+}
+
+/// What nobody recognises, for a person who may.
+fn first_of(text: &mut String, payload: &[u8]) {
+    let shown = &payload[..payload.len().min(SHOWN_BYTES_MAX)];
+    let more = if payload.len() > shown.len() { " .." } else { "" };
+    let hex: Vec<String> = shown.iter().map(|byte| format!("{byte:02x}")).collect();
+    let _ = write!(
+        text,
+        "# The first of them:     {:?}{more}\n# and in hex digits:     {}{more}\n# Texts of any form are read by format = \
+         \"pattern\", a regular expression; bytes by format = \"binary\".\n\n",
+        String::from_utf8_lossy(shown),
+        hex.join(" "),
+    );
 }
 
 /// What tells groups apart: format, topics' length, and (for a bare number) the last level, which says what it is.
@@ -189,6 +217,15 @@ fn source(name: &str, place: &Place, group: &Group<'_>) -> Result<String, String
         let columns: Vec<String> = (1..=group.fields.len()).map(|number| format!("\"column{number}\"")).collect();
         let _ = writeln!(body, "delimiter = {}", quoted(&char::from(delimiter).to_string()));
         let _ = writeln!(body, "columns = [{}]  # in their order; put in what they are", columns.join(", "));
+        if delimiter == b',' && columns.len() == 2 && group.all(guess::has_decimal_comma) {
+            body.push_str(
+                "# If each line is one number with a decimal comma: format = \"number\" and decimal_comma = true in place \
+                 of\n# these three, and one field without a path.\n",
+            );
+        }
+    }
+    if group.kind == Kind::KeyValue && group.any(guess::has_decimal_comma) {
+        body.push_str("decimal_comma = true  # as in `21,5`\n");
     }
     let mut left_out = Vec::new();
     let mut alarms = String::new();

@@ -72,11 +72,36 @@ fn lines_of_a_port_become_key_value_or_csv() {
         ([("", "t=20.5 h=48%"), ("", "t=21 h=47%")], "\"t\" = { path = \"t\", unit = \"°C\" }"),
         ([("", "1;2.5;ok"), ("", "2;3.5;ok")], "columns = [\"column1\", \"column2\", \"column3\"]"),
         ([("", "12.5"), ("", "13")], "format = \"number\""),
+        ([("", "Temp: 21.5 C; Hum: 48%"), ("", "Temp: 22 C; Hum: 47%")], "# 2 messages (lines); 2 of them understood"),
+        ([("", "t=61,5 p=1,8"), ("", "t=62 p=2")], "decimal_comma = true"),
+        ([("", "21,5"), ("", "22,0")], "# If each line is one number with a decimal comma"),
     ] {
         let (text, sources) = propose(&serial, &heard(&lines));
         assert!(sources == 1 && text.contains(part), "{text}");
         config::load_text(Path::new("t"), &text, &|_| None).unwrap_or_else(|report| panic!("{report}\n{text}"));
     }
+}
+
+#[test]
+fn decimal_commas_of_pairs_are_read_as_such_by_what_is_proposed() {
+    let (text, _) = propose(&port(), &heard(&[("", "t=61,5 p=1,8"), ("", "t=62 p=2")]));
+    for part in ["# 2 messages (lines); 2 of them understood", "seen 2 of 2, 61.5 to 62", "seen 2 of 2, 1.8 to 2"] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+}
+
+#[test]
+fn what_is_not_recognised_is_shown() {
+    let long = format!("level \u{1b}[2J{}", "x".repeat(100));
+    let (text, sources) = propose(&port(), &heard(&[("", &long), ("", "level two")]));
+    assert_eq!(sources, 0, "{text}");
+    for part in
+        ["\"level \\u{1b}[2Jxx", "x\" ..\n", "6c 65 76 65 6c 20 1b 5b 32 4a 78", "78 ..\n", "format = \"pattern\""]
+    {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    assert!(text.lines().all(|line| line.is_empty() || line.starts_with('#')) && text.len() < 800, "{text}");
+    config::load_text(Path::new("t"), &text, &|_| None).unwrap();
 }
 
 #[test]

@@ -376,7 +376,8 @@ impl Forwarder {
         self.attempts.1.push(DeadAttempt { time: self.clock.wall(), text: why.text.clone() });
     }
 
-    /// Puts an event that the broker does not take into the dead letters.
+    /// Puts an event that the broker does not take into the dead letters. If the store does not take it in the time that
+    /// a broker has for as much, it is sent once more.
     async fn quarantine(&mut self, event: Quarantine<Arc<Event>>, why: &Explanation) -> Result<(), Closed> {
         let Quarantine { sequence, item, attempts } = event;
         let reason = format!("{attempts} connections in a row ended when it was sent alone; last: {}", why.text);
@@ -393,7 +394,16 @@ impl Forwarder {
         let mut shutdown = self.shutdown.clone();
         tokio::select! {
             biased;
-            done = self.store.dead_letter(item, Refusal { reason, attempts, history }) => done?,
+            done = tokio::time::timeout(
+                self.upstream.ack_timeout,
+                self.store.dead_letter(item, Refusal { reason, attempts, history }),
+            ) => match done {
+                Ok(done) => done?,
+                Err(_) => {
+                    tracing::warn!(sequence, "the store does not take the event that is to be set aside; tried again");
+                    return Ok(());
+                }
+            },
             // The request was sent above and is carried out before the store closes.
             () = shutdown.wait() => return Err(Closed),
         }

@@ -188,20 +188,30 @@ fn closed(upstream: &Upstream, phase: Phase) -> Explanation {
         ),
         Phase::Connecting if upstream.url.tls && upstream.credentials.cert_file.is_none() => format!(
             "{place} closed the connection before it accepted us; it may demand a client certificate (`cert_file`), \
-             speak no TLS on this port, or forbid our client id or last will on \"{}\" (look into its log)",
-            status_topic(upstream)
+             speak no TLS on this port, or forbid our {} (look into its log)",
+            ours(upstream, &["client id"])
         ),
         Phase::Connecting if upstream.url.tls => format!(
-            "{place} closed the connection before it accepted us; it may speak no TLS on this port, or forbid our \
-             certificate, client id or last will on \"{}\" (look into its log)",
-            status_topic(upstream)
+            "{place} closed the connection before it accepted us; it may speak no TLS on this port, or forbid our {} (look \
+             into its log)",
+            ours(upstream, &["certificate", "client id"])
         ),
         Phase::Connecting => format!(
             "{place} closed the connection before it accepted us; it may expect TLS on this port (`mqtts://`), or \
-             forbid our client id or last will on \"{}\" (look into its log)",
-            status_topic(upstream)
+             forbid our {} (look into its log)",
+            ours(upstream, &["client id"])
         ),
     })
+}
+
+/// What of ours a broker may forbid at once: these, and a last will where there is one. A source has none.
+fn ours(upstream: &Upstream, always: &[&str]) -> String {
+    let will = upstream.status_topic.as_deref().map(|topic| format!("last will on \"{topic}\""));
+    let all: Vec<&str> = always.iter().copied().chain(will.as_deref()).collect();
+    match all.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => all.concat(),
+    }
 }
 
 /// Where birth and last will go.
@@ -249,3 +259,28 @@ pub fn human(duration: Duration) -> String {
 #[cfg(test)]
 #[path = "explain_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod will_tests {
+    use super::*;
+    use crate::config::load_text;
+
+    #[test]
+    fn a_last_will_is_blamed_only_where_there_is_one() {
+        for (url, keys) in [
+            ("mqtt", "allow_plaintext = true"),
+            ("mqtts", ""),
+            ("mqtts", "cert_file = \"/c.pem\"\nkey_file = \"/k.pem\""),
+        ] {
+            let text = format!("[upstream]\nurl = \"{url}://broker.example\"\n{keys}\n");
+            let mut upstream = load_text("t.toml".as_ref(), &text, &|_| None).ok().and_then(|one| one.config.upstream);
+            let upstream = upstream.as_mut().expect("an upstream");
+            upstream.status_topic = Some("tidegate/gw1/status".into());
+            assert!(closed(upstream, Phase::Connecting).text.contains("or last will on \"tidegate/gw1/status\" (look"));
+            // What a local source is shown as.
+            upstream.status_topic = None;
+            let text = closed(upstream, Phase::Connecting).text;
+            assert!(!text.contains("will") && !text.contains("off") && text.contains("client id (look"), "{text}");
+        }
+    }
+}

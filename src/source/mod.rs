@@ -2,7 +2,7 @@
 //!
 //! Each source is one task that receives, decodes and hands readings to the engine with the acknowledgement that only
 //! the store releases. A source never waits for the network upstream, never gives up and never panics on input. What
-//! it holds is bounded: see `outbox` (waiting for the engine), `mqtt::ledger` (not yet acknowledged).
+//! it holds is bounded: see [`way`] and `outbox` (waiting for the engine), `mqtt::ledger` (not yet acknowledged).
 //! Loss and return of a device or broker are told once per change, in words that say what to do.
 
 mod link;
@@ -14,11 +14,11 @@ mod parts;
 mod serial;
 #[cfg(test)]
 mod testing;
+pub mod way;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
@@ -34,6 +34,7 @@ use crate::shutdown::Shutdown;
 use self::link::Link;
 use self::outbox::Outbox;
 use self::parts::Parts;
+use self::way::{Room, ToEngine};
 
 /// What a source says to the engine.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub enum FromSource {
         arrived: BootTime,
         /// To release when all that they cause is stored; `None` where nobody waits for it (QoS 0, serial).
         ack: Option<Ack>,
+        /// What it takes of the way's room; dropped when the engine has stepped through all of it.
+        room: Room,
     },
     /// The device or broker is gone.
     Lost {
@@ -74,7 +77,7 @@ pub fn broker_view(broker: &crate::config::model::MqttSource) -> crate::config::
 /// to be acknowledged) or when the engine's end of `out` is gone.
 pub fn spawn(
     source: &model::Source,
-    out: mpsc::Sender<FromSource>,
+    out: ToEngine,
     counters: Arc<Counters>,
     clock: Arc<SystemClock>,
     shutdown: Shutdown,

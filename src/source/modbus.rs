@@ -26,7 +26,7 @@ use self::wire::Wire;
 use super::outbox::EngineGone;
 use super::parts::{Parts, Stop};
 use super::serial::{READINGS_HELD_MAX, port};
-use super::{FromSource, Intake};
+use super::{FromSource, Intake, Room};
 use crate::config::model::{ModbusLine, ModbusSource};
 use crate::counters::{Counters, Reject};
 use crate::forward::backoff::Backoff;
@@ -204,7 +204,7 @@ fn hand_on(unit: &mut Unit, parts: &mut Parts<()>) -> Result<(), EngineGone> {
         intake.refuse(Reject::Overrun, None, "the store does not keep up, and a Modbus unit keeps nothing for us", &[]);
         return Ok(());
     }
-    parts.outbox.push(FromSource::Readings { readings, arrived: now.boot, ack: None })
+    parts.outbox.push(FromSource::Readings { readings, arrived: now.boot, ack: None, room: Room::default() })
 }
 
 fn gone(error: &io::Error, line: &ModbusLine, served: bool) -> End {

@@ -39,7 +39,7 @@ use self::packets::{Inbox, Incoming, Outgoing, Publish};
 use self::rebirth::Rebirths;
 use self::subscription::{Granted, SUBSCRIBE_ID};
 use super::outbox::EngineGone;
-use super::{FromSource, Parts};
+use super::{FromSource, Parts, Room};
 use crate::ack::Ack;
 use crate::config::model::MqttSource;
 use crate::config::pattern;
@@ -291,7 +291,7 @@ impl Task {
         }
         let ack = token.map(|token| Ack::new(self.release.clone(), token));
         let arrived = self.parts.intake.arrived;
-        self.parts.outbox.push(FromSource::Readings { readings, arrived, ack })
+        self.parts.outbox.push(FromSource::Readings { readings, arrived, ack, room: Room::default() })
     }
 
     /// Asks a Sparkplug node for its birth.

@@ -1,34 +1,31 @@
-//! What waits for room in the engine's channel.
+//! What waits for room on the way to the engine.
 //!
 //! Owns the order: what is pushed first leaves first, and nothing overtakes what waits. The source that fills it keeps
 //! it bounded: an MQTT source reads no more while something waits, a serial source drops and counts.
 
 use std::collections::VecDeque;
 
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::FromSource;
+pub(super) use super::way::EngineGone;
+use super::way::ToEngine;
 
 /// Most losses and returns held. Beyond it the newest takes the place of the one before: an engine that stands still
 /// for so long will be told how things are, not every step on the way.
 const CHANGES_HELD_MAX: usize = 64;
 
-/// The engine is gone; there is nobody to read for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct EngineGone;
-
-/// A channel's sender and what did not fit.
+/// The way's beginning and what did not fit.
 #[derive(Debug)]
 pub(super) struct Outbox {
     /// None once closed.
-    out: Option<mpsc::Sender<FromSource>>,
+    out: Option<ToEngine>,
     waiting: VecDeque<FromSource>,
     readings: usize,
 }
 
 impl Outbox {
-    pub(super) fn new(out: mpsc::Sender<FromSource>) -> Self {
+    pub(super) fn new(out: ToEngine) -> Self {
         Self { out: Some(out), waiting: VecDeque::new(), readings: 0 }
     }
 
@@ -57,10 +54,14 @@ impl Outbox {
 
     /// Waits for room and sends what has waited longest. Cancel-safe.
     pub(super) async fn flush(&mut self) -> Result<(), EngineGone> {
-        let room = self.out.as_ref().ok_or(EngineGone)?.reserve().await.map_err(|_| EngineGone)?;
+        let out = self.out.as_ref().ok_or(EngineGone)?;
+        if let Some(item) = self.waiting.front_mut() {
+            out.weigh(item).await;
+        }
+        let place = out.place().await?;
         if let Some(item) = self.waiting.pop_front() {
             self.readings -= count(&item);
-            room.send(item);
+            place.send(item);
         }
         Ok(())
     }
@@ -99,6 +100,7 @@ fn is_change(item: &FromSource) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+    use super::super::way;
     use super::*;
 
     fn lost(number: usize) -> FromSource {
@@ -114,7 +116,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_overtakes_what_waits_and_changes_are_bounded() {
-        let (out, mut engine) = mpsc::channel(1);
+        let (out, mut engine) = way::narrow(1);
         let mut outbox = Outbox::new(out);
         for change in 0..CHANGES_HELD_MAX + 10 {
             outbox.push(lost(change)).unwrap();
@@ -132,7 +134,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_engine_that_is_gone_is_noticed() {
-        let (out, engine) = mpsc::channel(1);
+        let (out, engine) = way::narrow(1);
         let mut outbox = Outbox::new(out);
         outbox.push(lost(0)).unwrap();
         outbox.push(lost(1)).unwrap();

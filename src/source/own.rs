@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::FromSource;
+use super::way::{Room, ToEngine};
 use crate::clock::{ClockState, Now, SystemClock};
 use crate::counters::Counters;
 use crate::reading::own::{NAME, QUANTITIES};
@@ -36,7 +36,7 @@ pub struct Plan {
 /// Starts reading. The task ends with `shutdown` or when the engine's end of `out` is gone.
 pub fn spawn(
     plan: Plan,
-    out: mpsc::Sender<FromSource>,
+    out: ToEngine,
     counters: Arc<Counters>,
     clock: Arc<SystemClock>,
     mut shutdown: Shutdown,
@@ -56,7 +56,8 @@ pub fn spawn(
                 let readings = readings(&plan, looked.unwrap_or_default(), &counters, now);
                 counts.messages.add(1);
                 counts.readings.add(readings.len() as u64);
-                if out.send(FromSource::Readings { readings, arrived: now.boot, ack: None }).await.is_err() {
+                let message = FromSource::Readings { readings, arrived: now.boot, ack: None, room: Room::default() };
+                if out.send(message).await.is_err() {
                     break;
                 }
             }
@@ -101,6 +102,7 @@ fn readings(plan: &Plan, machine: Machine, counters: &Counters, now: Now) -> Vec
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail on the spot")]
 
+    use super::super::way;
     use super::*;
     use crate::shutdown;
 
@@ -132,7 +134,7 @@ mod tests {
 
     #[tokio::test]
     async fn readings_come_at_once_and_again_until_told_to_stop() {
-        let (out, mut engine) = mpsc::channel(4);
+        let (out, mut engine) = way::narrow(4);
         let (trigger, shutdown) = shutdown::channel();
         let counters: Arc<Counters> = Arc::default();
         let clock = Arc::new(SystemClock::new());
@@ -154,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_engine_that_waits_for_the_store_keeps_nobody_from_stopping() {
-        let (out, _engine) = mpsc::channel(1);
+        let (out, _engine) = way::narrow(1);
         let (trigger, shutdown) = shutdown::channel();
         let counters: Arc<Counters> = Arc::default();
         let task = spawn(plan(Duration::from_millis(1)), out, Arc::clone(&counters), Arc::default(), shutdown);

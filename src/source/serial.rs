@@ -20,7 +20,7 @@ use tracing::debug;
 use self::baud::{Judge, Verdict};
 use super::outbox::{EngineGone, Outbox};
 use super::parts::Parts;
-use super::{FromSource, Intake};
+use super::{FromSource, Intake, Room};
 use crate::config::model::SerialSource;
 use crate::counters::Reject;
 use crate::decode::framing::{Frame, Framer};
@@ -243,7 +243,12 @@ fn cut(
                 );
                 return;
             }
-            let sent = outbox.push(FromSource::Readings { readings, arrived: intake.arrived, ack: None });
+            let sent = outbox.push(FromSource::Readings {
+                readings,
+                arrived: intake.arrived,
+                ack: None,
+                room: Room::default(),
+            });
             result = result.and_then(|before: usize| sent.map(|()| before + count));
         }
     });

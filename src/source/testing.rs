@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{FromSource, spawn};
+use super::{FromSource, spawn, way};
 use crate::clock::SystemClock;
 use crate::config::model::Source;
 use crate::counters::Counters;
@@ -29,7 +29,7 @@ pub(super) struct Rig {
 impl Rig {
     /// Starts the source; the engine has `room` for its messages.
     pub(super) fn start(source: &Source, room: usize) -> Self {
-        let (out, from) = mpsc::channel(room);
+        let (out, from) = way::narrow(room);
         let (trigger, shutdown) = shutdown::channel();
         let counters = Arc::new(Counters::default());
         let task = spawn(source, out, Arc::clone(&counters), Arc::new(SystemClock::new()), shutdown);

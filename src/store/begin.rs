@@ -3,8 +3,6 @@
 //! Owns the order in which a new generation comes into being and others go: nothing is removed before a checkpoint
 //! without it is on stable storage under its lasting name. Part of [`Writer`].
 
-use std::sync::Arc;
-
 use super::Fault;
 use super::commit::{Attempt, FLUSH_BYTES, event_frame, event_frames};
 use super::frame::{Frame, Place};
@@ -44,7 +42,7 @@ impl Writer {
             heads.filter(|(_, (_, last, _))| *last > carried_from).map(|(index, _)| index).collect()
         });
         let events = {
-            let mut events = self.announcement_events();
+            let mut events = self.announcement_events(&self.losses_with_checkpoint());
             for (event, sequence) in events.iter_mut().zip(self.state.next_sequence..) {
                 event.sequence = sequence;
             }
@@ -64,7 +62,8 @@ impl Writer {
         }
         let carry_commits = carried.len().div_ceil(CARRY_FRAMES) as u64;
         let created = self.next_commit + carry_commits + u64::from(!announced.is_empty());
-        let gone = self.take_gone(carry.is_some());
+        let before = self.ring.sealed.clone();
+        let needless = self.take_needless(carry.is_some());
         let meta = self.meta(own, created, next_sequence);
         let checkpoint = [self.state.checkpoint(&meta)];
         let mut carried_over = Vec::new();
@@ -79,10 +78,14 @@ impl Writer {
             .and_then(|()| newest.publish());
         self.counters.store_syncs.add(1);
         if let Err(fault) = result {
-            self.put_back(gone, carry.is_some());
+            self.ring.sealed = before;
             return Err(fault);
         }
         self.ring.newest = Some(newest);
+        let mut gone = std::mem::take(&mut self.gone);
+        gone.extend(self.depart());
+        gone.extend(needless);
+        gone.sort_unstable_by_key(|entry| entry.number);
         self.told.forget_below(self.ring.sealed.front().map_or(number, |entry| entry.number));
         self.told.begin(number, carried_over.iter().chain(&events));
         self.created_commit = created;
@@ -93,9 +96,11 @@ impl Writer {
         self.marks_deadline = None;
         self.state.next_sequence = next_sequence;
         self.announcements.clear();
+        // The checkpoint has them.
+        self.kept.clear();
         self.keep_mark(false);
         self.counters.stored(&events);
-        self.tail.extend(events.into_iter().map(Arc::new));
+        self.remember(events);
         self.ring.clear_removed();
         for entry in gone {
             self.discard(&entry, carry.filter(|carry| carry.frames.id == (entry.number, entry.revision)));
@@ -144,29 +149,21 @@ impl Writer {
     }
 
     /// Takes out of the catalogue what need not outlive the next checkpoint.
-    fn take_gone(&mut self, carried: bool) -> Vec<Entry> {
-        let mut gone = std::mem::take(&mut self.gone);
+    fn take_needless(&mut self, carried: bool) -> Vec<Entry> {
+        let mut needless = Vec::new();
         if carried {
-            gone.extend(self.ring.sealed.pop_back());
+            needless.extend(self.ring.sealed.pop_back());
         }
         // To be kept is decided later: a delivered generation moves when its mark is on disk.
         let needed_from = if self.retains() { 0 } else { self.state.delivered };
         self.ring.sealed.retain(|entry| {
             let is_needed = entry.last > needed_from && entry.events() > 0;
             if !is_needed {
-                gone.push(*entry);
+                needless.push(*entry);
             }
             is_needed
         });
-        gone
-    }
-
-    fn put_back(&mut self, mut gone: Vec<Entry>, carried: bool) {
-        gone.sort_unstable_by_key(|entry| entry.number);
-        if carried {
-            self.ring.sealed.extend(gone.pop());
-        }
-        self.gone = gone;
+        needless
     }
 
     /// Removes a generation from disk, or sets it aside when it was damaged.

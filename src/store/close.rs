@@ -32,10 +32,14 @@ impl Writer {
                  and not from serial ports"
             );
         }
+        if !self.has_to_tell() {
+            self.durable_delivered = self.state.delivered;
+        }
         let marker = CleanMarker {
             next_sequence: self.state.next_sequence,
             last_commit: self.next_commit - 1,
-            delivered: self.state.delivered,
+            // No further than what is told.
+            delivered: self.durable_delivered,
         };
         let Some(mut newest) = self.ring.newest.take() else { return };
         // A checkpoint may still wait for a sync.
@@ -45,7 +49,6 @@ impl Writer {
         }
         let dir = newest.dir().to_owned();
         self.synced_commit = marker.last_commit;
-        self.durable_delivered = self.state.delivered;
         self.ring.newest = Some(newest);
         self.keep_mark(true);
         self.ring.newest = None;

@@ -88,6 +88,7 @@ impl Writer {
         let bytes = stored_bytes(&packed);
         if self.needs_rotation(bytes) {
             if self.rotate(bytes)? == Attempt::Full {
+                self.announcements_out_of_group();
                 return Ok(Attempt::Full);
             }
             // The new generation took commit numbers, and may have taken sequence numbers for announcements.
@@ -109,6 +110,7 @@ impl Writer {
         }
         self.counters.stored(&self.group.events);
         self.observe_arrivals();
+        self.kept.clear();
         self.apply_dead();
         self.remember_told();
         let events = std::mem::take(&mut self.group.events);
@@ -149,7 +151,7 @@ impl Writer {
 
     /// Writes the announcements of losses on their own.
     pub(super) fn commit_announcements(&mut self) -> Result<(), Fault> {
-        let mut events = self.announcement_events();
+        let mut events = self.announcement_events(&self.announcements);
         for (event, sequence) in events.iter_mut().zip(self.state.next_sequence..) {
             event.sequence = sequence;
         }
@@ -177,9 +179,25 @@ impl Writer {
 
     /// Puts what is to be announced before the group's other events.
     pub(super) fn announcements_into_group(&mut self) {
-        let announced = self.announcement_events();
+        let announced = self.announcement_events(&self.announcements);
         self.group.events.splice(0..0, announced);
         self.announcements.clear();
+    }
+
+    /// Takes them out again: what is written next may be a checkpoint that counts on what they tell.
+    pub(super) fn announcements_out_of_group(&mut self) {
+        let announced = self.announced_in_group();
+        for event in self.group.events.drain(..announced).collect::<Vec<_>>() {
+            if let EventData::EventsLost(lost) = event.data {
+                self.merge(lost);
+            }
+        }
+    }
+
+    /// How many announcements stand before what came from the engine, which makes none.
+    pub(super) fn announced_in_group(&self) -> usize {
+        let is_ours = |event: &&Event| matches!(event.data, EventData::EventsLost(_));
+        self.group.events.iter().take_while(is_ours).count()
     }
 
     /// Gives the group's events their numbers; the same again if it is tried again.
@@ -202,9 +220,8 @@ impl Writer {
         if !records.is_empty() {
             last.add(kind::RECORDS, &stored::encode_records(&records));
         }
-        if !self.group.dead.is_empty() {
-            write_steps(&self.group.dead, last);
-        }
+        write_steps(&self.kept.steps(&self.state.dead), last);
+        write_steps(&self.group.dead, last);
         if self.state.delivered > self.durable_delivered {
             last.add(kind::DELIVERED, &encode_delivered(self.state.delivered));
         }

@@ -111,6 +111,11 @@ impl Letters {
         &self.settled
     }
 
+    /// Takes back what was forgotten when the delivered mark moved, which it did not after all.
+    pub(super) fn restore_settled(&mut self, settled: BTreeSet<u64>) {
+        self.settled = settled;
+    }
+
     /// How many numbers from `first` to `last` are covered.
     pub(super) fn covered_in(&self, first: u64, last: u64) -> u64 {
         if first > last {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::commit::{FLUSH_BYTES, event_frame};
 use super::frame::Place;
 use super::generation::Generation;
+use super::leaving::{Leaving, merge};
 use super::missing::Missing;
 use super::quota::disk_bytes;
 use super::ring::decode;
@@ -29,7 +30,7 @@ impl Writer {
     /// Makes room for a new generation. False when the store is full and nothing may be dropped.
     pub(super) fn make_room(&mut self, bytes: u64) -> Result<bool, Fault> {
         loop {
-            let gone: u64 = self.gone.iter().map(|entry| entry.bytes).sum();
+            let gone = self.gone_bytes();
             let room = self.limits.bytes_before_rotation(bytes, self.state.checkpoint_bytes());
             if self.total_bytes() - gone <= room {
                 return Ok(true);
@@ -38,11 +39,9 @@ impl Writer {
                 continue;
             }
             let delivered = self.state.delivered;
-            let removable: u64 = self.ring.sealed.iter().filter(|e| e.last <= delivered).map(|e| e.bytes).sum();
-            if removable > 0 {
-                let sealed = &mut self.ring.sealed;
-                self.gone.extend(sealed.iter().filter(|entry| entry.last <= delivered));
-                sealed.retain(|entry| entry.last > delivered);
+            let removable = self.ring.sealed.iter().position(|entry| entry.last <= delivered);
+            if let Some(entry) = removable.and_then(|index| self.ring.sealed.remove(index)) {
+                self.let_leave(Leaving { entry, missing: None, untold: Vec::new() });
                 continue;
             }
             match self.config.when_full {
@@ -74,7 +73,7 @@ impl Writer {
         self.ring.sealed.iter().position(|entry| entry.first > self.handed_out).unwrap_or(0)
     }
 
-    /// Drops a sealed generation with all that is in it. False when there is none.
+    /// Drops a sealed generation with all that is in it, once there is a checkpoint without it. False when there is none.
     fn evict(&mut self, index: usize) -> bool {
         let Some(entry) = self.ring.sealed.get(index).copied() else { return false };
         let delivered = self.state.delivered;
@@ -84,20 +83,17 @@ impl Writer {
             Some(untold) => untold,
             None => self.untold_in(index, &mut missing),
         };
-        self.told.forget(entry.number);
         // What was found damaged on this occasion is announced by itself.
         missing.into_iter().for_each(|missing| self.announce(missing, "salvaged"));
         let count = waiting.unwrap_or_else(|_| entry.events());
         let first = entry.first.max(delivered + 1);
         // Dead letters are kept elsewhere, and announced already.
         let count = count.saturating_sub(self.state.dead.covered_in(first, entry.last));
-        self.ring.sealed.remove(index);
-        self.gone.push(entry);
-        if count > 0 {
-            let whole = count == entry.last + 1 - first && first > self.handed_out;
-            self.announce(Missing { first, last: entry.last, count, whole }, "evicted");
-        }
-        self.announce_again(untold);
+        let whole = count == (entry.last + 1).saturating_sub(first) && first > self.handed_out;
+        let missing = (count > 0).then_some(Missing { first, last: entry.last, count, whole });
+        // As it is known by now: should it stay, what was found damaged is not found again.
+        let Some(entry) = self.ring.sealed.remove(index) else { return false };
+        self.let_leave(Leaving { entry, missing, untold });
         if index == 0 {
             self.state.deliver(entry.last);
             self.tail.forget(self.state.delivered);
@@ -149,7 +145,7 @@ impl Writer {
         let mut copy = Generation::create(&queue, entry.number, entry.revision + 1, entry.first, self.hook.clone())?;
         let mut dropped: Option<Missing> = None;
         let mut untold = Vec::new();
-        let (packer, dead) = (&mut self.packer, &self.state.dead);
+        let (packer, dead, letters) = (&mut self.packer, &self.state.dead, &self.kept);
         if let Some(sealed) = self.ring.opened(index, delivered, &mut found)? {
             let mut unflushed = 0;
             for (frame, number) in (0..sealed.frames().count()).zip(1_u64..) {
@@ -167,9 +163,13 @@ impl Writer {
                     }
                 };
                 let mut kept = Vec::with_capacity(events.len());
-                let waits = |event: &&Arc<Event>| event.sequence > delivered && !dead.covers(event.sequence);
+                // The event of a letter that is not on disk goes along until it is.
+                let is_letter = |event: &Event| letters.has(event.sequence);
+                let waits = |event: &&Arc<Event>| {
+                    is_letter(event) || (event.sequence > delivered && !dead.covers(event.sequence))
+                };
                 for event in events.iter().filter(waits) {
-                    if event.severity as usize > severity {
+                    if event.severity as usize > severity || is_letter(event) {
                         kept.push(Event::clone(event));
                         continue;
                     }
@@ -232,12 +232,9 @@ impl Writer {
 
     /// Notes a loss: counted and logged now, stored as an event with the next commit.
     pub(super) fn announce(&mut self, missing: Missing, reason: &str) {
-        let Missing { first, last, count, whole } = missing;
-        tracing::warn!(reason, count, first_sequence = first, last_sequence = last, "events lost");
-        self.counters.lost(LossReason::of(reason), count);
-        let (first_sequence, last_sequence) = (first, last);
-        let reason = reason.to_owned();
-        self.merge(EventsLost { reason, count, first_sequence, last_sequence, whole_range: whole });
+        missing.tell(reason);
+        self.counters.lost(LossReason::of(reason), missing.count);
+        self.merge(missing.announced(reason));
     }
 
     /// Notes losses whose announcement is lost in its turn: already counted and logged, but still to be told upstream.
@@ -245,21 +242,13 @@ impl Writer {
         untold.into_iter().for_each(|lost| self.merge(lost));
     }
 
-    /// One announcement a reason until the next commit, so that their number stays bounded.
+    /// Notes a loss to be announced.
     pub(super) fn merge(&mut self, lost: EventsLost) {
-        let Some(same) = self.announcements.iter_mut().find(|same| same.reason == lost.reason) else {
-            self.announcements.push(lost);
-            return;
-        };
-        let touch = same.last_sequence.saturating_add(1) == lost.first_sequence
-            || lost.last_sequence.saturating_add(1) == same.first_sequence;
-        same.whole_range &= lost.whole_range && touch;
-        same.count = same.count.saturating_add(lost.count);
-        same.first_sequence = same.first_sequence.min(lost.first_sequence);
-        same.last_sequence = same.last_sequence.max(lost.last_sequence);
+        merge(&mut self.announcements, lost);
     }
 
-    pub(super) fn announcement_events(&self) -> Vec<Event> {
+    /// The events that announce losses, not numbered yet.
+    pub(super) fn announcement_events(&self, losses: &[EventsLost]) -> Vec<Event> {
         let now = self.clock.now();
         let event = |lost: &EventsLost| Event {
             sequence: 0,
@@ -273,7 +262,7 @@ impl Writer {
             correlation: None,
             data: EventData::EventsLost(lost.clone()),
         };
-        self.announcements.iter().map(event).collect()
+        losses.iter().map(event).collect()
     }
 }
 

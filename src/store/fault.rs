@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::quota::{self, Disk, Limits, disk_bytes};
+use super::state::Entry;
 use super::writer::Writer;
 use super::{Cause, Fault};
+use crate::event::EventsLost;
 use crate::unit;
 
 /// First and longest pause between attempts to write again after a fault.
@@ -42,6 +44,8 @@ impl Writer {
     pub(super) fn break_off(&mut self, fault: &Fault) {
         self.note(fault);
         self.ring.seal();
+        self.has_stayed |= self.stay();
+        self.announcements_out_of_group();
         match fault.cause {
             Cause::NoRoom => {
                 // The reserve is for when there is nothing delivered left to give up.
@@ -120,7 +124,12 @@ impl Writer {
                 return;
             }
             self.retry_at = None;
-            if let Err(fault) = self.begin_generation(None) {
+            let mut begun = self.begin_generation(None);
+            if begun.is_ok() && std::mem::take(&mut self.has_stayed) {
+                // What they take is wanted, for the reserve at least.
+                begun = self.rotate(0).map(drop);
+            }
+            if let Err(fault) = begun {
                 self.break_off(&fault);
                 return;
             }
@@ -160,24 +169,34 @@ impl Writer {
     }
 
     /// Gives back the oldest delivered generation on a disk where the mark that says so finds no room. Its name is left
-    /// as that mark until a checkpoint is on stable storage. Never the last one: it has the newest checkpoint.
+    /// as that mark until a checkpoint is on stable storage. Never the last one: it has the newest checkpoint. Nor one of
+    /// which something is still to be told: a start would find nothing missing where everything is said to be delivered.
     pub(super) fn let_delivered_go(&mut self) {
         if self.ring.newest.is_some() || self.fault_cause != Cause::NoRoom || self.ring.sealed.len() < 2 {
             return;
         }
         let delivered = self.state.delivered;
-        let Some(entry) = self.ring.sealed.front().copied().filter(|entry| entry.last <= delivered) else { return };
+        let last = self.ring.sealed.len() - 1;
+        let mut entries = self.ring.sealed.iter().take(last).take_while(|entry| entry.last <= delivered);
+        let Some(index) = entries.position(|entry| !self.has_untold(entry)) else { return };
         if !self.is_hopeless() {
             return;
         }
+        let entry = self.ring.sealed[index];
         match self.ring.hollow_out(&entry) {
             Ok(()) => {
-                self.ring.sealed.pop_front();
+                self.ring.sealed.remove(index);
                 // Before somebody else takes the room.
                 self.retry_at = Some(Instant::now());
             }
             Err(fault) => tracing::debug!(%fault, "a delivered generation cannot be removed"),
         }
+    }
+
+    /// Whether something of a generation is told by what waits for the disk: announcements, and letters.
+    fn has_untold(&self, entry: &Entry) -> bool {
+        let overlaps = |lost: &EventsLost| lost.first_sequence <= entry.last && entry.first <= lost.last_sequence;
+        self.announcements.iter().any(overlaps) || self.kept.has_event_in(entry.first, entry.last)
     }
 
     /// Takes the reserve again, and new events with it.

@@ -150,6 +150,20 @@ pub struct Refused {
     pub time: String,
 }
 
+/// Whether a gateway has ever had its store in `path`.
+///
+/// # Errors
+/// The directory cannot be listed.
+pub fn is_store(path: &Path) -> std::io::Result<bool> {
+    Ok(names(path)?.iter().any(|name| matches!(name.as_str(), "queue" | "mark" | "lock")))
+}
+
+/// The folders right below `path` that are stores, in the order of their names; at most so many folders are looked into.
+pub fn stores_below(path: &Path, looked_into_max: usize) -> Vec<PathBuf> {
+    let folders = names(path).unwrap_or_default().into_iter().map(|name| path.join(name)).filter(|path| path.is_dir());
+    folders.take(looked_into_max).filter(|folder| is_store(folder).unwrap_or(false)).collect()
+}
+
 /// Looks at the store in `path`.
 ///
 /// # Errors

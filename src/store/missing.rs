@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::ring::decode;
 use super::sealed::Sealed;
 use super::state::Entry;
-use crate::event::Event;
+use crate::event::{Event, EventsLost};
 
 /// Events that ought to be there and are not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,21 @@ pub(super) struct Missing {
     pub count: u64,
     /// Whether it is all of the range.
     pub whole: bool,
+}
+
+impl Missing {
+    /// Says so in the log.
+    pub(super) fn tell(&self, reason: &str) {
+        let Self { first, last, count, .. } = *self;
+        tracing::warn!(reason, count, first_sequence = first, last_sequence = last, "events lost");
+    }
+
+    /// The words for upstream.
+    pub(super) fn announced(&self, reason: &str) -> EventsLost {
+        let Self { first, last, count, whole } = *self;
+        let (first_sequence, last_sequence) = (first, last);
+        EventsLost { reason: reason.to_owned(), count, first_sequence, last_sequence, whole_range: whole }
+    }
 }
 
 /// Events up to and including `through` in a sealed generation.

@@ -39,6 +39,7 @@
 //! | 3 | `powercut::cuts::power_cuts_while_the_oldest_are_dropped_lose_nothing_that_is_not_announced` |
 //! | 3 | `powercut::cuts::power_cuts_while_the_least_severe_are_dropped_lose_no_critical_event` |
 //! | 3 | `powercut::cuts::power_cuts_while_a_large_backlog_is_deleted_lose_nothing_where_each_directory_must_be_synced` |
+//! | 3 | `store::tests::evicted::what_was_to_be_evicted_when_the_disk_took_no_new_generation_is_not_lost_untold_by_a_kill` |
 //! | 3 | `store::tests::quota::a_kill_while_announcements_are_among_what_is_dropped_leaves_none_untold` |
 //! | 4 | `store::tests::power::a_power_cut_in_the_middle_of_a_commit_keeps_all_that_was_acknowledged_and_no_state_without_its_events` |
 //! | 4 | `e2e::kill::an_alarm_that_was_active_before_a_kill_is_neither_repeated_nor_forgotten` |
@@ -66,7 +67,8 @@
 //!     clean                             "<next sequence> <last commit> <delivered> <CRC-32C of the text before, hex>":
 //!                                       a clean stop
 //! <path>/queue/tmp-*                    being made or being removed; rubbish at the next start
-//! <path>/queue/tmp-removed-gen-*        given back; on a full disk, where no mark can be written, the name is the mark
+//! <path>/queue/tmp-removed-gen-*        given back; on a full disk, where no mark can be written, the name is the mark,
+//!                                       unless an older one is there that is not delivered
 //! <path>/queue/aside-<unix time>-gen-*  damaged ones of another user, which cannot be moved further
 //! <path>/retained/<first>-<through>-gen-<number>.<revision>/
 //!                                       a delivered generation that is kept (`retain_delivered`), see below
@@ -161,7 +163,9 @@ pub mod handle;
 pub mod history;
 pub mod inbox;
 pub mod inspect;
+mod kept;
 mod later;
+mod leaving;
 mod mark;
 mod missing;
 mod place;

@@ -108,6 +108,10 @@ pub(super) struct Disk {
 impl Disk {
     /// The disk of a path, or on which it would be made; `None` when it does not say.
     pub(super) fn of(path: &Path) -> Option<Self> {
+        #[cfg(test)]
+        if tests::is_said_full(path) {
+            return Some(Self { free_bytes: 0, free_inodes: 0, is_read_only: false });
+        }
         let disk = path.ancestors().find_map(|path| rustix::fs::statvfs(path).ok())?;
         // What is kept for root is not for us, even if we are.
         Some(Self {
@@ -189,4 +193,28 @@ fn fill_with_zeros(mut file: &File, bytes: u64) -> io::Result<()> {
         file.write_all(&block)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+    use std::sync::Mutex;
+
+    /// Stores' paths whose disk says that it is full.
+    static FULL: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+    /// Has the disk of a store say that it is full, or what is true.
+    pub(in crate::store) fn say_full(path: &Path, is_full: bool) {
+        let mut full = FULL.lock().expect("invariant: nobody panics while holding it");
+        if is_full {
+            full.insert(path.to_owned());
+        } else {
+            full.remove(path);
+        }
+    }
+
+    pub(super) fn is_said_full(path: &Path) -> bool {
+        FULL.lock().expect("invariant: nobody panics while holding it").contains(path)
+    }
 }

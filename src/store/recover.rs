@@ -265,7 +265,11 @@ fn rebuild(
                 out.sealed.push_back(Entry { revision, counts, last_commit: u64::MAX, bytes, ..entry });
             }
             None if out.removed.contains(&(entry.number, entry.revision)) => {
-                out.state.delivered = out.state.delivered.max(entry.last);
+                // Its name is the mark, but not for what is older, still there and not delivered.
+                let delivered = out.state.delivered;
+                if out.sealed.iter().all(|older| older.events() == 0 || older.last <= delivered) {
+                    out.state.delivered = delivered.max(entry.last);
+                }
             }
             None => {
                 let gone = Sealed::empty((entry.number, entry.revision))?;

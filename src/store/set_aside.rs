@@ -1,12 +1,14 @@
 //! Setting events aside, sending them again and dropping them: what of it is written when, and how it is announced.
 //!
-//! Owns the steps from a request to the disk. The letters themselves are in [`super::dead`]. Part of [`Writer`].
+//! Owns the steps from a request to the disk. The letters themselves are in [`super::dead`]; what is done where the disk
+//! has no room for them, in [`super::kept`]. Part of [`Writer`].
 //!
 //! A letter and its announcement (`EventsLost` with the reason "dead-letter") are one commit, so a consumer that counts
 //! sees it as lost from then on. What becomes of it later is not announced: a retry that succeeds makes the announced
 //! event arrive after all, which is the one way this happens; dropped or pushed out by newer ones it stays lost. So in
 //! the counters each event is, at any time, delivered, lost, waiting or a dead letter. An announcement of losses that
-//! is refused itself becomes a letter without a new announcement, or there would be no end to it.
+//! is refused itself becomes a letter without a new announcement, or there would be no end to it; but when newer letters push that out, what
+//! it tells is announced again in the same commit, and its own number with it.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -28,7 +30,7 @@ use crate::event::{Event, EventData, EventsLost};
 const REASON: &str = "dead-letter";
 
 impl Writer {
-    /// Takes a request in. What changes anything is answered when it is on disk.
+    /// Takes a request in. What changes anything is answered when it is on disk, or kept where there is no room.
     pub(super) fn take_dead(&mut self, request: DeadRequest) {
         let now = self.clock.wall();
         match request {
@@ -132,6 +134,18 @@ impl Writer {
     /// oldest go where there are too many.
     pub(super) fn prepare_letters(&mut self) {
         let pushed_out = self.state.dead.too_many(&self.group.dead, self.limits.dead_bytes);
+        let untold: Vec<(u64, EventsLost)> = pushed_out
+            .iter()
+            .filter_map(|&sequence| match &self.letter(sequence)?.event.data {
+                EventData::EventsLost(lost) => Some((sequence, lost.clone())),
+                _ => None,
+            })
+            .collect();
+        for (sequence, lost) in untold {
+            // Nobody upstream has seen it, and nobody will.
+            self.merge(lost);
+            self.announce_letter(sequence);
+        }
         self.group.dead.extend(pushed_out.into_iter().map(|sequence| Step::Remove(sequence, Gone::PushedOut)));
         let mut new = Vec::new();
         for step in &mut self.group.dead {
@@ -166,19 +180,19 @@ impl Writer {
         });
     }
 
-    /// Writes the group's dead letters and all announcements without the rest of it, and the delivered mark with them.
+    /// Writes the group's dead letters, those that were kept, and all announcements without the rest of it, and the
+    /// delivered mark with them.
     pub(super) fn commit_dead(&mut self) -> Result<(), Fault> {
         self.prepare_letters();
         self.announcements_into_group();
-        // Announcements always stand before what came from the engine.
-        let is_ours = |event: &&Event| matches!(event.data, EventData::EventsLost(_));
-        let announced = self.group.events.iter().take_while(is_ours).count();
+        let announced = self.announced_in_group();
         let next = self.number_group();
         let mut frames = event_frames(&self.group.events[..announced]);
         if frames.is_empty() {
             frames.push(Frame { first: next, ..Frame::default() });
         }
         let last = frames.last_mut().expect("invariant: at least one frame");
+        write_steps(&self.kept.steps(&self.state.dead), last);
         write_steps(&self.group.dead, last);
         let delivered = self.state.delivered;
         last.add(kind::DELIVERED, &encode_delivered(delivered));
@@ -191,13 +205,15 @@ impl Writer {
         if let Some(newest) = &self.ring.newest {
             self.told.note(newest.entry.number, &self.group.events[..announced]);
         }
-        self.tail.extend(self.group.events.drain(..announced).map(std::sync::Arc::new));
+        let events = self.group.events.drain(..announced).collect();
+        self.remember(events);
+        self.kept.clear();
         self.apply_dead();
         self.tell_done();
         Ok(())
     }
 
-    /// Takes the group's steps, which are on disk now.
+    /// Takes the group's steps, which are on disk now, or kept.
     pub(super) fn apply_dead(&mut self) {
         if self.group.dead.is_empty() {
             return;
@@ -209,7 +225,10 @@ impl Writer {
                     self.counters.events_dead.add(1);
                     if is_announcement(&letter.event) {
                         let sequence = letter.event.sequence;
-                        tracing::error!(sequence, "an announcement of lost events is set aside; it is not made again");
+                        tracing::error!(
+                            sequence,
+                            "an announcement of lost events is set aside; it is made again only if newer dead letters push it out"
+                        );
                     }
                 }
                 Step::Remove(sequence, Gone::Delivered) => {

@@ -11,11 +11,16 @@ use super::writer::{MARK_DELAY, Writer};
 /// with keeping it.
 const DRAINED_BYTES_MIN: u64 = 1024 * 1024;
 
+/// What letters take on disk beside their own bytes: announcements, removals, and what sled makes of them.
+const TELLING_BYTES: u64 = 96 * 1024;
+
 impl Writer {
     /// Writes the delivered mark when it is time. A store that cannot take events writes it only when that lets a
     /// generation go, so that marks do not fill the last bytes.
     pub(super) fn mark(&mut self, is_closing: bool) {
-        if self.state.delivered <= self.durable_delivered || self.ring.newest.is_none() {
+        // A letter that was kept is told at the end, or its event would be sent once more.
+        let is_last_word = is_closing && !self.kept.is_empty();
+        if (self.state.delivered <= self.durable_delivered && !is_last_word) || self.ring.newest.is_none() {
             if self.state.delivered <= self.durable_delivered {
                 self.marks_deadline = None;
             }
@@ -27,25 +32,35 @@ impl Writer {
         }
         let frees = self.ring.sealed.front().is_some_and(|entry| entry.last <= self.state.delivered);
         let is_drained = self.ring.newest.as_ref().is_some_and(|newest| newest.entry.last <= self.state.delivered);
-        let has_room = self.has_room_for_marks();
-        if (self.is_full || self.is_disk_full || !has_room) && !(frees || is_drained || (is_closing && has_room)) {
+        let tells = self.has_to_tell();
+        let has_room = self.has_room_for_marks() && (!tells || self.has_room_to_tell());
+        let may_close = is_closing && (has_room || (is_last_word && self.has_room_to_tell()));
+        if (self.is_full || self.is_disk_full || !has_room) && !(frees || is_drained || may_close) {
             self.marks_deadline = Some(Instant::now() + MARK_DELAY);
             return;
         }
-        if let Err(fault) = self.commit_mark() {
+        // A mark passes nothing that is still to be told.
+        if let Err(fault) = if tells { self.commit_dead() } else { self.commit_mark() } {
             self.break_off(&fault);
         }
     }
 
-    /// Writes dead letters while nothing else may be written: the forwarder goes on only when they are on disk, and
-    /// nothing but its going on makes room.
+    /// Writes dead letters while nothing else may be written, or keeps them where there is no room even for that: the
+    /// forwarder waits for them, and nothing but its going on makes room.
     pub(super) fn let_dead_letters_through(&mut self) {
-        if self.group.dead.is_empty() || self.ring.newest.is_none() || !self.has_room_for_marks() {
+        if self.group.dead.is_empty() {
             return;
         }
-        if let Err(fault) = self.commit_dead() {
+        let has_room = self.ring.newest.is_some() && self.has_room_for_marks() && self.has_room_to_tell();
+        if has_room && let Err(fault) = self.commit_dead() {
             self.break_off(&fault);
         }
+        self.keep_letters();
+    }
+
+    /// Whether all letters there may be find room within the limit: they do once, with the mark that frees a generation.
+    fn has_room_to_tell(&self) -> bool {
+        self.total_bytes() + self.limits.dead_bytes as u64 + TELLING_BYTES <= self.limits.max_bytes
     }
 
     /// Whether the newest generation may grow by a little in which nothing new is taken.

@@ -17,6 +17,8 @@ use super::gather::{Gather, SLICE};
 use super::generation::SyncHook;
 use super::handle::{COMMITS_UNDER_WAY_MAX, Commit, Request, StoreStatus};
 use super::inbox::{Nothing, Receiver};
+use super::kept::Kept;
+use super::leaving::Departure;
 use super::mark::Keeper;
 use super::quota::{Limits, Reserve, disk_bytes};
 use super::recover::Recovered;
@@ -52,6 +54,8 @@ pub(super) struct Writer {
     pub(super) tail: Tail,
     pub(super) packer: Packer,
     pub(super) group: Group,
+    /// Changes of dead letters that wait for room on disk.
+    pub(super) kept: Kept,
     /// Losses not yet stored as events.
     pub(super) announcements: Vec<EventsLost>,
     /// Losses stored as events, by generation.
@@ -64,6 +68,10 @@ pub(super) struct Writer {
     pub(super) last_of_severity: [u64; 5],
     /// Generations out of the catalogue and still on disk.
     pub(super) gone: Vec<super::state::Entry>,
+    /// Generations that are to leave with the next checkpoint.
+    pub(super) departure: Departure,
+    /// They stayed, since there was none; they go when there is.
+    pub(super) has_stayed: bool,
     pub(super) next_commit: u64,
     pub(super) synced_commit: u64,
     /// The last commit of the newest generation's creation, and commits since.
@@ -118,12 +126,15 @@ impl Writer {
             tail: Tail::default(),
             packer: Packer::new(),
             group: Group::default(),
+            kept: Kept::default(),
             announcements: Vec::new(),
             told: Told::default(),
             handed_out: 0,
             readers: Vec::new(),
             last_of_severity: [0; 5],
             gone: Vec::new(),
+            departure: Departure::default(),
+            has_stayed: false,
             next_commit: recovered.next_commit,
             synced_commit: recovered.next_commit.saturating_sub(1),
             created_commit: 0,
@@ -354,7 +365,7 @@ impl Writer {
                 Err(fault) => {
                     self.break_off(&fault);
                     // The group may have been written before the fault came.
-                    if self.group.needs_disk() {
+                    if self.group.needs_disk() || !self.announcements.is_empty() {
                         return false;
                     }
                 }
@@ -367,10 +378,19 @@ impl Writer {
         true
     }
 
+    /// Of generations that are still on disk and leave with the next checkpoint, or have left.
+    pub(super) fn gone_bytes(&self) -> u64 {
+        self.gone.iter().map(|entry| entry.bytes).sum::<u64>() + self.departure.bytes()
+    }
+
     /// Everything on disk under the store's path.
     pub(super) fn total_bytes(&self) -> u64 {
-        let gone: u64 = self.gone.iter().map(|entry| entry.bytes).sum();
-        self.ring.bytes() + gone + self.reserve.bytes() + self.quarantine_bytes + self.retained.bytes() + FIXED_BYTES
+        self.ring.bytes()
+            + self.gone_bytes()
+            + self.reserve.bytes()
+            + self.quarantine_bytes
+            + self.retained.bytes()
+            + FIXED_BYTES
     }
 }
 

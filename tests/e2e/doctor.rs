@@ -148,3 +148,36 @@ fn what_cannot_be_looked_at_is_said() {
     let output = run(&["--store", "a", "--config", "b"]);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
 }
+
+#[test]
+fn a_folder_without_a_store_is_not_called_healthy() {
+    let mut stage = filled();
+    assert_eq!(stage.gateway.stop().code(), Some(0));
+    let store = stage.path("store");
+    let above = store.parent().unwrap();
+    let run = |path: &Path| {
+        let output = Command::new(TIDEGATE).arg("doctor").arg("--store").arg(path).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(!said(&output).contains("HEALTHY"), "{}", said(&output));
+        assert!(
+            said(&output).contains("holds no store (no folder `queue`); is its disk mounted?"),
+            "{}",
+            said(&output)
+        );
+        said(&output)
+    };
+    assert!(run(above).contains(&format!("one folder further down: {}?", store.display())));
+    assert!(run(&store.join("queue")).contains(&format!("the folder above: {}?", store.display())));
+    let empty = tempfile::tempdir().unwrap();
+    assert!(!run(empty.path()).contains("help"));
+
+    // One that is configured and has never been used is as it should be.
+    let config = empty.path().join("tidegate.toml");
+    let new = empty.path().join("store");
+    fs::create_dir(&new).unwrap();
+    fs::write(&config, format!("[store]\npath = {:?}\n", new.display().to_string())).unwrap();
+    let output = Command::new(TIDEGATE).arg("doctor").arg("--config").arg(&config).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("EMPTY     no gateway has run here yet"), "{}", said(&output));
+    assert!(!said(&output).contains("HEALTHY"), "{}", said(&output));
+}

@@ -15,6 +15,7 @@ mod aside;
 mod bad_input;
 mod batch;
 mod browser;
+mod burst;
 mod cli;
 mod clock;
 mod consumers;

@@ -176,6 +176,36 @@ fn what_was_recorded_says_what_other_alarms_would_have_done() {
 }
 
 #[test]
+fn a_backtest_that_could_judge_nothing_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("new.toml");
+    let pieces = crate::support::gateway::Config::example(dir.path(), "mqtt://127.0.0.1:1", "mqtt://127.0.0.1:2");
+    std::fs::write(&config, pieces.text()).unwrap();
+    let run = |name: &str, readings: &str| {
+        let file = dir.path().join(name);
+        std::fs::write(&file, readings).unwrap();
+        let arguments = ["--config", text(&config), "--against", text(&config), "--readings", text(&file)];
+        let output = tidegate(&[&["backtest"], &arguments[..]].concat());
+        (output.status.code(), said(&output))
+    };
+    let (code, words) = run("semi.csv", "time;sensor;value;unit\n2026-01-01T00:00:00Z;plant/oven/value;80,5;C\n");
+    assert_eq!(code, Some(1), "{words}");
+    assert!(
+        words.contains("error: no reading in ") && words.contains("semi.csv; line 1: its columns are separated by `;`")
+    );
+    assert!(!words.contains("raised"), "{words}");
+    for nothing in ["", "time,sensor,value\n", "# nothing\n"] {
+        let (code, words) = run("empty.csv", nothing);
+        assert!(code == Some(1) && words.contains("no reading in "), "{code:?} {words}");
+    }
+    let (code, words) = run("other.csv", "2026-01-01T00:00:00Z,elsewhere/a/t,80.5\n");
+    assert_eq!(code, Some(0), "{words}");
+    assert!(words.contains("warning: no alarm watches any of these sensors (elsewhere/a/t)"), "{words}");
+    let (code, words) = run("good.csv", "2026-01-01T00:00:00Z,plant/oven/value,80.5\n");
+    assert!(code == Some(0) && !words.contains("warning"), "{code:?} {words}");
+}
+
+#[test]
 fn a_sample_is_decoded_and_judged_without_a_gateway() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("tidegate.toml");

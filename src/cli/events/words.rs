@@ -2,9 +2,12 @@
 //!
 //! Owns the words. Pure: takes CloudEvents in JSON, gives text.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::cli::top::text::duration;
 use crate::ops::trail;
 
 /// An event as the gateway gave it.
@@ -48,12 +51,18 @@ pub(super) fn line(event: &Value) -> String {
         _ => {
             let value = if data["value"].is_null() { "no value".to_owned() } else { plain(&data["value"]) };
             let unit = text(data, "unit");
-            format!(
-                "{}: {value}{}{unit} (limit {})",
-                text(data, "alarm"),
-                if unit.is_empty() { "" } else { " " },
-                plain(&data["limit"])
-            )
+            let blank = if unit.is_empty() { "" } else { " " };
+            let (alarm, limit) = (text(data, "alarm"), &data["limit"]);
+            match (name, limit.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())) {
+                // What it said is long ago, and its limit a time.
+                ("sensor.stale", Some(after)) => {
+                    format!("{alarm}: silent for more than {}, last {value}{blank}{unit}", in_words(after))
+                }
+                ("sensor.recovered", Some(after)) => {
+                    format!("{alarm}: {value}{blank}{unit}, silent for more than {} before", in_words(after))
+                }
+                _ => format!("{alarm}: {value}{blank}{unit} (limit {})", plain(limit)),
+            }
         }
     };
     format!(
@@ -65,6 +74,10 @@ pub(super) fn line(event: &Value) -> String {
         name,
         text(event, "subject"),
     )
+}
+
+fn in_words(time: Duration) -> String {
+    duration(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// A time without its decimals.
@@ -111,6 +124,26 @@ fn fields(prefix: &str, value: &Value, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn silence_is_told_as_a_time_and_not_as_a_limit() {
+        let told = |name: &str, value: serde_json::Value, limit: serde_json::Value| {
+            line(&serde_json::json!({
+                "type": format!("tidegate.{name}.v1"),
+                "data": {"alarm": "silent", "value": value, "unit": "V", "limit": limit},
+            }))
+        };
+        for (name, value, limit, words) in [
+            ("sensor.stale", 230.0.into(), 90.0.into(), "silent: silent for more than 1 min 30 s, last 230.0 V"),
+            ("sensor.recovered", 231.5.into(), 1.0.into(), "silent: 231.5 V, silent for more than 1 s before"),
+            ("sensor.stale", 230.0.into(), (-1.0).into(), "silent: 230.0 V (limit -1.0)"),
+            ("threshold.exceeded", 230.0.into(), 90.0.into(), "silent: 230.0 V (limit 90.0)"),
+        ] {
+            assert!(told(name, value, limit).ends_with(words), "{words}");
+        }
+        let nothing = told("sensor.stale", Value::Null, 60.0.into());
+        assert!(nothing.ends_with("silent for more than 1 min, last no value V"), "{nothing}");
+    }
 
     #[test]
     fn an_event_is_shown_in_words() {

@@ -194,8 +194,9 @@ impl<'a> Rows<'a> {
         let style = severity.map_or_else(Style::new, |severity| view::mark(severity, manner));
         let value = text::value(sensor.value.as_ref(), sensor.unit.as_deref());
         let mark = if severity.is_some() { "!" } else { " " };
-        let age =
-            sensor.seen_ms.map_or_else(|| "before".to_owned(), |seen| text::duration(boot_ms.saturating_sub(seen)));
+        // The gateway notes when a sensor speaks, but not before it has been looked at once.
+        let unseen = if sensor.value.is_none() { "never" } else { "before" };
+        let age = sensor.seen_ms.map_or_else(|| unseen.to_owned(), |seen| text::duration(boot_ms.saturating_sub(seen)));
         let limit = sensor
             .limits
             .first()

@@ -287,3 +287,16 @@ fn the_locale_decides_what_may_be_written() {
     assert!(!is_utf8(env(&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")])));
     assert!(!is_utf8(env(&[])));
 }
+
+#[test]
+fn a_sensor_that_was_never_heard_is_told_from_one_that_spoke_before_anybody_looked() {
+    let mut shown = full(&["a/never", "a/earlier"]);
+    for (sensor, value) in [(0, Json::Null), (1, json!(9.5))] {
+        shown["sensors"][sensor]["seen_ms"] = Json::Null;
+        shown["sensors"][sensor]["value"] = value;
+    }
+    let state = State::new(message(shown)).unwrap();
+    let lines = drawn((100, 24), Some(&state), &mut View::default(), &manner());
+    let age = |name: &str, word: &str| lines.iter().any(|line| line.contains(name) && line.contains(word));
+    assert!(age("a/never", " never") && age("a/earlier", " before"), "{}", lines.join("\n"));
+}

@@ -194,7 +194,12 @@ pub static DECODE: KeyTable = KeyTable {
             "\"21,5\" is 21.5 and \"1.234,5\" is 1234.5. Never guessed.",
         )
             .near(&["comma", "decimal"]),
-        optional("separator", "one character", "any blanks, `,` or `;`", "Stands between pairs.")
+        optional(
+            "separator",
+            "one character",
+            "any blanks, `,` or `;`",
+            "Stands between pairs. Where it is left out, a number such as `61,5` is refused: its comma may be the decimal one.",
+        )
             .near(&["delimiter", "sep"])
             .only(&["key-value"]),
         optional(

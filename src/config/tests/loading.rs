@@ -37,6 +37,55 @@ fn a_missing_unreadable_or_odd_main_file_is_told_plainly() {
 }
 
 #[test]
+fn what_a_power_cut_or_a_full_disk_leaves_is_no_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    for nothing in [&b""[..], b"\n", b" \r\n\t\n", b"\xef\xbb\xbf\n"] {
+        let report = refused(&write(at, "tidegate.toml", nothing));
+        for part in ["the file is empty", "disk full, or the power cut", "needs at least [gateway]"] {
+            assert!(report.contains(part), "{nothing:?}: {report}");
+        }
+    }
+    for idle in ["# nothing yet\n", "[gateway]\n"] {
+        assert!(load(&write(at, "tidegate.toml", idle), &env).is_ok(), "{idle}");
+    }
+    write(at, "conf.d/10.toml", "");
+    assert!(load(&at.join("tidegate.toml"), &env).is_ok(), "a file of conf.d may be empty");
+    for lost in [vec![0; 300], format!("{GOOD}\0\0").into_bytes()] {
+        let report = refused(&write(at, "tidegate.toml", lost));
+        assert!(report.contains("holds zero bytes: it was lost") && report.contains("1 error"), "{report}");
+    }
+    for order in [u16::to_le_bytes, u16::to_be_bytes] {
+        let text: Vec<u8> = "\u{feff}[gateway]\n".encode_utf16().flat_map(order).collect();
+        let report = refused(&write(at, "tidegate.toml", text));
+        assert!(report.contains("iconv -f utf-16 -t utf-8") && !report.contains("latin1"), "{report}");
+    }
+}
+
+#[test]
+fn what_in_conf_d_is_not_read_for_its_name_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let main = write(at, "tidegate.toml", GOOD);
+    for left in ["10.toml~", ".10.toml.swp", "10.toml.bak", "10.toml.dpkg-old", "README", "10.disabled"] {
+        write(at, &format!("conf.d/{left}"), "nonsense");
+    }
+    assert_eq!(load(&main, &env).unwrap().warnings.to_string(), "");
+    for told in ["10.toml.txt", "20.TOML", "30.conf"] {
+        write(at, &format!("conf.d/{told}"), "nonsense");
+    }
+    let warnings = load(&main, &env).unwrap().warnings.to_string();
+    assert!(warnings.contains("3 warnings"), "{warnings}");
+    for told in ["conf.d/10.toml.txt", "conf.d/20.TOML", "conf.d/30.conf"] {
+        assert!(warnings.contains(&format!("{told} is not read: names must end in .toml")), "{warnings}");
+    }
+    fs::remove_dir_all(at.join("conf.d")).unwrap();
+    write(at, "conf.d", "[gateway]\n");
+    let warnings = load(&main, &env).unwrap().warnings.to_string();
+    assert!(warnings.contains("conf.d is a file, not a folder"), "{warnings}");
+}
+
+#[test]
 fn files_in_conf_d_add_up_in_the_order_of_their_names() {
     let directory = tempfile::tempdir().unwrap();
     let main = write(directory.path(), "tidegate.toml", GOOD);
@@ -147,6 +196,30 @@ fn files_that_are_named_are_looked_at() {
         "{faults}"
     );
     assert!(faults.contains("ends with a space") && !faults.contains("hunter2"), "{faults}");
+}
+
+#[test]
+fn a_program_that_cannot_be_run_is_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let siren = write(at, "siren", "#!/bin/sh\n").display().to_string();
+    let spaced = write(at, "my siren", "#!/bin/sh\n").display().to_string();
+    let faults = |program: &str| {
+        let hook = format!("high = 8.0\non_event = {{ command = [{program:?}] }}");
+        file_faults(&write(at, "tidegate.toml", with("high = 8.0", &hook)), &env)
+    };
+    for program in [&siren, &spaced] {
+        let told = faults(program);
+        assert!(told.contains("is not executable") && told.contains("1 warning"), "{told}");
+        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(faults(program), "");
+    }
+    let told = faults(&format!("{siren} on"));
+    assert!(told.contains("taken as a part of the file's name"), "{told}");
+    assert!(told.contains(&format!("command = [\"{siren}\", \"on\", ..]")), "{told}");
+    let told = faults("/nonexistent/siren");
+    assert!(told.contains("/nonexistent/siren does not exist") && told.contains("tidegate.toml:19:"), "{told}");
+    assert!(faults(&at.display().to_string()).contains("is no program"));
 }
 
 #[test]

@@ -100,6 +100,15 @@ fn wrong_types_are_told_with_what_was_found() {
     mistake("high = 8.0", "high = 8\nlatched = \"true\"", "latched", &["write latched = true, without quotes"]);
     mistake("high = 8.0", "high = 8\nmin_samples = 1.5", "min_samples", &["is a number", "1 to 1000"]);
     mistake("sensors = [\"zigbee/+/temperature\"]", "sensors = \"zigbee/#\"", "sensors", &["[\"zigbee/#\"]"]);
+    let hook = |command: &str| format!("high = 8.0\non_event = {{ command = {command} }}");
+    for (command, list) in [
+        ("\"/usr/bin/logger hot\"", "command = [\"/usr/bin/logger\", \"hot\"]"),
+        ("'/usr/bin/logger  too hot'", "command = [\"/usr/bin/logger\", \"too\", \"hot\"]"),
+        ("\"/usr/bin/siren\"", "command = [\"/usr/bin/siren\"]"),
+        ("'/bin/say \"too hot\"'", "command = ['/bin/say \"too hot\"']"),
+    ] {
+        mistake("high = 8.0", &hook(command), "on_event", &["`command` is a text", list]);
+    }
     mistake("sensors = [\"zigbee/+/temperature\"]", "sensors = [1]", "sensors", &["expected a text"]);
     mistake("decode = { format = \"key-value\" }", "decode = \"key-value\"", "decode = \"key", &["a table such as"]);
     mistake("temperature = \"°C\"", "temperature = 5", "temperature = 5", &["a unit such as"]);
@@ -128,6 +137,7 @@ fn values_out_of_bounds_are_told_with_the_bounds() {
     mistake("port =", "data_bits = 9\nport =", "data_bits", &["7 or 8"]);
     mistake("topics =", "qos = 3\ntopics =", "qos", &["0, 1 or 2"]);
     mistake("topics =", "keep_alive = \"10ms\"\ntopics =", "keep_alive", &["1s to 18h"]);
+    mistake("high = 8.0", "high = 8\non_delay = \"400d\"", "on_delay", &["expected 0s to 366d"]);
     mistake("[upstream]", "[store]\nmax_bytes = \"1MiB\"\n[upstream]", "max_bytes", &["32MiB to 1TiB"]);
     mistake("[upstream]", "[upstream]\nwindow = 0", "window", &["1 to 1000"]);
     mistake("[upstream]", "[upstream]\nbackoff_min = \"1m\"\nbackoff_max = \"1s\"", "backoff_max", &["shorter"]);
@@ -143,6 +153,20 @@ fn values_out_of_bounds_are_told_with_the_bounds() {
     mistake("[upstream]", "[upstream]\nconnect_when = \"*/15 * * *\"", "connect_when", &["4 fields"]);
     mistake("[upstream]", "[upstream]\nconnect_for = \"1m\"", "connect_for", &["without `connect_when`"]);
     mistake("high = 8.0", "high = 8\ncontext = 101", "context", &["0 to 100"]);
+}
+
+#[test]
+fn a_control_socket_is_a_path_that_a_socket_can_have() {
+    let socket = |path: &str| format!("id = \"g\"\ncontrol_socket = \"{path}\"");
+    let relative = &["a relative path", "\"/run/tidegate/control.sock\", or \"off\""];
+    for path in ["control.sock", "./control.sock", "of"] {
+        mistake("id = \"g\"", &socket(path), "control_socket", relative);
+    }
+    let long = format!("/{}", "s".repeat(107));
+    mistake("id = \"g\"", &socket(&long), "control_socket", &["108 bytes long", "at most 107 bytes"]);
+    let loaded = good(&with("id = \"g\"", &socket(&long[..107])));
+    assert_eq!(loaded.config.gateway.control_socket.as_deref(), Some(Path::new(&long[..107])));
+    assert_eq!(good(&with("id = \"g\"", &socket("off"))).config.gateway.control_socket, None);
 }
 
 #[test]
@@ -249,6 +273,7 @@ fn what_matches_nothing_or_changes_nothing_is_a_warning() {
         ),
         ("zigbee/+/temperature", "zigbee/+/temprature", &["did you mean the quantity `temperature`?"]),
         ("zigbee/+/temperature", "other/#", &["there is no source `other`"]),
+        ("zigbee/+/temperature", "zigbee/temperature", &["matches no sensor", "named source/device/quantity"]),
         ("high = 8.0", "deviation_from = \"boler/t\"\ndeviation_above = 1", &["the source `boiler`"]),
         ("high = 8.0", "high = 8.0\ngroup = \"lonely\"", &["the only alarm of group `lonely`"]),
         ("[upstream]", "[upstream]\ntopic = \"events\"", &["the same topic", "{gateway}"]),

@@ -250,6 +250,7 @@ fn other_value(table: &keys::KeyTable, key: &keys::Key, default: &str) -> String
         _ if default.ends_with("iB\"") => {
             "\"64MiB\"".replace("64MiB", if table.title == "[store]" { "64MiB" } else { "1MiB" })
         }
+        _ if default.starts_with("\"/") => "\"/other\"".into(),
         _ if default.starts_with('"') => "\"7s\"".into(),
         _ => "77".into(),
     }

@@ -181,3 +181,47 @@ fn bytes_are_divided_in_one_way_that_is_declared() {
     let names: Vec<&str> = entries.kinds.iter().map(|kind| kind.name.as_str()).collect();
     assert_eq!((names, entries.head_bytes), (vec!["ff0B", "01", "?1"], 3));
 }
+
+#[test]
+fn an_alarm_that_its_sensors_can_never_raise_or_never_clear_is_doubted() {
+    let range = "fields = { temperature = { unit = \"°C\", valid_range = [-40, 85] } } }";
+    let told = |condition: &str| {
+        let text = with("fields = { temperature = \"°C\", state = { text = true } } }", range);
+        warnings(&text.replace("high = 8.0", condition))
+    };
+    for (condition, words) in [
+        ("high = 850", "`too-warm` can never be raised"),
+        ("high = 85", "can never be raised"),
+        ("low = -40", "can never be raised"),
+        ("outside = [-50, 90]", "can never be raised"),
+        ("high = -41", "once raised, `too-warm` can never clear"),
+        ("high = 8\ndeadband = 50", "once raised, `too-warm` can never clear"),
+        ("low = 86", "can never clear"),
+    ] {
+        let told = told(condition);
+        assert!(
+            told.len() == 1 && told[0].1.contains(words) && told[0].1.contains("-40 to 85"),
+            "{condition}: {told:?}"
+        );
+    }
+    for good in ["high = 84.9", "low = -39", "high = 8\ndeadband = 48", "outside = [-50, 84]", "equals = 900"] {
+        assert_eq!(told(good), [], "{good}");
+    }
+    // Of one that is open, or has no range, nothing is known.
+    assert_eq!(warnings(&with("high = 8.0", "high = 1e6")), []);
+}
+
+#[test]
+fn silence_shorter_than_the_time_between_two_polls_is_doubted() {
+    let meter = "[[source]]\nname = \"line\"\ntype = \"modbus\"\nurl = \"modbus-tcp://127.0.0.1\"\n[[source.unit]]\nid = 1\n\
+                 name = \"meter\"\npoll_interval = \"1m\"\nregisters = { power = { address = 0, type = \"u16\" } }\n";
+    let told = |sensors: &str, after: &str| {
+        let alarm = format!("[[alarm]]\nname = \"quiet\"\nsensors = [\"{sensors}\"]\nstale_after = \"{after}\"\n");
+        warnings(&with("[upstream]", &format!("{meter}{alarm}[upstream]")))
+    };
+    let found = told("line/+/power", "59s");
+    assert!(found.len() == 1 && found[0].1.contains("takes `line/meter` for silent between two polls"), "{found:?}");
+    assert!(found[0].1.contains("every 1m") && found[0].1.contains("is 59s"), "{found:?}");
+    assert_eq!(told("line/+/power", "1m"), []);
+    assert_eq!(told("boiler/#", "59s"), []);
+}

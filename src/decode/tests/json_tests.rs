@@ -230,3 +230,27 @@ fn what_is_passed_over_is_known_by_its_topic_alone() {
         assert_eq!(decoder.passes_over(&format!("zigbee2mqtt/{topic}")), passed, "{topic}");
     }
 }
+
+#[test]
+fn what_is_no_json_is_told_by_what_it_is() {
+    let mut wild = decode(Format::Json, vec![Field { path: "rooms.*.t".to_owned(), ..field("t", "") }]);
+    wild.reach.skip = vec!["none".to_owned()];
+    for format in [decode(Format::Json, vec![field("t", "")]), wild] {
+        let mut bench = Bench::new(format);
+        let mut told = |payload: &str| {
+            assert_eq!(bench.rejects(payload), [Reject::Malformed], "{payload}");
+            bench.out.rejects.remove(0).1
+        };
+        for (payload, what) in [
+            ("offline", "no JSON: it begins with \"offline\""),
+            ("nope", "no JSON: it begins with \"nope\""),
+            (" t=21.5 h=48", "no JSON: it begins with \"t=21.5\""),
+            ("\u{1b}[2Jx", "no JSON: it begins with \"\\u{1b}[2Jx\""),
+            ("abcdefghijklmnopqrstuvwxyz", "no JSON: it begins with \"abcdefghijklmnopqrst\""),
+            (r#"{"t": 21"#, "no JSON: cut off, it ends in the middle (8 bytes)"),
+        ] {
+            assert_eq!(told(payload), what);
+        }
+        assert!(told(r#"{"t": 21]"#).starts_with("no JSON: "));
+    }
+}

@@ -41,6 +41,70 @@ fn a_comma_separates_pairs_unless_it_is_the_decimal_point() {
 }
 
 #[test]
+fn a_number_with_a_decimal_comma_is_refused_where_nobody_said_what_the_comma_is() {
+    let mut bench = Bench::new(decode(key_value(), vec![field("t", ""), field("p", "")]));
+    assert_eq!(bench.rejects("t=61,5 p=1,8"), [Reject::NotANumber; 2]);
+    assert!(bench.out.readings.is_empty(), "{:?}", bench.out.readings);
+    let what = "t: \"61,5\" looks like a decimal comma; set decimal_comma = true, or separator = \",\"";
+    assert_eq!(bench.out.rejects[0].1, what);
+    for refused in ["t=61,5", "t: 61,5", "t = -61,5", "t=61,5C", "t=60 t=61,5", "t=61,5,7", "t=61,5;x=1"] {
+        assert_eq!(bench.readings("t", refused), [""; 0], "{refused}");
+        assert_eq!(bench.rejects(refused), [Reject::NotANumber], "{refused}");
+    }
+    for (taken, readings) in [
+        ("t=61,p=1", &["src/t=61", "src/p=1"][..]),
+        ("t=61, 5", &["src/t=61"]),
+        ("t=61,,5", &["src/t=61"]),
+        ("t=61,5=7", &["src/t=61"]),
+        ("t=61,5p=7", &["src/t=61"]),
+        ("x=61,5 t=2", &["src/t=2"]),
+        ("t=61,5 t=62", &["src/t=62"]),
+    ] {
+        assert_eq!(bench.readings("t", taken), readings, "{taken}");
+    }
+    let format = Format::KeyValue { separator: Some(','), assign: None, strip_unit: true };
+    assert_eq!(Bench::new(decode(format, vec![field("t", "")])).readings("t", "t=61,5"), ["src/t=61"]);
+    let mut every = Bench::new(decode(key_value(), vec![]));
+    assert_eq!(every.readings("t", "a=1 a=61,5 b=2 ip=10.0.0.1,24"), ["src/b=2"]);
+    assert_eq!(every.out.rejects.len(), 1);
+    let mut named = decode(key_value(), vec![field("t", "")]);
+    named.device = payload("node");
+    assert_eq!(Bench::new(named).readings("t", "node=7,3 t=4"), ["src/7/t=4"]);
+}
+
+#[test]
+fn a_message_without_the_configured_fields_is_told_what_it_has() {
+    let told = |format: Format, payload: &str| {
+        let mut bench = Bench::new(decode(format, vec![field("temperature", ""), field("humidity", "")]));
+        assert_eq!(bench.rejects(payload), [Reject::MissingField], "{payload}");
+        bench.out.rejects.remove(0).1
+    };
+    let none = "none of the configured fields (temperature, humidity) is there";
+    for (payload, has) in [
+        (r#"{"Temperature": 21.5}"#, "; the message has Temperature (did you mean it?)"),
+        (r#"{"a": {"b": 1}, "Humidty": 5, "c": "x"}"#, "; the message has a, Humidty, c (did you mean Humidty?)"),
+        (r#"{"a":1,"b":1,"c":1,"d":1,"e":1,"hum":1,"g":1}"#, "; the message has a, b, c, d, e, .."),
+        ("{}", ""),
+        ("[1]", ""),
+    ] {
+        assert_eq!(told(Format::Json, payload), format!("{none}{has}"), "{payload}");
+    }
+    assert_eq!(
+        told(key_value(), "node=7 temprature=21"),
+        format!("{none}; the message has node, temprature (did you mean temprature?)")
+    );
+    let long = format!(r#"{{"\u001b[2J{}": 1}}"#, "x".repeat(5_000));
+    let what = told(Format::Json, &long);
+    assert!(what.len() < 200 && what.contains("\\u{1b}[2J") && !what.contains('\u{1b}'), "{what}");
+    assert_eq!(told(Format::Json, &format!(r#"{{"x": "{}"}}"#, "y".repeat(20_000))), none);
+    let mut wild = decode(Format::Json, vec![Field { path: "rooms.*.t".to_owned(), ..field("t", "") }]);
+    wild.reach.skip = vec!["none".to_owned()];
+    let mut bench = Bench::new(wild);
+    assert_eq!(bench.rejects(r#"{"Rooms": {"a": {"t": 1}}}"#), [Reject::MissingField]);
+    assert!(bench.out.rejects[0].1.ends_with("; the message has Rooms (did you mean it?)"), "{:?}", bench.out.rejects);
+}
+
+#[test]
 fn csv_columns_are_strict_and_an_empty_cell_is_no_value() {
     let mut decode = decode(
         csv(&["id", "temp", "hum", "batt"]),

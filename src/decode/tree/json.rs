@@ -4,10 +4,15 @@ use std::fmt;
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
 
 use super::super::carry::TextSeed;
 use super::super::lenient;
+use super::super::value::quote;
 use super::{Budget, DEPTH_MAX, Tree, too_many};
+
+/// Characters told of what is no JSON at all.
+const BEGINNING_CHARS_MAX: usize = 20;
 
 /// Reads a text that is one JSON value; with the slips of home-made firmwares, see [`lenient`].
 pub(in crate::decode) fn read(text: &str) -> Result<Tree, String> {
@@ -21,9 +26,26 @@ pub(in crate::decode) fn read(text: &str) -> Result<Tree, String> {
 pub(in crate::decode) fn strict(text: &str) -> Result<Tree, String> {
     let mut document = serde_json::Deserializer::from_str(text);
     let mut budget = Budget::new();
-    let tree = TreeSeed { depth: 0, budget: &mut budget }.deserialize(&mut document).map_err(|e| e.to_string())?;
-    document.end().map_err(|error| error.to_string())?;
+    let told = |error: serde_json::Error| fault(text, &error);
+    let tree = TreeSeed { depth: 0, budget: &mut budget }.deserialize(&mut document).map_err(told)?;
+    document.end().map_err(told)?;
     Ok(tree)
+}
+
+/// Why a text is no JSON, in words: most often it is none at all, or only a part of one.
+pub(in crate::decode) fn fault(text: &str, error: &serde_json::Error) -> String {
+    let text = text.trim();
+    let begins = |first: char| matches!(first, '{' | '[' | '"' | '-') || first.is_ascii_digit();
+    match error.classify() {
+        Category::Syntax | Category::Eof if !text.is_empty() && !text.starts_with(begins) => {
+            let word = text.split_whitespace().next().unwrap_or_default();
+            let whole: String = word.chars().take(BEGINNING_CHARS_MAX).collect();
+            format!("no JSON: it begins with {}", quote(&whole))
+        }
+        Category::Eof => format!("no JSON: cut off, it ends in the middle ({} bytes)", text.len()),
+        Category::Syntax => format!("no JSON: {error}"),
+        Category::Data | Category::Io => error.to_string(),
+    }
 }
 
 struct TreeSeed<'b> {

@@ -6,6 +6,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::time::{Instant, timeout_at};
+
 use super::Session;
 use crate::event::Event;
 use crate::store::handle::{Closed, DeadAttempt, Refusal};
@@ -41,16 +43,16 @@ impl Session<'_> {
         self.setting_aside = Some(SettingAside { sequence, done });
     }
 
-    /// Sees all that is condemned into the dead letters: on the next connection the broker would refuse it again.
+    /// Sees all that is condemned into the dead letters: on the next connection the broker would refuse it again. A
+    /// store that takes its time does not keep the connection from ending; what is left then is sent once more.
     pub(super) async fn set_rest_aside(&mut self) {
+        let until = Instant::now() + self.forwarder.upstream.ack_timeout;
         loop {
             self.set_next_aside();
-            let Ok(sequence) = (match self.setting_aside {
-                Some(_) => set_aside_done(&mut self.setting_aside).await,
-                None => return,
-            }) else {
+            if self.setting_aside.is_none() {
                 return;
-            };
+            }
+            let Ok(Ok(sequence)) = timeout_at(until, set_aside_done(&mut self.setting_aside)).await else { return };
             self.setting_aside = None;
             self.forwarder.window.set_aside(sequence);
         }

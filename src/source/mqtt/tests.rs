@@ -16,7 +16,7 @@ use crate::clock::SystemClock;
 use crate::config::model::{BrokerUrl, Credentials, Decode, Format, Source, SourceKind, Template, TemplatePart};
 use crate::counters::{Counters, SourceCounters};
 use crate::shutdown::{self, Trigger};
-use crate::source::spawn;
+use crate::source::{spawn, way};
 
 /// Nothing in these tests takes as long unless it is broken.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -72,7 +72,7 @@ impl Rig {
 
     fn decoding(config: MqttSource, decode: Decode, room: usize) -> Self {
         let source = Source { name: "local".into(), kind: SourceKind::Mqtt(config), decode, further: Vec::new() };
-        let (out, from) = mpsc::channel(room);
+        let (out, from) = way::narrow(room);
         let (trigger, shutdown) = shutdown::channel();
         let counters = Arc::new(Counters::default());
         let task = spawn(&source, out, Arc::clone(&counters), Arc::new(SystemClock::new()), shutdown);

@@ -1,7 +1,8 @@
 //! Dead letters as the store's users see them: what they are, and what may be asked and told.
 //!
 //! Owns the types and the handle's side of the requests. Every answer comes when what was asked for is on stable
-//! storage.
+//! storage; on a disk without room for it, when it is taken in memory and goes to disk with what is written next. After
+//! a kill before that all is as if it had not been asked for: a refused event waits again.
 
 use std::sync::Arc;
 
@@ -116,7 +117,8 @@ pub enum DeadRequest {
 }
 
 impl StoreHandle {
-    /// Sets an event aside and waits until that is on disk, its announcement with it.
+    /// Sets an event aside and waits until that is on disk, its announcement with it; or for less where there is no
+    /// room, see above.
     pub async fn dead_letter(&self, event: Arc<Event>, refusal: Refusal) -> Result<(), Closed> {
         self.ask_dead(|done| DeadRequest::SetAside(event, refusal, done)).await.map(drop)
     }

@@ -257,6 +257,27 @@ fn an_announcement_that_is_refused_itself_makes_no_other() {
 }
 
 #[test]
+fn what_a_refused_announcement_tells_is_told_again_when_its_letter_is_pushed_out() {
+    let dirs = tempfile::tempdir().unwrap();
+    let mut rig = Rig::open(&config(&dirs.path().join("a")));
+    rig.commit(events(1), Vec::new());
+    rig.set_aside(1);
+    rig.set_aside(2);
+    assert_eq!((rig.numbers(), rig.status().last_sequence), (vec![1, 2], 2));
+    // 256 KiB of a 32 MiB store: the first two have to go.
+    rig.commit((0..4).map(|_| big_event(Severity::Low, 100_000)).collect(), Vec::new());
+    (3..=6).for_each(|sequence| rig.set_aside(sequence));
+    assert_eq!(rig.numbers(), [5, 6]);
+    let killed = Rig::open(&rig.killed(&dirs.path().join("b")));
+    for rig in [rig, killed] {
+        let lost = losses(&rig.read_all());
+        assert_eq!(lost.iter().map(|lost| lost.first_sequence).min(), Some(1));
+        assert_eq!(lost.iter().map(|lost| lost.count).sum::<u64>(), 6, "each once: {lost:?}");
+        rig.close();
+    }
+}
+
+#[test]
 fn sent_and_lost_are_all_that_was_produced() {
     let dirs = tempfile::tempdir().unwrap();
     let mut rig = Rig::open(&config(&dirs.path().join("0")));

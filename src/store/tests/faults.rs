@@ -68,6 +68,44 @@ fn a_file_size_limit_and_a_read_only_disk_are_faults_like_others() {
 }
 
 #[test]
+fn one_refused_event_does_not_hold_up_all_others_while_the_disk_is_full() {
+    let dirs = tempfile::tempdir().unwrap();
+    let (errno, hook) = failing();
+    let mut rig = Rig::open_hooked(&config(&dirs.path().join("a")), Some(hook));
+    rig.commit(events(100), Vec::new());
+    errno.store(28, Ordering::SeqCst);
+    rig.send(events(10), Vec::new());
+    rig.wait("a fault", |status| status.fault.is_some());
+    rig.delivered(2);
+    for sequence in [3, 5] {
+        let event = rig.read(sequence, 1).remove(0);
+        let handle = rig.handle();
+        let set_aside = handle.dead_letter(event, super::dead::refusal(3));
+        let done = async { tokio::time::timeout(Duration::from_secs(20), set_aside).await };
+        rig.runtime.block_on(done).expect("set aside").unwrap();
+    }
+    assert_eq!(sequences(&rig.read(3, 3)), [4]);
+    rig.delivered(40);
+    let status = rig.wait("delivered", |status| status.delivered == 40);
+    assert_eq!((status.dead, status.waiting), (2, 60));
+    // Killed now, they wait again; told of or sent, none is forgotten.
+    let killed = Rig::open(&rig.killed(&dirs.path().join("b")));
+    assert_eq!(sequences(&killed.read_all())[..100], (1..=100).collect::<Vec<_>>());
+    killed.close();
+    errno.store(0, Ordering::SeqCst);
+    rig.acked();
+    let killed = Rig::open(&rig.killed(&dirs.path().join("c")));
+    for rig in [rig, killed] {
+        let letters = rig.runtime.block_on(rig.handle().dead_letters()).unwrap();
+        assert_eq!(letters.iter().map(|letter| letter.event.sequence).collect::<Vec<_>>(), [3, 5]);
+        let all = rig.read_all();
+        assert_eq!((rig.status().delivered, real(&all)), (40, 70));
+        assert_eq!(losses(&all).iter().map(|lost| lost.count).sum::<u64>(), 2);
+        rig.close();
+    }
+}
+
+#[test]
 fn a_disk_that_fails_from_the_start_serves_what_it_has() {
     let dir = tempfile::tempdir().unwrap();
     let mut rig = Rig::open(&config(dir.path()));

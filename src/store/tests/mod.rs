@@ -3,6 +3,7 @@
 
 mod damage;
 mod dead;
+mod evicted;
 mod faults;
 mod foreign;
 mod inspect;

@@ -60,6 +60,8 @@ fn drop_oldest_drops_the_oldest_and_says_exactly_what() {
     let (all, lost) = account(&rig);
     assert!(!lost.is_empty());
     assert!(lost.iter().all(|lost| lost.reason == "evicted" && lost.whole_range));
+    let told = all.iter().rfind(|event| matches!(event.data, EventData::EventsLost(_))).unwrap().sequence;
+    assert_eq!(rig.status().last_of_severity[Severity::High as usize], told, "a schedule of calls is to know of it");
     let bytes = rig.status().bytes;
     assert!(bytes > rig.config.max_bytes * 3 / 4, "no more is dropped than must be: {bytes} left");
     assert!(all.len() * EVENT_BYTES > 20_000_000, "{} events left", all.len());
@@ -268,12 +270,69 @@ fn a_full_store_still_takes_dead_letters_or_it_would_never_drain() {
     let killed = Rig::open(&rig.killed(&killed.path().join("store")));
     let letters = killed.runtime.block_on(killed.handle().dead_letters()).unwrap();
     assert_eq!(letters.iter().map(|letter| letter.event.sequence).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    let told = rig.status().last_of_severity[Severity::High as usize];
+    assert_eq!(told, rig.status().last_sequence, "a schedule of calls is to know of it");
     let lost = losses(&killed.read(stored + 1, 10));
     assert_eq!(lost.iter().map(|lost| lost.count).sum::<u64>(), 5, "announced in the same commits");
     killed.close();
     rig.delivered(stored);
     rig.wait("room again", |status| !status.full);
     rig.close();
+}
+
+#[test]
+fn a_full_store_drains_however_many_of_its_events_become_dead_letters() {
+    let dirs = tempfile::tempdir().unwrap();
+    let path = dirs.path().join("a");
+    let mut rig = Rig::open(&full_config(&path, WhenFull::Reject));
+    fill_up(&mut rig, 16);
+    let stored = rig.status().last_sequence;
+    let set_aside = |rig: &Rig, sequence: u64| {
+        let event = rig.read(sequence, 1).remove(0);
+        assert_eq!(event.sequence, sequence);
+        let handle = rig.handle();
+        let set_aside = handle.dead_letter(event, super::dead::refusal(0));
+        let done = async { tokio::time::timeout(Duration::from_secs(20), set_aside).await };
+        rig.runtime.block_on(done).expect("set aside").unwrap();
+        rig.delivered(sequence);
+    };
+    let account = |config: &Store, through: u64| {
+        let rig = Rig::open(config);
+        let all = rig.read_all();
+        let mut told: Vec<u64> = sequences(&all);
+        let letters = rig.runtime.block_on(rig.handle().dead_letters()).unwrap();
+        told.extend(letters.iter().map(|letter| letter.event.sequence));
+        // With the numbers that were never sent no less is announced than was set aside.
+        losses(&all).iter().for_each(|lost| told.extend(lost.first_sequence..=lost.last_sequence));
+        told.sort_unstable();
+        told.dedup();
+        assert_eq!(told[..through as usize], (1..=through).collect::<Vec<_>>());
+        assert!(letters.iter().all(|letter| all.iter().all(|event| event.sequence != letter.event.sequence)));
+        assert!(disk_bytes(&config.path) <= config.max_bytes);
+        rig.close();
+    };
+    let mut dead = 0;
+    for sequence in 1..=2_000 {
+        set_aside(&rig, sequence);
+        if sequence == 120 {
+            // Stopped while some have found no room.
+            dead = rig.counters.events_dead.get();
+            rig = rig.reopen();
+            let status = rig.status();
+            assert_eq!((status.delivered, status.dead > 0), (sequence, true));
+        }
+        if [90, 700, 1_234].contains(&sequence) {
+            account(&rig.killed(&dirs.path().join(sequence.to_string())), stored);
+        }
+        if sequence % 100 == 0 {
+            assert!(disk_bytes(&path) <= rig.config.max_bytes, "after {sequence}");
+        }
+    }
+    let status = rig.wait("it drains", |status| status.delivered >= 2_000);
+    assert!(status.waiting < stored, "{status:?}");
+    assert_eq!(dead + rig.counters.events_dead.get(), 2_000);
+    let config = rig.close();
+    account(&config, stored);
 }
 
 #[test]
