@@ -186,16 +186,16 @@ fn plain() -> Stage {
     stage
 }
 
-/// From the next connection on the broker says this of so many events in each.
-fn answers(stage: &Stage, reason: u8, times: u32) {
-    stage.network.inject(Fault::Answers { reason, times });
+/// From the next connection on the broker takes so many events in each, and says this of so many that follow.
+fn answers(stage: &Stage, taken: u32, reason: u8, times: u32) {
+    stage.network.inject(Fault::Answers { after: 1 + taken, reason, times });
     stage.network.cut();
 }
 
 #[test]
 fn a_quota_that_is_used_up_is_waited_out_and_nothing_is_lost() {
     let mut stage = plain();
-    answers(&stage, 0x97, 3);
+    answers(&stage, 0, 0x97, 3);
     stage.cross(4, 1, 25);
     stage.consumer.wait_for_crossings(100, PATIENT);
     stage.gateway.wait_logged(&["WARN", "the broker wants a pause", "quota"]);
@@ -212,7 +212,10 @@ fn what_is_refused_for_good_is_set_aside_at_once_and_without_a_reason_after_thre
         [(0x90, 1, 1, "topic"), (0x87, 1, 1, "access rules"), (0x99, 1, 1, ""), (0x83, 3, 3, "")]
     {
         let mut stage = plain();
-        answers(&stage, reason, times);
+        answers(&stage, 1, reason, times);
+        // It takes others: the refusal is about the event.
+        stage.say("other", 80.0, 1);
+        wait_until("the other", PATIENT, || stage.consumer.last_seq("plant/other/value") == Some(1));
         stage.say("s0", 80.0, 1);
         wait_until("it to be set aside", PATIENT, || letters(&stage).len() == 1);
         let letter = letters(&stage).remove(0);

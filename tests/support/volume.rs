@@ -12,6 +12,8 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
+use super::wait::{PATIENT, wait_until};
+
 /// Written at a time when the last bytes are taken.
 const BLOCK_BYTES: usize = 4096;
 
@@ -120,7 +122,11 @@ impl Volume {
     pub fn cover_read_only(&self) {
         let at = self.path();
         run(as_root("mount").arg("--bind").arg(&at).arg(&at), "mounting over the volume");
-        run(as_root("mount").args(["-o", "remount,bind,ro"]).arg(&at), "making it read-only");
+        // Whoever opens a file by the new name in between keeps it busy until it is closed.
+        wait_until("it to be read-only", PATIENT, || {
+            let tried = as_root("mount").args(["-o", "remount,bind,ro"]).arg(&at).stdin(Stdio::null()).output();
+            tried.is_ok_and(|output| output.status.success())
+        });
     }
 
     /// The opposite of [`Volume::cover_read_only`].

@@ -50,9 +50,10 @@ pub enum Fault {
     ForgetIdle(Duration),
     /// New connections of plain MQTT: the broker's PUBACKs come this much later, or (`None`) never.
     Acks(Option<Duration>),
-    /// New connections of plain MQTT 5: of the broker's PUBACKs so many, after the first, which is for our sign of life,
-    /// say this instead of what they said.
+    /// New connections of plain MQTT 5: of the broker's PUBACKs so many say this instead of what they said.
     Answers {
+        /// After so many; the first is for our sign of life.
+        after: u32,
         /// Reason code.
         reason: u8,
         /// In each connection.

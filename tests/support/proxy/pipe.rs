@@ -274,14 +274,14 @@ impl Pipe<'_> {
                     }
                 }
             }
-            Fault::Answers { reason, times } if half.way == Way::Down && self.packets.is_some() => {
+            Fault::Answers { after, reason, times } if half.way == Way::Down && self.packets.is_some() => {
                 let received = self.packets.get_or_insert_default();
                 received.extend(bytes);
                 while let Some(length) = packet_length(received) {
                     let mut packet: Vec<u8> = received.drain(..length).collect();
                     if packet[0] >> 4 == 4 {
                         self.pubacks += 1;
-                        if (2..2 + times).contains(&self.pubacks) {
+                        if (after + 1..=after + times).contains(&self.pubacks) {
                             // Remaining length, packet id, reason: MQTT 5, 3.4.
                             packet = vec![0x40, 3, packet[2], packet[3], reason];
                         }
