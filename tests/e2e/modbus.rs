@@ -237,7 +237,10 @@ fn a_server_that_is_restarted_is_told_and_read_again() {
     stage.consumer.wait_for(EXCEEDED, 1, PATIENT);
     bus.stop();
     stage.consumer.wait_for(SOURCE_LOST, 1, PATIENT);
-    assert!(lost_units(&stage)[0].1.contains("refuses the connection"), "{:?}", lost_units(&stage));
+    // A connection that was made in the server's last moment has still been accepted.
+    let told = &lost_units(&stage)[0].1;
+    let is_told = ["refuses the connection", "ends it without an answer"].iter().any(|words| told.contains(words));
+    assert!(is_told, "{told}");
     bus.set(|state| {
         state.units.insert(1, row("holding", 0, &[20]));
     });
