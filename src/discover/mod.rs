@@ -12,12 +12,14 @@ mod preset;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod topics;
 mod tried;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use guess::{Kind, Seen};
+use topics::{levels, of, some, topics};
 
 /// Sources proposed at most; a broker with more kinds of messages is better asked for a part of its topics.
 const SOURCES_MAX: usize = 16;
@@ -27,9 +29,6 @@ const STATES_MAX: usize = 6;
 
 /// Bytes shown of a message that is not recognised.
 const SHOWN_BYTES_MAX: usize = 64;
-
-/// Topics of a source named in the proposal.
-const TOPICS_TOLD_MAX: usize = 5;
 
 /// Something overheard.
 #[derive(Clone, Debug)]
@@ -295,11 +294,6 @@ fn source(name: &str, place: &Place, group: &Group<'_>) -> Result<String, String
     Ok(text)
 }
 
-/// How many levels the device's part of a sensor's name has.
-fn levels(topics: Option<&Topics>) -> usize {
-    topics.and_then(|topics| topics.device.as_ref()).map_or(0, |device| device.split('/').count())
-}
-
 /// A suggestion, as comments: a third of the range seen beyond it, for want of better.
 fn alarm(text: &mut String, sensor: &str, quantity: &str, field: &Field) {
     let Some((low, high)) = field.range.filter(|_| field.numbers == field.count) else { return };
@@ -328,47 +322,6 @@ fn whole(body: &str, group: &Group<'_>) -> Result<String, String> {
         tried.understood,
         tried.sensors(),
     ))
-}
-
-/// What the topics of a group have in common.
-struct Topics {
-    filter: String,
-    device: Option<String>,
-    last: String,
-}
-
-fn topics(group: &Group<'_>) -> Option<Topics> {
-    let topics: BTreeSet<&str> = group.messages.iter().filter_map(|heard| heard.topic.as_deref()).collect();
-    let split: Vec<Vec<&str>> = topics.iter().map(|topic| topic.split('/').collect()).collect();
-    let first = split.first()?;
-    let varies = |level: usize| split.iter().any(|levels| levels[level] != first[level]);
-    let wild: Vec<usize> = (0..first.len()).filter(|level| varies(*level)).collect();
-    let filter: Vec<&str> =
-        (0..first.len()).map(|level| if wild.contains(&level) { "+" } else { first[level] }).collect();
-    let last = first.last().copied().unwrap_or_default();
-    // A bare number's last level is its quantity; what names the device stands before.
-    let end = if group.kind == Kind::Number { first.len() - 1 } else { first.len() };
-    let named: Vec<usize> = match wild.iter().copied().filter(|level| *level < end).collect::<Vec<_>>() {
-        none if none.is_empty() => end.checked_sub(1).into_iter().collect(),
-        wild => wild,
-    };
-    let device: Vec<String> = named.iter().map(|level| format!("{{topic[{level}]}}")).collect();
-    let device = (!device.is_empty()).then(|| device.join("/"));
-    Some(Topics { filter: filter.join("/"), device, last: plain(last) })
-}
-
-fn of(group: &Group<'_>) -> String {
-    let topics: BTreeSet<&str> = group.messages.iter().filter_map(|heard| heard.topic.as_deref()).collect();
-    if topics.is_empty() { "(lines)".to_owned() } else { format!("on {}", some(&topics)) }
-}
-
-fn some(topics: &BTreeSet<&str>) -> String {
-    let shown: Vec<String> =
-        topics.iter().take(TOPICS_TOLD_MAX).map(|topic| topic.escape_debug().to_string()).collect();
-    match topics.len() - shown.len() {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }
 
 /// The unit of a time, if a field is one: named so, there every time, and in this century.

@@ -4,6 +4,7 @@
 //! are. Retries for ever, whatever the fault: credentials are read anew at each attempt, so repairs on disk work without
 //! a restart.
 
+mod suspected;
 mod tell;
 mod view;
 
@@ -35,13 +36,13 @@ use super::session::Session;
 use super::side::SideLane;
 use super::sniff;
 use super::tls;
-use super::window::{Ending, Quarantine, Window};
+use super::window::{Ending, Window};
 use crate::clock::SystemClock;
 use crate::config::model::Upstream;
 use crate::counters::Counters;
 use crate::event::Event;
 use crate::shutdown::Shutdown;
-use crate::store::handle::{Closed, DeadAttempt, Refusal, StoreHandle};
+use crate::store::handle::{Closed, DeadAttempt, StoreHandle};
 pub use view::UpstreamView;
 use view::shows_otherwise;
 
@@ -365,52 +366,5 @@ impl Forwarder {
                 help: "it is tried again".to_owned(),
             })
         })
-    }
-
-    /// Remembers how a connection ended on which an event was sent alone.
-    fn note_attempt(&mut self, why: &Explanation) {
-        let Some((sequence, _)) = self.window.suspect() else { return };
-        if self.attempts.0 != sequence {
-            self.attempts = (sequence, Vec::new());
-        }
-        self.attempts.1.push(DeadAttempt { time: self.clock.wall(), text: why.text.clone() });
-    }
-
-    /// Puts an event that the broker does not take into the dead letters. If the store does not take it in the time that
-    /// a broker has for as much, it is sent once more.
-    async fn quarantine(&mut self, event: Quarantine<Arc<Event>>, why: &Explanation) -> Result<(), Closed> {
-        let Quarantine { sequence, item, attempts } = event;
-        let reason = format!("{attempts} connections in a row ended when it was sent alone; last: {}", why.text);
-        let correlation_id = item.correlation.map(tracing::field::display);
-        tracing::error!(
-            sequence,
-            event_id = %item.id,
-            sensor = %item.subject,
-            correlation_id,
-            reason,
-            "event set aside: the broker does not take it"
-        );
-        let history = std::mem::take(&mut self.attempts.1);
-        let mut shutdown = self.shutdown.clone();
-        tokio::select! {
-            biased;
-            done = tokio::time::timeout(
-                self.upstream.ack_timeout,
-                self.store.dead_letter(item, Refusal { reason, attempts, history }),
-            ) => match done {
-                Ok(done) => done?,
-                Err(_) => {
-                    tracing::warn!(sequence, "the store does not take the event that is to be set aside; tried again");
-                    return Ok(());
-                }
-            },
-            // The request was sent above and is carried out before the store closes.
-            () = shutdown.wait() => return Err(Closed),
-        }
-        self.window.set_aside(sequence);
-        let mark = self.window.delivered();
-        self.store.delivered(mark)?;
-        self.reported = mark;
-        Ok(())
     }
 }
